@@ -1,0 +1,1 @@
+"""Consumes download requests, makes DCA files, answers questions about the library over HTTP."""

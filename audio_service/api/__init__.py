@@ -1,0 +1,1 @@
+"""The HTTP API: questions and answers. It never starts a download."""

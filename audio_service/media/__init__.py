@@ -1,0 +1,1 @@
+"""The library: what a media record is, and where records are kept."""

@@ -1,0 +1,109 @@
+"""Media records: their states, the legal moves between them, the keys made from their ids. No I/O."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from common.errors import AppError, InvalidVideoId
+from common.messages import FileData, PlatformMetadata
+
+MIN_SEARCH_CHARACTERS = 3
+_KB = 1024
+_MB = 1024 * _KB
+_MEDIA_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+class MediaStatus(StrEnum):
+    """`processing` is held by a lease, or free to be claimed once that has run out."""
+
+    PROCESSING = "processing"
+    SUCCESS = "success"
+    ERROR = "error"
+
+
+LEGAL_MOVES: dict[MediaStatus, frozenset[MediaStatus]] = {
+    MediaStatus.PROCESSING: frozenset({MediaStatus.PROCESSING, MediaStatus.SUCCESS, MediaStatus.ERROR}),
+    MediaStatus.ERROR: frozenset({MediaStatus.PROCESSING}),
+    # Only when the stored file turned out to be missing.
+    MediaStatus.SUCCESS: frozenset({MediaStatus.PROCESSING}),
+}
+
+
+class IllegalMoveError(AppError):
+    """A record was told to go where its state does not lead: a defect of the caller."""
+
+
+def check_move(before: MediaStatus, after: MediaStatus) -> None:
+    """Raise IllegalMoveError unless a record may go from `before` to `after`."""
+    if after not in LEGAL_MOVES[before]:
+        raise IllegalMoveError(f"{before} → {after}")
+
+
+EncodingMode = Literal["passthrough", "repacketised", "transcoded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How the stored DCA came to be, and what proves it complete. `reason` says why this mode was chosen."""
+
+    mode: EncodingMode
+    reason: str
+    frames: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """One record of the library. Times are aware UTC, to the millisecond."""
+
+    video_id: str
+    status: MediaStatus
+    metadata: PlatformMetadata
+    file: FileData
+    size_bytes: int
+    encoding: Encoding | None
+    message: str
+    error_code: str | None
+    processing_date: datetime
+    created_at: datetime
+    updated_at: datetime
+    attempts: int = 0
+    failures: int = 0
+    play_count: int = 0
+
+    @property
+    def title_lower(self) -> str:
+        """The title as searches see it."""
+        return normalise_title(self.metadata.title)
+
+
+def normalise_title(text: str) -> str:
+    """Lower case (NFC), and nothing but letters, digits, combining marks and white space; runs of white space stay."""
+    lowered = unicodedata.normalize("NFC", text).lower()
+    return "".join(c for c in lowered if c.isalnum() or c.isspace() or unicodedata.category(c)[0] == "M")
+
+
+def check_media_id(text: str) -> str:
+    """Return `text` when it can be a media id. Raises InvalidVideoId."""
+    if not _MEDIA_ID.fullmatch(text):
+        raise InvalidVideoId
+    return text
+
+
+def audio_key(media_id: str) -> str:
+    """Return the blob key of a record's DCA file."""
+    return f"audio/{check_media_id(media_id)}.dca"
+
+
+def human_size(size: int) -> str:
+    """Format bytes as the contract shows them: "2.70MB" (1 MB = 1024 * 1024 bytes), smaller ones in KB or B."""
+    if size >= _MB:
+        return f"{size / _MB:.2f}MB"
+    if size >= _KB:
+        return f"{size / _KB:.2f}KB"
+    return f"{size}B"

@@ -1,0 +1,1 @@
+"""Where media records are kept: one port, and `open_repository` that chooses its adapter by settings."""

@@ -1,0 +1,194 @@
+"""The repository port: media records with leases, the waiters of each, remembered resolutions, answered requests.
+
+How the pieces keep "never lost, answered once":
+
+- `acquire("request:<id>")` makes one delivery of a request the one that works on it; copies are handed back.
+- `claim` gives one worker a record and a fencing token that only grows. Whatever that worker records later
+  carries the token, so a worker that lost its lease cannot overwrite its successor's work.
+- The claiming request and all that join while the work goes on are the record's waiters. They leave the list
+  in `settle`, after their statuses were published, in the same step in which they are marked as answered. A waiter's
+  own delivery is acked at once: the owner's delivery, which is not, guards it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Protocol
+
+from audio_service.media.model import Encoding, Media
+from common.messages import FileData, PlatformMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """A request that waits for a record's outcome."""
+
+    request_id: str
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a worker made: everything a record needs to become `success`. `message` is the sentence for people."""
+
+    metadata: PlatformMetadata
+    file: FileData
+    size_bytes: int
+    encoding: Encoding
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """This request's worker has the record and makes the file. `fence` goes into every later write."""
+
+    fence: int
+    media: Media
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Somebody else has the record; the request is on its waiting list: ack the delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The record is in `success`, and nobody else is going to answer this request: answer it now."""
+
+    media: Media
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """The record has its outcome, but whoever made it died before answering: publish to `waiters`, then settle."""
+
+    fence: int
+    media: Media
+    waiters: Sequence[Waiter]
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """A failed record is being settled by its owner right now: hand the delivery back for this long."""
+
+    wait: timedelta
+
+
+Claim = Owned | Joined | Finished | Unsettled | Busy
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Records, and the cursor of the next page (None: this was the last)."""
+
+    items: Sequence[Media]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryHealth:
+    """As common.broker.base.BrokerHealth, for a database."""
+
+    name: str
+    ok: bool
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    error: str = ""
+
+
+class MediaRepository(Protocol):
+    """Every method is one atomic step, and raises DatabaseUnavailable when the database does not answer."""
+
+    async def get(self, media_id: str) -> Media | None:
+        """Return a record."""
+        ...
+
+    async def search(self, text: str, *, limit: int = 10, cursor: str | None = None) -> Page:
+        """Return `success` records whose normalised title contains the normalised `text`, best known order:
+        exact title first, then newest. `text` is never a pattern. An empty normalised text finds nothing.
+
+        Raises:
+            InvalidInput: the cursor is not one of ours.
+        """
+        ...
+
+    async def list(self, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """Return records of any status, last updated first. Raises InvalidInput for a bad cursor."""
+        ...
+
+    async def acquire(self, name: str, owner: str, lease: timedelta) -> timedelta | None:
+        """Take the named lease, or extend it when `owner` has it. None: taken; else how long it is still held."""
+        ...
+
+    async def surrender(self, name: str, owner: str) -> None:
+        """Give a named lease back, if `owner` still has it."""
+        ...
+
+    async def claim(self, media_id: str, waiter: Waiter, metadata: PlatformMetadata, lease: timedelta) -> Claim:
+        """Decide, in one write, who makes this record.
+
+        - no record; `error` and settled; or `processing` with its lease run out, or held by this same request
+          (its worker died) → Owned: `processing`, fence + 1, attempts + 1, waiter added, lease running
+        - `processing`, held by another → Joined, waiter added (once per request id)
+        - `success`, no lease running: waiters left → Unsettled (fence + 1, lease running); none → Finished
+        - `success`, lease running (its owner is settling): the request is among the waiters → Joined, else Finished
+        - `error`, lease running → Busy; lease run out and waiters left → Owned, they stay and get the new outcome
+
+        `metadata` is recorded for a record that becomes `processing`.
+        """
+        ...
+
+    async def renew(self, media_id: str, fence: int, lease: timedelta) -> None:
+        """Extend a claim. Raises LeaseLost when a newer fence exists."""
+        ...
+
+    async def yield_claim(self, media_id: str, fence: int) -> None:
+        """End the lease now and keep record and waiters: the work will be retried. Too late is fine."""
+        ...
+
+    async def mark_success(self, media_id: str, fence: int, made: Made) -> tuple[Media, Sequence[Waiter]]:
+        """Record the outcome and return who waits for it; the lease keeps running until `settle`.
+
+        Raises:
+            LeaseLost: a newer fence exists; nothing was written.
+        """
+        ...
+
+    async def mark_error(
+        self, media_id: str, fence: int, *, error_code: str, message: str
+    ) -> tuple[Media, Sequence[Waiter]]:
+        """As mark_success, for a final failure; failures + 1."""
+        ...
+
+    async def settle(
+        self, media_id: str, fence: int, request_ids: Sequence[str], *, keep: timedelta
+    ) -> Sequence[Waiter]:
+        """Mark requests as answered (remembered for `keep`), take them off the waiting list, and return who is
+        still on it. With nobody left the lease ends; otherwise the caller publishes to the rest and settles again.
+        """
+        ...
+
+    async def mark_answered(self, request_id: str, *, keep: timedelta) -> None:
+        """Remember that a request that is on no waiting list has its status."""
+        ...
+
+    async def is_answered(self, request_id: str) -> bool:
+        """Whether the request's terminal status was published."""
+        ...
+
+    async def reopen(self, media_id: str) -> None:
+        """Turn a `success` record whose file is gone into a claimable `processing` one without a lease."""
+        ...
+
+    async def remember(self, query_key: str, media_id: str, metadata: PlatformMetadata, ttl: timedelta) -> None:
+        """Remember what a query resolved to."""
+        ...
+
+    async def recall(self, query_key: str) -> tuple[str, PlatformMetadata] | None:
+        """Return what `remember` was told, within its time to live."""
+        ...
+
+    async def health(self) -> RepositoryHealth:
+        """Ask the database how it is; never raises."""
+        ...

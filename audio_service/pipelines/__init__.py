@@ -1,0 +1,1 @@
+"""One file per use case; each is one async function that reads from top to bottom."""

@@ -1,0 +1,118 @@
+"""The broker port. At-least-once, unordered, consumer groups: what Kafka, SQS and the embedded broker can all
+keep. Nothing here promises more than the weakest of them; effects of consumers must be idempotent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal, Protocol
+
+MAX_MESSAGE_BYTES = 1024 * 1024
+
+
+def dead_letter_topic(topic: str) -> str:
+    """Return the name of the topic that holds `topic`'s dead letters."""
+    return f"{topic}.dlq"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message. `position` names the place it was read from ("partition:offset"), "" before it was published."""
+
+    topic: str
+    key: str
+    value: bytes
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    position: str = ""
+
+
+class Delivery(Protocol):
+    """One message in a consumer's hands, leased until exactly one of the four endings is called.
+
+    The broker keeps the lease alive while the subscription is open; a consumer that dies lets it expire, and the
+    message is delivered again with `attempt` one higher.
+    """
+
+    @property
+    def message(self) -> Message:
+        """The message as it was published."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first delivery; counts redeliveries after `retry` and after a lost lease, not after `release`."""
+        ...
+
+    async def ack(self) -> None:
+        """Finished: never deliver it to this group again."""
+        ...
+
+    async def retry(self, delay: timedelta) -> None:
+        """Not now: deliver it again after `delay`, with `attempt` one higher."""
+        ...
+
+    async def release(self, delay: timedelta = timedelta(0)) -> None:
+        """Hand it back untouched: deliver it again after `delay`, to any consumer, with the same `attempt`."""
+        ...
+
+    async def reject(self, error_code: str, error_message: str) -> None:
+        """Move it to the dead-letter topic, atomically or in the order publish, then ack.
+
+        The dead letter keeps key, value and headers and adds `error_code`, `error_message`, `origin_topic`,
+        `origin_partition`, `origin_offset` and `attempt`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerHealth:
+    """`name` is the key under `services` in the health answer; `metadata` is what the contract shows there."""
+
+    name: str
+    ok: bool
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    error: str = ""
+
+
+class Broker(Protocol):
+    """Publish, consume, and tell how you are. Opened by `open_broker`, which also closes it."""
+
+    async def publish(self, topic: str, key: str, value: bytes, headers: Mapping[str, str]) -> None:
+        """Return when the message is durable.
+
+        Raises:
+            MessageTooLarge: value and headers together are over MAX_MESSAGE_BYTES.
+            QueueFull: the topic's unread backlog is at its limit (brokers with bounded topics only).
+            BrokerUnavailable: it may or may not have been accepted; publishing again is safe.
+        """
+        ...
+
+    def consume(
+        self,
+        topic: str,
+        group: str,
+        *,
+        prefetch: int = 1,
+        start: Literal["earliest", "latest"] = "earliest",
+    ) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
+        """Join `group` and yield deliveries, at most `prefetch` of them unfinished at a time.
+
+        `start` says where a group that has never been seen begins. The iterator waits for messages and ends
+        only when the context is left; leaving it releases what is unfinished.
+        """
+        ...
+
+    async def peek(self, topic: str, *, limit: int = 100) -> list[Message]:
+        """Return up to `limit` retained messages, oldest first, without joining a group (for dead letters)."""
+        ...
+
+    async def lag(self, topic: str, group: str) -> int:
+        """Return how many messages the group has not finished."""
+        ...
+
+    async def health(self) -> BrokerHealth:
+        """Ask the broker how it is; never raises."""
+        ...

@@ -1,0 +1,158 @@
+"""The wire contract: frozen models of the messages that travel over the broker, and how they become bytes.
+
+Field names, codes and shapes are fixed (existing clients speak them); readers accept unknown fields. The
+headers `correlation_id` (the request id), `schema_version` and W3C `traceparent` travel beside the body.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+
+from common.errors import InvalidMessage
+
+SCHEMA_VERSION = "1"
+CORRELATION_ID = "correlation_id"
+MAX_REQUEST_BYTES = 16 * 1024
+MAX_ID = 100
+
+
+def utc_now() -> datetime:
+    """Return the current time, aware, cut to the milliseconds that the wire carries."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def wire_time(moment: datetime) -> str:
+    """Format an aware datetime as the wire has it: UTC, milliseconds, `Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+WireTime = Annotated[datetime, PlainSerializer(wire_time, return_type=str)]
+
+
+class WireModel(BaseModel):
+    """Base of all messages: immutable, tolerant of fields that a newer writer added."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    def to_bytes(self) -> bytes:
+        """Return the JSON (UTF-8) that goes on the wire."""
+        return orjson.dumps(self.model_dump())
+
+
+class DownloadRequest(WireModel):
+    """What a client asks for. Only the shape is checked here; whether the song and the provider make sense is
+    the worker's question, because the answer to that is a status message and not a dead letter.
+    """
+
+    request_id: Annotated[str, Field(min_length=1, max_length=MAX_ID)]
+    user_id: Annotated[str, Field(max_length=MAX_ID)]
+    song: str
+    provider_type: str
+    timestamp: WireTime
+    guild_id: str | None = None
+
+    @classmethod
+    def new(cls, song: str, *, user_id: str, provider_type: str = "youtube") -> DownloadRequest:
+        """Make a request with a fresh id, timed now."""
+        return cls(
+            request_id=str(uuid.uuid4()),
+            user_id=user_id,
+            song=song,
+            provider_type=provider_type,
+            timestamp=utc_now(),
+        )
+
+
+class FileData(WireModel):
+    """Where the stored file is. `file_path` is its key in the blob store; `file_size` is for people ("2.70MB")."""
+
+    file_path: str = ""
+    file_size: str = ""
+    file_type: str = ""
+
+
+class PlatformMetadata(WireModel):
+    """What the source says about the media. `platform` is a display name ("YouTube")."""
+
+    title: str = ""
+    duration_ms: int = 0
+    url: str = ""
+    thumbnail_url: str = ""
+    platform: str = ""
+
+
+class StatusEvent(WireModel):
+    """The one terminal answer to a request. An error has a readable `message`, an `error_code`, and empty data."""
+
+    request_id: str
+    user_id: str
+    video_id: str
+    file_data: FileData = FileData()
+    platform_metadata: PlatformMetadata = PlatformMetadata()
+    message: str
+    success: bool
+    status: Literal["success", "error"]
+    error_code: str | None = None
+
+
+Stage = Literal["resolving", "downloading", "encoding", "storing"]
+
+
+class ProgressEvent(WireModel):
+    """How far a request is. Best effort, at most twice a second; `percent` is None while the whole is unknown."""
+
+    request_id: str
+    video_id: str
+    stage: Stage
+    percent: float | None = None
+    eta_seconds: float | None = None
+    speed_bytes_per_second: float | None = None
+
+
+M = TypeVar("M", bound=WireModel)
+
+
+def parse(model: type[M], body: bytes) -> M:
+    """Read a message.
+
+    Raises:
+        InvalidMessage: not JSON, not of the model's shape, or (requests only) over MAX_REQUEST_BYTES. The detail
+            names the first offending field and never quotes the body.
+    """
+    if model is DownloadRequest and len(body) > MAX_REQUEST_BYTES:
+        raise InvalidMessage(f"{len(body)} bytes, at most {MAX_REQUEST_BYTES} are read")
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "body"
+        raise InvalidMessage(f"{where}: {first['msg']}") from exc
+
+
+def salvage_request(body: bytes, headers: Mapping[str, str]) -> tuple[str, str]:
+    """Return (request_id, user_id) of a request that did not parse, as far as they can be told, else "".
+
+    A sender whose message is damaged still waits for an answer: the body's own id is used when it can be read,
+    then the correlation id of the headers.
+    """
+    found: dict[str, Any] = {}
+    if len(body) <= MAX_REQUEST_BYTES:
+        try:
+            loaded: Any = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            loaded = None
+        if isinstance(loaded, dict):
+            found = cast("dict[str, Any]", loaded)
+    request_id = found.get("request_id") or headers.get(CORRELATION_ID, "")
+    user_id = found.get("user_id", "")
+    return (
+        request_id if isinstance(request_id, str) and len(request_id) <= MAX_ID else "",
+        user_id if isinstance(user_id, str) and len(user_id) <= MAX_ID else "",
+    )

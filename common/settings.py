@@ -1,0 +1,77 @@
+"""Settings that both services share, and `load`, which turns a wrong environment into one readable line a key.
+
+Nothing reads the environment at import: a program's `main` calls `load` once and hands the object down.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from common.errors import Locale
+
+
+class SharedSettings(BaseSettings):
+    """The keys that mean the same thing in every service. Field names are the environment's, in lower case."""
+
+    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore", frozen=True)
+
+    environment: str = "local"
+    instance_id: Annotated[str, Field(min_length=1, max_length=60)] = Field(default_factory=socket.gethostname)
+    locale: Locale = "es"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "json"
+    drain_seconds: Annotated[float, Field(ge=0, le=600)] = 20.0
+
+    messaging_backend: Literal["embedded"] = "embedded"
+    embedded_broker_path: Path = Path("data/broker.db")
+    embedded_broker_max_backlog: Annotated[int, Field(ge=1)] = 100_000
+    embedded_broker_max_bytes: Annotated[int, Field(ge=1_000_000)] = 256 * 1024 * 1024
+    broker_lease_seconds: Annotated[float, Field(ge=0.5, le=600)] = 15.0
+    kafka_bot_download_requests: str = "bot.download.requests"
+    kafka_bot_download_status: str = "bot.download.status"
+    kafka_bot_download_progress: str = "bot.download.progress"
+
+    storage_backend: Literal["local"] = "local"
+    local_storage_path: Path = Path("data/storage")
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+class SettingsError(Exception):
+    """The environment does not hold what the program needs; `str()` is one line a key, for the operator."""
+
+
+def load(settings_class: type[S], env_file: Path | None = None) -> S:
+    """Read settings from the environment and, below it, from `env_file` when that exists.
+
+    Raises:
+        SettingsError: a value is missing or wrong. Names the key and what is expected, never the value (it may
+            be a secret).
+    """
+    try:
+        return settings_class(_env_file=env_file)
+    except ValidationError as exc:
+        lines = [_explain(error["loc"], error["msg"]) for error in exc.errors(include_input=False)]
+        raise SettingsError("\n".join(lines)) from exc
+
+
+def load_or_exit(settings_class: type[S], env_file: Path | None = None) -> S:
+    """`load`, or print why not to stderr and exit with 78 (EX_CONFIG of sysexits.h)."""
+    try:
+        return load(settings_class, env_file)
+    except SettingsError as exc:
+        sys.stderr.write(f"{exc}\n")
+        raise SystemExit(getattr(os, "EX_CONFIG", 78)) from exc
+
+
+def _explain(location: tuple[int | str, ...], message: str) -> str:
+    key = str(location[0]).upper() if location else "settings"
+    return f"{key}: {message}"
