@@ -1,0 +1,1 @@
+"""Side-by-side benchmarks; each prints a ratio. See bench/README.md."""
