@@ -1,9 +1,11 @@
-"""Runs a program: signals become a stop event, all tasks live in one group, draining has a deadline.
+"""Runs a program: signals become a stop event, draining has a deadline, a crash of any task ends everything.
 
-- SIGTERM or SIGINT sets `stop`; the program's tasks finish what they hold and return.
+- SIGTERM or SIGINT sets `stop`; the program's tasks finish what they hold and return. Exit 0.
 - What is not done `drain` later is cancelled, which hands work back; a second signal does so at once. Exit 0.
-- A task that raises, or returns before it was told to stop, ends the program at once, non-zero: a process that is
-  half alive answers probes and does no work.
+- A task under `until_stopped` that raises, or returns before it was told to, ends the program at once, non-zero: a
+  process that is half alive answers probes and does no work.
+
+Programs open their resources in `main` and hold a TaskGroup inside them, so that tasks end before what they use.
 """
 
 from __future__ import annotations
@@ -12,12 +14,12 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
 
 import uvloop
 
+from common.errors import AppError
 from common.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -29,81 +31,74 @@ class TaskEndedError(Exception):
     """A task that should run until `stop` returned on its own."""
 
 
-class Runtime:
-    """What a program's main function gets: `stop` to wait for, and `spawn` for its tasks."""
+async def until_stopped(stop: asyncio.Event, name: str, work: Awaitable[None]) -> None:
+    """Await `work`, which lasts until `stop`; let it end earlier only as a failure of the program.
 
-    def __init__(self, group: asyncio.TaskGroup) -> None:
-        self.stop = asyncio.Event()
-        self._group = group
-        self._tasks: list[asyncio.Task[None]] = []
-
-    def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a task that lasts until `stop`; if it ends earlier, so does the program."""
-        task = self._group.create_task(self._guard(name, work), name=name)
-        self._tasks.append(task)
-        return task
-
-    def cancel(self) -> None:
-        """Cancel every spawned task."""
-        for task in self._tasks:
-            task.cancel()
-
-    async def _guard(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except asyncio.CancelledError:
-            raise
-        except BaseException:
-            log.exception("task.crashed", task=name)
-            raise
-        if not self.stop.is_set():
-            log.error("task.ended", task=name)
-            raise TaskEndedError(name)
+    Raises:
+        TaskEndedError: it returned although `stop` is not set.
+    """
+    try:
+        await work
+    except asyncio.CancelledError:
+        raise
+    except BaseException:
+        log.exception("task.crashed", task=name)
+        _exit_unless_cleaned_up()
+        raise
+    if not stop.is_set():
+        log.error("task.ended", task=name)
+        _exit_unless_cleaned_up()
+        raise TaskEndedError(name)
 
 
-def run(main: Callable[[Runtime], Awaitable[None]], *, drain: timedelta) -> int:
-    """Run `main` on uvloop until it returns or a task fails; return the exit code."""
+def run(main: Callable[[asyncio.Event], Awaitable[None]], *, drain: timedelta) -> int:
+    """Run `main(stop)` on uvloop and return the process's exit code."""
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_supervise(main, drain))
-    except BaseExceptionGroup as failures:
-        for failure in failures.exceptions:
-            log.error("program.failed", error=repr(failure))
+    except AppError as exc:
+        log.critical("program.failed", code=exc.code, detail=exc.detail)
+        return 1
+    except BaseExceptionGroup as exc:
+        log.critical("program.failed", errors=[repr(leaf) for leaf in exc.exceptions])
         return 1
     return 0
 
 
-async def _supervise(main: Callable[[Runtime], Awaitable[None]], drain: timedelta) -> None:
-    finished = False
-    try:
-        async with asyncio.TaskGroup() as group:
-            runtime = Runtime(group)
-            watcher = group.create_task(_watch_signals(runtime, drain), name="signals")
-            await main(runtime)
-            finished = True
-            watcher.cancel()
-    finally:
-        if not finished:
-            _exit_unless_cleaned_up()
-
-
-async def _watch_signals(runtime: Runtime, drain: timedelta) -> None:
-    loop = asyncio.get_running_loop()
+async def _supervise(main: Callable[[asyncio.Event], Awaitable[None]], drain: timedelta) -> None:
+    stop = asyncio.Event()
     again = asyncio.Event()
 
     def on_signal() -> None:
-        (again if runtime.stop.is_set() else runtime.stop).set()
+        (again if stop.is_set() else stop).set()
 
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, on_signal)
-    await runtime.stop.wait()
-    log.info("program.draining", deadline_seconds=drain.total_seconds())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+
+    program = asyncio.ensure_future(main(stop))
+    deadline = asyncio.ensure_future(_drain_deadline(stop, again, drain))
+    try:
+        await asyncio.wait({program, deadline}, return_when=asyncio.FIRST_COMPLETED)
+        if not program.done():
+            log.warning("program.drain_deadline", seconds=drain.total_seconds())
+            program.cancel()
+        await asyncio.wait({program})
+    finally:
+        deadline.cancel()
+        await asyncio.wait({deadline})
+    if not program.cancelled():
+        program.result()
+
+
+async def _drain_deadline(stop: asyncio.Event, again: asyncio.Event, drain: timedelta) -> None:
+    await stop.wait()
+    log.info("program.draining", seconds=drain.total_seconds())
     try:
         async with asyncio.timeout(drain.total_seconds()):
             await again.wait()
     except TimeoutError:
-        log.warning("program.drain_deadline")
-    runtime.cancel()
+        return
 
 
 def _exit_unless_cleaned_up() -> None:
