@@ -1,0 +1,386 @@
+"""A web site on loopback that hands out media, well or badly: what the sources are tested against.
+
+`async with open_media_site(directory) as site:` serves the files of `directory` below `/files/`; `site.file(name, …)`
+and its neighbours give URLs, and query parameters say how the site misbehaves (see `_Behaviour`). `site.gate(name)`
+lets a test hold a body at a byte and release it. `site.gets[path]` counts GETs that got a body, `site.bytes_sent[path]`
+its bytes. yt-dlp opens a direct media URL once to look at it and again to download it, and only once when a page
+leads to it: assert "one download" on files behind `site.page` or `site.jsonld`.
+
+`python -m tests.servers.media_site DIRECTORY` runs it as a program, which prints its URL, answers the counters at
+`/counters` and opens gates at `/release/NAME`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gzip
+import html
+import json
+import socket
+import sys
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from aiohttp import web
+
+from tests.servers.media_files import CONTENT_TYPES
+
+_BLOCK = 16 * 1024
+_BOMB_BYTES = 256 * 1024 * 1024
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(slots=True)
+class Gate:
+    """A place where a body waits: `reached` is set when it is there, `release` lets it go on."""
+
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def release(self) -> None:
+        """Let every body that waits here, or comes here later, pass."""
+        self.released.set()
+
+    async def wait(self) -> None:
+        """Be a body: say that it is here, and wait."""
+        self.reached.set()
+        await self.released.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class _Behaviour:
+    """How a body is sent, read from the query.
+
+    Attributes:
+        hold: stop at this byte until the gate (`gate=NAME`, default "gate") is released.
+        stall: stop at this byte for ever.
+        cut: close the connection at this byte.
+        rate: bytes per second.
+        claim: the Content-Length to announce instead of the true one.
+        times: the misbehaviour (stall, cut, fail) is shown to so many GETs of the URL only; the later ones go well.
+        fail: answer this status instead.
+        ranges: False ignores Range headers.
+        etag: another ETag than the file's own ("changing": a new one at each GET).
+    """
+
+    gate: str = "gate"
+    hold: int | None = None
+    stall: int | None = None
+    cut: int | None = None
+    rate: int | None = None
+    claim: int | None = None
+    times: int | None = None
+    fail: int | None = None
+    ranges: bool = True
+    etag: str = ""
+    type: str = ""
+
+    @classmethod
+    def of(cls, request: web.Request, seen: int) -> _Behaviour:
+        query = request.query
+
+        def number(name: str) -> int | None:
+            return int(query[name]) if name in query else None
+
+        times = number("times")
+        bad = times is None or seen < times
+        return cls(
+            gate=query.get("gate", "gate"),
+            hold=number("hold"),
+            stall=number("stall") if bad else None,
+            cut=number("cut") if bad else None,
+            rate=number("rate"),
+            claim=number("claim"),
+            times=times,
+            fail=number("fail") if bad else None,
+            ranges=query.get("ranges") != "no",
+            etag=f'"{seen}"' if query.get("etag") == "changing" else query.get("etag", '"file"'),
+            type=query.get("type", ""),
+        )
+
+
+class MediaSite:
+    """The running site: its address, what it sent, and the URLs of what it can do."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = 0
+        self.gets: Counter[str] = Counter()
+        self.bytes_sent: Counter[str] = Counter()
+        self.requests: list[str] = []
+        self._seen: Counter[str] = Counter()
+        self._gates: defaultdict[str, Gate] = defaultdict(Gate)
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def address(self) -> str:
+        """What NETWORK_ALLOW must hold for the site to be reachable."""
+        return f"127.0.0.1:{self.port}"
+
+    def gate(self, name: str = "gate") -> Gate:
+        """Return the gate of that name, closed until released."""
+        return self._gates[name]
+
+    def to(self, path: str, **query: str | int) -> str:
+        """Return the URL of a path of the site."""
+        return f"{self.url}{path}{'?' + urlencode(query) if query else ''}"
+
+    def file(self, path: Path | str, **query: str | int) -> str:
+        """Return the URL of a file of the directory; `query` is how it misbehaves."""
+        return self.to(self.file_path(path), **query)
+
+    def file_path(self, path: Path | str) -> str:
+        """Return the key of a file in the counters."""
+        relative = path.relative_to(self.directory).as_posix() if isinstance(path, Path) else path
+        return f"/files/{quote(relative)}"
+
+    def page(self, source: str, *, title: str = "A page", tag: str = "audio") -> str:
+        """Return the URL of an HTML page with `<audio>` or `<video><source>` that leads to the URL `source`."""
+        return self.to("/page", source=source, title=title, tag=tag)
+
+    def jsonld(self, source: str, *, title: str = "A video", seconds: int = 0) -> str:
+        """Return the URL of a page whose JSON-LD VideoObject leads to `source`; `seconds` 0 says no duration."""
+        return self.to("/jsonld", source=source, title=title, seconds=seconds)
+
+    def redirect(self, target: str, *, code: int = 302, hops: int = 1) -> str:
+        """Return a URL that leads to `target` over `hops` redirects."""
+        return self.to("/redirect", target=target, code=code, hops=hops)
+
+    def playlist(self, segment: str, *, live: bool = False, count: int = 1) -> str:
+        """Return the URL of an HLS playlist with `count` segments at the URL `segment`."""
+        return self.to("/playlist.m3u8", segment=segment, live=int(live), count=count)
+
+    def live(self, path: Path) -> str:
+        """Return an HLS playlist of the directory as if it were still growing."""
+        return self.to(f"/live/{quote(path.relative_to(self.directory).as_posix())}")
+
+    def app(self) -> web.Application:
+        """Return the application; `open_media_site` serves it."""
+        app = web.Application()
+        routes: dict[str, _Handler] = {
+            "/files/{name:.+}": self._file,
+            "/live/{name:.+}": self._live,
+            "/page": self._page,
+            "/jsonld": self._jsonld,
+            "/redirect": self._redirect,
+            "/playlist.m3u8": self._playlist,
+            "/status/{code}": self._status,
+            "/body": self._body,
+            "/endless.mp3": self._endless,
+            "/gzip-page": self._gzip_page,
+            "/gzip-media.mp3": self._gzip_media,
+            "/counters": self._counters,
+            "/release/{name}": self._release,
+        }
+        for path, handler in routes.items():
+            app.router.add_get(path, handler)
+        app.middlewares.append(self._record)
+        return app
+
+    @web.middleware
+    async def _record(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        self.requests.append(f"{request.method} {request.path_qs}")
+        try:
+            return await handler(request)
+        except ConnectionResetError:  # the client has seen enough
+            return web.Response()
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        path = self.directory / request.match_info["name"]
+        if not path.is_file():
+            raise web.HTTPNotFound
+        kind = CONTENT_TYPES.get(path.suffix.lstrip("."), "application/octet-stream")
+        return await self._send(request, path.read_bytes(), kind)
+
+    async def _body(self, request: web.Request) -> web.StreamResponse:
+        """Answer `text` of the query, or `zeros` zero bytes, or a pattern of `junk` bytes that is no format at all."""
+        query = request.query
+        junk = bytes((i * 89 + i // 7) % 251 for i in range(int(query.get("junk", "0"))))
+        data = query.get("text", "").encode() or bytes(int(query.get("zeros", "0"))) or junk
+        return await self._send(request, data, "text/plain")
+
+    async def _send(self, request: web.Request, data: bytes, kind: str) -> web.StreamResponse:
+        key = quote(request.path)
+        behaviour = _Behaviour.of(request, self._seen[request.path_qs])
+        if request.method == "GET":
+            self.gets[key] += 1
+            self._seen[request.path_qs] += 1
+        if behaviour.fail is not None:
+            return web.Response(status=behaviour.fail)
+        start, end = _range(request, len(data)) if behaviour.ranges else (0, len(data))
+        if start >= len(data) > 0:
+            return web.Response(status=416, headers={"Content-Range": f"bytes */{len(data)}"})
+        partial = behaviour.ranges and "Range" in request.headers
+        response = web.StreamResponse(status=206 if partial else 200)
+        response.content_type = behaviour.type or kind
+        response.content_length = behaviour.claim if behaviour.claim is not None else end - start
+        if behaviour.ranges:
+            response.headers["Accept-Ranges"] = "bytes"
+        if behaviour.etag:
+            response.headers["ETag"] = behaviour.etag
+        if partial:
+            response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
+        await response.prepare(request)
+        if request.method == "GET":
+            await self._send_body(request, response, data[:end], start, behaviour)
+        return response
+
+    async def _send_body(
+        self, request: web.Request, response: web.StreamResponse, data: bytes, position: int, behaviour: _Behaviour
+    ) -> None:
+        while True:
+            stop = position + _BLOCK
+            if position == behaviour.cut and request.transport is not None:
+                request.transport.close()
+                return
+            if position == behaviour.stall:
+                await asyncio.Event().wait()
+            if position == behaviour.hold:
+                await self.gate(behaviour.gate).wait()
+            for edge in (behaviour.cut, behaviour.stall, behaviour.hold):
+                if edge is not None and position < edge:
+                    stop = min(stop, edge)
+            block = data[position:stop]
+            if not block:
+                return
+            await response.write(block)
+            self.bytes_sent[quote(request.path)] += len(block)
+            position += len(block)
+            if behaviour.rate:
+                await asyncio.sleep(len(block) / behaviour.rate)
+
+    async def _live(self, request: web.Request) -> web.StreamResponse:
+        folder = Path(request.match_info["name"]).parent.as_posix()
+        lines = (self.directory / request.match_info["name"]).read_text().splitlines()
+        kept = [line if line.startswith("#") else f"/files/{folder}/{line}" for line in lines if "ENDLIST" not in line]
+        return web.Response(text="\n".join(kept), content_type="application/vnd.apple.mpegurl")
+
+    async def _playlist(self, request: web.Request) -> web.StreamResponse:
+        segment = request.query["segment"]
+        segments = [f"#EXTINF:2.0,\n{segment}" for _ in range(int(request.query["count"]))]
+        end = [] if request.query["live"] == "1" else ["#EXT-X-ENDLIST"]
+        head = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:2", "#EXT-X-MEDIA-SEQUENCE:0"]
+        return web.Response(text="\n".join([*head, *segments, *end]), content_type="application/vnd.apple.mpegurl")
+
+    async def _page(self, request: web.Request) -> web.StreamResponse:
+        source, title = html.escape(request.query["source"]), html.escape(request.query["title"])
+        media = (
+            f'<audio controls src="{source}"></audio>'
+            if request.query["tag"] == "audio"
+            else f'<video controls><source src="{source}" type="video/mp4"></video>'
+        )
+        text = f"<!doctype html><html><head><title>{title}</title></head><body>{media}</body></html>"
+        return web.Response(text=text, content_type="text/html")
+
+    async def _jsonld(self, request: web.Request) -> web.StreamResponse:
+        title, seconds = request.query["title"], int(request.query["seconds"])
+        thing = {
+            "@context": "https://schema.org",
+            "@type": "VideoObject",
+            "name": title,
+            "contentUrl": request.query["source"],
+            "thumbnailUrl": f"{self.url}/files/cover.jpg",
+            **({"duration": f"PT{seconds}S"} if seconds else {}),
+        }
+        script = json.dumps(thing).replace("<", "\\u003c")
+        text = (
+            f"<!doctype html><html><head><title>{html.escape(title)}</title>"
+            f'<script type="application/ld+json">{script}</script></head><body></body></html>'
+        )
+        return web.Response(text=text, content_type="text/html")
+
+    async def _redirect(self, request: web.Request) -> web.StreamResponse:
+        query = request.query
+        hops, code = int(query["hops"]), int(query["code"])
+        target = query["target"] if hops <= 1 else self.redirect(query["target"], code=code, hops=hops - 1)
+        return web.Response(status=code, headers={"Location": target})
+
+    async def _status(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(status=int(request.match_info["code"]), text="as asked")
+
+    async def _endless(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "audio/mpeg"})
+        await response.prepare(request)
+        while True:
+            await response.write(bytes(_BLOCK))
+            self.bytes_sent[request.path] += _BLOCK
+
+    async def _gzip_page(self, request: web.Request) -> web.StreamResponse:
+        return await self._gzipped(request, b"<html><head><title>Bomb</title></head><body>", "text/html")
+
+    async def _gzip_media(self, request: web.Request) -> web.StreamResponse:
+        return await self._gzipped(request, b"", "audio/mpeg")
+
+    async def _gzipped(self, request: web.Request, head: bytes, kind: str) -> web.StreamResponse:
+        """Answer a body that grows to 256 MB when it is decompressed."""
+        headers = {"Content-Type": kind, "Content-Encoding": "gzip"}
+        packed = gzip.compress(head) + gzip.compress(bytes(_BOMB_BYTES // 16)) * 16
+        response = web.Response(body=packed, headers=headers)
+        self.gets[request.path] += 1
+        return response
+
+    async def _counters(self, _: web.Request) -> web.StreamResponse:
+        return web.json_response({"gets": self.gets, "bytes_sent": self.bytes_sent, "requests": self.requests})
+
+    async def _release(self, request: web.Request) -> web.StreamResponse:
+        self.gate(request.match_info["name"]).release()
+        return web.Response()
+
+
+def _range(request: web.Request, size: int) -> tuple[int, int]:
+    """Return the asked range as start and end (exclusive), the whole for none."""
+    wanted = request.http_range
+    start = wanted.start or 0
+    return (size + start if start < 0 else start), min(wanted.stop or size, size)
+
+
+@asynccontextmanager
+async def open_media_site(directory: Path, *, port: int = 0) -> AsyncGenerator[MediaSite]:
+    """Serve `directory` on a free port of 127.0.0.1 until the block ends."""
+    site = MediaSite(directory)
+    runner = web.AppRunner(site.app(), handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
+    await runner.setup()
+    try:
+        listener = socket.create_server(("127.0.0.1", port))
+        site.port = listener.getsockname()[1]
+        await web.SockSite(runner, listener).start()
+        yield site
+    finally:
+        await runner.cleanup()
+
+
+def closed_port() -> int:
+    """Return a port of 127.0.0.1 that refuses connections."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+async def _serve(directory: Path, port: int) -> None:
+    async with open_media_site(directory, port=port) as site:
+        sys.stdout.write(f"{site.url}\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Serve a directory until interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--port", type=int, default=0)
+    arguments = parser.parse_args()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(arguments.directory, arguments.port))
+
+
+if __name__ == "__main__":
+    main()
