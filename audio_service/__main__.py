@@ -1,0 +1,37 @@
+"""`python -m audio_service`: the API and the workers, until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from audio_service.api.app import create_app
+from audio_service.api.deps import ApiDeps
+from audio_service.bootstrap import open_services
+from audio_service.server import listen, serve
+from audio_service.settings import AudioSettings
+from audio_service.worker import Worker
+from common.runtime import run, until_stopped
+from common.settings import load_or_exit
+from common.telemetry import configure_logging
+
+
+def main() -> int:
+    """Return the process's exit code."""
+    settings = load_or_exit(AudioSettings, Path(".env"))
+    configure_logging(settings.log_level, settings.log_format)
+
+    async def program(stop: asyncio.Event) -> None:
+        with listen(settings.http_host, settings.http_port) as listener:
+            async with open_services(settings) as services, asyncio.TaskGroup() as tasks:
+                app = create_app(ApiDeps.of(services))
+                tasks.create_task(until_stopped(stop, "api", serve(app, listener, stop)))
+                tasks.create_task(until_stopped(stop, "worker", Worker(services).run(stop)))
+
+    return run(program, drain=timedelta(seconds=settings.drain_seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

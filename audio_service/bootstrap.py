@@ -1,0 +1,67 @@
+"""The one composition root: settings in, opened `Services` out. Whoever enters it closes everything by leaving."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+
+from audio_service.media.repository import open_repository
+from audio_service.metrics import WorkerMetrics
+from audio_service.services import Services
+from audio_service.settings import AudioSettings
+from audio_service.sources.base import MediaSource
+from audio_service.sources.children import ChildPool, open_children
+from audio_service.sources.fetcher import YtDlpSource
+from audio_service.sources.youtube import YouTubeApi, YouTubeSource
+from audio_service.workspace import open_workspace
+from common.blobs import open_blobs
+from common.broker import open_broker
+
+
+@asynccontextmanager
+async def open_services(settings: AudioSettings) -> AsyncGenerator[Services]:
+    """Open everything the audio service uses.
+
+    Raises:
+        AppError: a backend cannot be opened; the detail names the setting to look at.
+    """
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    async with AsyncExitStack() as stack:
+        workspace = stack.enter_context(open_workspace(settings.temp_path))
+        broker = await stack.enter_async_context(open_broker(settings))
+        repository = await stack.enter_async_context(open_repository(settings))
+        blobs = await stack.enter_async_context(open_blobs(settings))
+        children = await stack.enter_async_context(open_children(settings))
+        yield Services(
+            settings=settings,
+            owner=f"{settings.instance_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}",
+            broker=broker,
+            repository=repository,
+            blobs=blobs,
+            source=await _open_source(stack, settings, children),
+            children=children,
+            workspace=workspace,
+            registry=registry,
+            metrics=WorkerMetrics.on(registry),
+        )
+
+
+async def _open_source(stack: AsyncExitStack, settings: AudioSettings, children: ChildPool) -> MediaSource:
+    """The Data API stands in front of yt-dlp when there is a key for it."""
+    ytdlp = YtDlpSource(children)
+    key = settings.youtube_api_key.get_secret_value()
+    if not key:
+        return ytdlp
+    http = await stack.enter_async_context(httpx.AsyncClient(timeout=settings.network_timeout_seconds))
+    api = YouTubeApi(http, base_url=settings.youtube_api_url, key=key)
+    return YouTubeSource(
+        api, ytdlp, watch_url=settings.youtube_watch_url, max_duration_ms=settings.max_duration_seconds * 1000
+    )

@@ -1,0 +1,54 @@
+"""The workers' Prometheus metrics. Labels come from closed sets (codes, stages, modes), never from user text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerMetrics:
+    """What the workers count. One instance per process, on the process's own registry."""
+
+    answers: Counter
+    retries: Counter
+    dead_letters: Counter
+    handed_back: Counter
+    leases_lost: Counter
+    encodings: Counter
+    downloaded_bytes: Counter
+    in_progress: Gauge
+    stage_seconds: Histogram
+
+    @classmethod
+    def on(cls, registry: CollectorRegistry) -> WorkerMetrics:
+        """Create the metrics on `registry`."""
+        return cls(
+            answers=Counter(
+                "butakero_answers", "Status events published.", ["outcome", "error_code"], registry=registry
+            ),
+            retries=Counter("butakero_retries", "Attempts that will be repeated.", ["error_code"], registry=registry),
+            dead_letters=Counter(
+                "butakero_dead_letters", "Messages moved to a dead-letter topic.", ["error_code"], registry=registry
+            ),
+            handed_back=Counter(
+                "butakero_deliveries_handed_back",
+                "Deliveries returned unfinished without counting an attempt.",
+                ["reason"],
+                registry=registry,
+            ),
+            leases_lost=Counter("butakero_leases_lost", "Claims taken over by another worker.", registry=registry),
+            encodings=Counter("butakero_encodings", "DCA files made, by how.", ["mode"], registry=registry),
+            downloaded_bytes=Counter("butakero_downloaded_bytes", "Bytes fetched from sources.", registry=registry),
+            in_progress=Gauge("butakero_requests_in_progress", "Requests being worked on.", registry=registry),
+            stage_seconds=Histogram(
+                "butakero_stage_seconds",
+                "Duration of a request's stages.",
+                ["stage"],
+                buckets=_SECONDS,
+                registry=registry,
+            ),
+        )

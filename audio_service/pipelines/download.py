@@ -1,0 +1,177 @@
+"""A song's way into the library: understand the words, claim the record, fetch and encode, store, record.
+
+Every step can be repeated: a worker that takes over after a crash finds what its predecessor finished and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from audio_service.audio.base import Encoded, Origin
+from audio_service.media.model import Encoding, audio_key, human_size
+from audio_service.media.repository.base import Busy, Finished, Joined, Made, Owned, Unsettled
+from audio_service.pipelines.base import HandBack, Job, Outcome
+from audio_service.progress import ProgressFeed
+from audio_service.services import Services
+from audio_service.sources.base import Query, Resolved
+from audio_service.sources.children import Progress
+from audio_service.sources.fetcher import fetch
+from audio_service.sources.query import parse_query
+from audio_service.texts import DOWNLOADED
+from common.errors import BlobNotFound, ProviderNotFound
+from common.messages import FileData
+from common.telemetry import get_logger
+
+log = get_logger(__name__)
+
+PROVIDERS = frozenset({"youtube"})
+AUDIO_TYPE = "audio/dca"
+_RESOLVING_ELSEWHERE = timedelta(milliseconds=250)
+
+
+async def download(job: Job, services: Services, progress: ProgressFeed) -> Outcome | None:
+    """Bring one request to its end, and return who is to hear of it; None when another worker's job answers it.
+
+    Raises:
+        AppError: why this attempt failed; `job` says how far it came.
+        HandBack: somebody else is at it; the delivery is to come again.
+    """
+    query = understand(job, services)
+    resolved = await resolve_once(job, query, services)
+    job.media_id = resolved.media_id
+    progress.stage("downloading", media_id=resolved.media_id)
+
+    claim = await claim_record(job, resolved, services)
+    match claim:
+        case Joined():
+            return None
+        case Finished(media):
+            return Outcome(media, [job.waiter])
+        case Unsettled(fence, media, waiters):
+            job.fence = fence
+            return Outcome(media, waiters)
+        case Owned(fence):
+            job.fence = fence
+
+    made = await stored_before(job, resolved, services) or await fetch_and_store(job, resolved, services, progress)
+    media, waiters = await services.repository.mark_success(job.media_id, claim.fence, made)
+    log.info("download.ready", media_id=job.media_id, mode=made.encoding.mode, waiters=len(waiters))
+    return Outcome(media, waiters)
+
+
+def understand(job: Job, services: Services) -> Query:
+    """Turn the request's words into a query. Raises InvalidInput, UrlNotAllowed, ProviderNotFound."""
+    if job.request.provider_type.lower() not in PROVIDERS:
+        raise ProviderNotFound(job.request.provider_type[:50])
+    query = parse_query(job.request.song, services.settings.youtube_watch_url)
+    job.media_id = query.key
+    return query
+
+
+async def resolve_once(job: Job, query: Query, services: Services) -> Resolved:
+    """Resolve a query, or remember what it resolved to: a burst of the same words is one search."""
+    repository = services.repository
+    lease_name = f"resolve:{query.key}"
+    if known := await remembered(query, services):
+        return known
+    if await repository.acquire(lease_name, job.owner, timedelta(seconds=services.settings.lease_seconds)):
+        raise HandBack("resolving_elsewhere", _RESOLVING_ELSEWHERE)
+    try:
+        if known := await remembered(query, services):
+            return known
+        resolved = await services.source.resolve(query)
+        ttl = timedelta(seconds=services.settings.resolution_ttl_seconds)
+        await repository.remember(query.key, resolved.media_id, resolved.metadata, ttl)
+        return resolved
+    finally:
+        await repository.surrender(lease_name, job.owner)
+
+
+async def remembered(query: Query, services: Services) -> Resolved | None:
+    """Return what is known without the network: a remembered resolution, or the record that the URL's id names."""
+    if found := await services.repository.recall(query.key):
+        return Resolved(*found)
+    if query.media_id and (media := await services.repository.get(query.media_id)) and media.metadata.title:
+        return Resolved(media.video_id, media.metadata)
+    return None
+
+
+async def claim_record(job: Job, resolved: Resolved, services: Services) -> Owned | Joined | Finished | Unsettled:
+    """Claim the record; one whose file has gone from the store is opened again. Raises HandBack while it is busy."""
+    lease = timedelta(seconds=services.settings.lease_seconds)
+    while True:
+        claim = await services.repository.claim(resolved.media_id, job.waiter, resolved.metadata, lease)
+        if isinstance(claim, Busy):
+            raise HandBack("record_busy", claim.wait)
+        if isinstance(claim, Finished) and not await is_stored(resolved.media_id, services):
+            log.warning("download.file_gone", media_id=resolved.media_id)
+            await services.repository.reopen(resolved.media_id)
+            continue
+        return claim
+
+
+async def is_stored(media_id: str, services: Services) -> bool:
+    """Whether the record's file is in the blob store."""
+    try:
+        await services.blobs.stat(audio_key(media_id))
+    except BlobNotFound:
+        return False
+    return True
+
+
+async def fetch_and_store(job: Job, resolved: Resolved, services: Services, progress: ProgressFeed) -> Made:
+    """Download and encode in a child process, then put the file into the store."""
+
+    def on_progress(news: Progress) -> None:
+        progress.update(
+            news.stage,
+            percent=news.percent,
+            eta_seconds=news.eta_seconds,
+            speed_bytes_per_second=news.speed_bytes_per_second,
+        )
+
+    with services.workspace.job() as directory:
+        fetched = await fetch(
+            services.children,
+            resolved,
+            directory=directory,
+            origin=Origin(resolved.metadata.platform, resolved.metadata.url, resolved.metadata.title),
+            on_progress=on_progress,
+            deadline_seconds=job.deadline_seconds,
+        )
+        services.metrics.downloaded_bytes.inc(fetched.downloaded_bytes)
+        services.metrics.encodings.labels(fetched.encoded.mode).inc()
+        progress.stage("storing")
+        await services.blobs.put(audio_key(resolved.media_id), fetched.path)
+        return describe(fetched.encoded, resolved)
+
+
+async def stored_before(job: Job, resolved: Resolved, services: Services) -> Made | None:
+    """Adopt a file that a predecessor stored and did not live to record; puts are atomic, so it is whole."""
+    key = audio_key(job.media_id)
+    try:
+        stat = await services.blobs.stat(key)
+    except BlobNotFound:
+        return None
+    with services.workspace.job() as directory:
+        copy = directory / "stored.dca"
+        with copy.open("wb") as file:
+            async for chunk in services.blobs.read(key):
+                file.write(chunk)
+        encoded = await asyncio.to_thread(examine, copy)
+    if encoded is None:
+        return None
+    log.info("download.adopted", media_id=job.media_id, bytes=stat.size)
+    return describe(encoded, resolved)
+
+
+def describe(encoded: Encoded, resolved: Resolved) -> Made:
+    """Say what a record needs to know of its file. The duration is the file's own: sources round theirs."""
+    return Made(
+        metadata=resolved.metadata.model_copy(update={"duration_ms": encoded.duration_ms}),
+        file=FileData(file_path=audio_key(resolved.media_id), file_size=human_size(encoded.size), file_type=AUDIO_TYPE),
+        size_bytes=encoded.size,
+        encoding=Encoding(encoded.mode, encoded.reason, encoded.frames, encoded.sha256),
+        message=DOWNLOADED.es,
+    )

@@ -1,0 +1,77 @@
+"""Tells the progress topic how far a request is: the newest state only, at most twice a second, best effort."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from audio_service.metrics import WorkerMetrics
+from common.broker.base import Broker
+from common.errors import BrokerError
+from common.messages import ProgressEvent, Stage
+from common.telemetry import get_logger, outgoing_headers
+
+log = get_logger(__name__)
+
+INTERVAL_SECONDS = 0.5
+
+
+class ProgressFeed:
+    """One request's progress. `update` and `stage` are cheap and never wait; `run` publishes until cancelled."""
+
+    def __init__(self, broker: Broker, topic: str, request_id: str, metrics: WorkerMetrics) -> None:
+        self._broker = broker
+        self._topic = topic
+        self._metrics = metrics
+        self._latest = ProgressEvent(request_id=request_id, video_id="", stage="resolving")
+        self._changed = asyncio.Event()
+        self._changed.set()
+        self._stage_began = time.monotonic()
+
+    def stage(self, stage: Stage, *, media_id: str | None = None) -> None:
+        """Enter a stage of which nothing more is known."""
+        self.update(stage, media_id=media_id)
+
+    def update(
+        self,
+        stage: Stage,
+        *,
+        media_id: str | None = None,
+        percent: float | None = None,
+        eta_seconds: float | None = None,
+        speed_bytes_per_second: float | None = None,
+    ) -> None:
+        """Note the newest state."""
+        if stage != self._latest.stage:
+            self._observe_stage()
+        self._latest = ProgressEvent(
+            request_id=self._latest.request_id,
+            video_id=self._latest.video_id if media_id is None else media_id,
+            stage=stage,
+            percent=percent,
+            eta_seconds=eta_seconds,
+            speed_bytes_per_second=speed_bytes_per_second,
+        )
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        try:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                await self._publish(self._latest)
+                await asyncio.sleep(INTERVAL_SECONDS)
+        finally:
+            self._observe_stage()
+
+    async def _publish(self, event: ProgressEvent) -> None:
+        try:
+            await self._broker.publish(self._topic, event.video_id, event.to_bytes(), outgoing_headers())
+        except BrokerError as exc:
+            log.debug("progress.dropped", code=exc.code)
+
+    def _observe_stage(self) -> None:
+        now = time.monotonic()
+        self._metrics.stage_seconds.labels(self._latest.stage).observe(now - self._stage_began)
+        self._stage_began = now

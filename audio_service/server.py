@@ -1,0 +1,62 @@
+"""Serves the HTTP API beside the workers, without taking over the process's signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Generator
+
+import uvicorn
+from fastapi import FastAPI
+
+from common.beside import beside
+from common.errors import AppError
+
+_SHUTDOWN_SECONDS = 5
+
+
+class AddressInUse(AppError):
+    """The port is taken, or not ours to take: an operator must choose another."""
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave signals to `common.runtime`, which owns them."""
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind before anything else is opened, so that a taken port is one clear line.
+
+    Raises:
+        AddressInUse: names HTTP_HOST and HTTP_PORT.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as exc:
+        raise AddressInUse(f"HTTP_HOST {host}, HTTP_PORT {port}: {exc.strerror}") from exc
+
+
+async def serve(app: FastAPI, listener: socket.socket, stop: asyncio.Event) -> None:
+    """Serve until `stop`, then finish the answers under way."""
+    server = _Server(
+        uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        )
+    )
+
+    async def shut_down() -> None:
+        await stop.wait()
+        server.should_exit = True
+
+    async with beside(shut_down()):
+        await server.serve(sockets=[listener])

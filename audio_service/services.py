@@ -1,0 +1,32 @@
+"""What `bootstrap` opens and everything else is given: the ports, the child processes, the metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from audio_service.media.repository.base import MediaRepository
+from audio_service.metrics import WorkerMetrics
+from audio_service.settings import AudioSettings
+from audio_service.sources.base import MediaSource
+from audio_service.sources.children import ChildPool
+from audio_service.workspace import Workspace
+from common.blobs.base import BlobStore
+from common.broker.base import Broker
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One of each, for the life of the process. `owner` names this process in leases."""
+
+    settings: AudioSettings
+    owner: str
+    broker: Broker
+    repository: MediaRepository
+    blobs: BlobStore
+    source: MediaSource
+    children: ChildPool
+    workspace: Workspace
+    registry: CollectorRegistry
+    metrics: WorkerMetrics

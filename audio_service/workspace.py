@@ -1,0 +1,82 @@
+"""Temporary files: a directory per process, a directory per job, and no leftovers.
+
+A process holds a lock on its directory for as long as it lives, so that a starting one can tell the leftovers of a
+killed process from the work of a living one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from common.errors import StorageUnavailable
+from common.telemetry import get_logger
+
+log = get_logger(__name__)
+
+
+class Workspace:
+    """This process's directory for jobs."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @contextmanager
+    def job(self) -> Generator[Path]:
+        """Yield an empty directory for one job; it is gone afterwards, whatever happened inside."""
+        directory = Path(tempfile.mkdtemp(prefix="job-", dir=self.root))
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def open_workspace(temp_path: Path) -> Generator[Workspace]:
+    """Sweep what dead processes left below `temp_path`, then yield a workspace of our own there.
+
+    Raises:
+        StorageUnavailable: the directory cannot be made or written (TEMP_PATH).
+    """
+    try:
+        temp_path.mkdir(parents=True, exist_ok=True)
+        # Sweeping and making a directory exclude each other: a new one must not be taken for a leftover.
+        with (temp_path / ".sweep").open("ab") as sweeping:
+            fcntl.flock(sweeping, fcntl.LOCK_EX)
+            _sweep(temp_path)
+            root = Path(tempfile.mkdtemp(prefix="worker-", dir=temp_path)).resolve()
+            lock = _lock(root)
+    except OSError as exc:
+        raise StorageUnavailable(f"TEMP_PATH {temp_path}: {exc.strerror}") from exc
+    try:
+        yield Workspace(root)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+        lock.close()
+
+
+def _lock(root: Path) -> IO[bytes]:
+    """Return the held lock of a directory. Raises BlockingIOError when a living process holds it."""
+    handle = (root / ".lock").open("ab")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        raise
+    return handle
+
+
+def _sweep(temp_path: Path) -> None:
+    for directory in temp_path.glob("worker-*"):
+        try:
+            lock = _lock(directory)
+        except BlockingIOError:
+            continue
+        log.info("workspace.swept", directory=directory.name)
+        shutil.rmtree(directory, ignore_errors=True)
+        lock.close()
