@@ -20,7 +20,7 @@ from common.errors import Locale
 class SharedSettings(BaseSettings):
     """The keys that mean the same thing in every service. Field names are the environment's, in lower case."""
 
-    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True)
 
     environment: str = "local"
     instance_id: Annotated[str, Field(min_length=1, max_length=60)] = Field(default_factory=socket.gethostname)
