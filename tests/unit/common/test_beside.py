@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from common.beside import beside
+from common.errors import LeaseLost, MediaLive
+
+
+async def test_the_companion_ends_with_the_body() -> None:
+    ended = asyncio.Event()
+
+    async def companion() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with beside(companion()):
+        await asyncio.sleep(0)
+    assert ended.is_set()
+
+
+async def test_the_bodys_error_comes_out_by_its_type() -> None:
+    with pytest.raises(MediaLive):
+        async with beside(asyncio.Event().wait()):  # pyright: ignore[reportArgumentType] - the result is unused
+            raise MediaLive
+
+
+async def test_the_companions_error_cancels_the_body() -> None:
+    async def companion() -> None:
+        raise LeaseLost
+
+    cancelled = asyncio.Event()
+
+    async def body() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    with pytest.raises(LeaseLost):
+        async with beside(companion()):
+            await body()
+    assert cancelled.is_set()
+
+
+async def test_cancellation_from_outside_stays_a_cancellation() -> None:
+    started = asyncio.Event()
+
+    async def companion() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    async def body() -> None:
+        async with beside(companion()):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(body())
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
