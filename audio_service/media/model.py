@@ -88,6 +88,16 @@ def normalise_title(text: str) -> str:
     return "".join(c for c in lowered if c.isalnum() or c.isspace() or unicodedata.category(c)[0] == "M")
 
 
+def search_text(text: str) -> str:
+    """Return what search compares: the normalised text without regard to case and to how much white space there is.
+
+    Titles and queries both pass through here. Whatever is a part of `title_lower` stays a part of it; beyond that, "dua
+    lipa new rules" finds "Dua Lipa - New Rules", whose dash leaves two spaces, and "STRASSE" finds "Straße". Fewer than
+    MIN_SEARCH_CHARACTERS of it find nothing.
+    """
+    return " ".join(normalise_title(text).casefold().split())
+
+
 def check_media_id(text: str) -> str:
     """Return `text` when it can be a media id. Raises InvalidVideoId."""
     if not _MEDIA_ID.fullmatch(text):

@@ -1,1 +1,23 @@
 """Where media records are kept: one port, and `open_repository` that chooses its adapter by settings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from audio_service.media.repository.base import MediaRepository
+from audio_service.media.repository.sqlite import open_sqlite
+from audio_service.settings import AudioSettings
+
+
+@asynccontextmanager
+async def open_repository(settings: AudioSettings) -> AsyncGenerator[MediaRepository, None]:
+    """Open the library that DATABASE_BACKEND names, and close it at the end.
+
+    Raises:
+        DatabaseUnavailable: it cannot be opened; the detail names the setting to look at.
+    """
+    match settings.database_backend:
+        case "sqlite":
+            async with open_sqlite(settings.sqlite_path) as repository:
+                yield repository

@@ -50,7 +50,7 @@ class Owned:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Somebody else has the record; the request is on its waiting list: ack the delivery."""
+    """Somebody else answers this request, or has answered it since the caller looked: ack the delivery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,9 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Unsettled:
-    """The record has its outcome, but whoever made it died before answering: publish to `waiters`, then settle."""
+    """The record has its outcome, but whoever made it died before answering: publish to `waiters`, then settle. The
+    claiming request is one of them.
+    """
 
     fence: int
     media: Media
@@ -128,10 +130,13 @@ class MediaRepository(Protocol):
     async def claim(self, media_id: str, waiter: Waiter, metadata: PlatformMetadata, lease: timedelta) -> Claim:
         """Decide, in one write, who makes this record.
 
+        A lease runs against everybody but the request that it was given to: when that one comes back, its worker died.
+
+        - this request is marked as answered → Joined, nothing is written
         - no record; `error` and settled; or `processing` with its lease run out, or held by this same request
-          (its worker died) → Owned: `processing`, fence + 1, attempts + 1, waiter added, lease running
+          → Owned: `processing`, fence + 1, attempts + 1, waiter added, lease running
         - `processing`, held by another → Joined, waiter added (once per request id)
-        - `success`, no lease running: waiters left → Unsettled (fence + 1, lease running); none → Finished
+        - `success`, no lease running: waiters left → Unsettled (fence + 1, lease running, waiter added); none → Finished
         - `success`, lease running (its owner is settling): the request is among the waiters → Joined, else Finished
         - `error`, lease running → Busy; lease run out and waiters left → Owned, they stay and get the new outcome
 
@@ -140,7 +145,7 @@ class MediaRepository(Protocol):
         ...
 
     async def renew(self, media_id: str, fence: int, lease: timedelta) -> None:
-        """Extend a claim. Raises LeaseLost when a newer fence exists."""
+        """Extend a claim; one that was yielded or settled stays ended. Raises LeaseLost when a newer fence exists."""
         ...
 
     async def yield_claim(self, media_id: str, fence: int) -> None:
@@ -166,6 +171,8 @@ class MediaRepository(Protocol):
     ) -> Sequence[Waiter]:
         """Mark requests as answered (remembered for `keep`), take them off the waiting list, and return who is
         still on it. With nobody left the lease ends; otherwise the caller publishes to the rest and settles again.
+
+        A stale fence records the answers too (they were given) and returns nobody: the rest is its successor's.
         """
         ...
 

@@ -1,0 +1,120 @@
+"""The SQLite schema and its migrations, counted by `PRAGMA user_version`.
+
+A migration, once released, is never edited: what a database needs next is a further entry. A database that a newer
+program wrote is refused, not guessed at.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+
+from audio_service.media.repository.sqlite_connection import Transaction
+from common.errors import DatabaseUnavailable
+
+_WAL_RETRY_SECONDS = 0.02
+_WAL_WAIT_SECONDS = 5.0
+
+# Times are milliseconds since the epoch. `lease_until` 0: no lease. `holder` is the request that has or had the claim.
+# The trigram index holds `search_text` (see media.model); rows keep their `seq`, which grows with creation.
+_V1 = (
+    """
+    CREATE TABLE media (
+        seq INTEGER PRIMARY KEY,
+        video_id TEXT NOT NULL UNIQUE,
+        status TEXT NOT NULL CHECK (status IN ('processing', 'success', 'error')),
+        metadata TEXT NOT NULL,
+        file TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        encoding TEXT,
+        message TEXT NOT NULL,
+        error_code TEXT,
+        processing_date INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        failures INTEGER NOT NULL,
+        play_count INTEGER NOT NULL,
+        search_text TEXT NOT NULL,
+        fence INTEGER NOT NULL,
+        lease_until INTEGER NOT NULL,
+        holder TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX media_by_update ON media (updated_at, seq)",
+    "CREATE INDEX media_by_text ON media (search_text, seq)",
+    "CREATE INDEX media_by_status ON media (status)",
+    """
+    CREATE VIRTUAL TABLE media_trigrams USING fts5 (
+        search_text, content = 'media', content_rowid = 'seq', tokenize = 'trigram case_sensitive 1'
+    )
+    """,
+    """
+    CREATE TRIGGER media_inserted AFTER INSERT ON media BEGIN
+        INSERT INTO media_trigrams (rowid, search_text) VALUES (new.seq, new.search_text);
+    END
+    """,
+    """
+    CREATE TRIGGER media_renamed AFTER UPDATE OF search_text ON media WHEN old.search_text <> new.search_text BEGIN
+        INSERT INTO media_trigrams (media_trigrams, rowid, search_text) VALUES ('delete', old.seq, old.search_text);
+        INSERT INTO media_trigrams (rowid, search_text) VALUES (new.seq, new.search_text);
+    END
+    """,
+    """
+    CREATE TABLE waiters (
+        position INTEGER PRIMARY KEY,
+        video_id TEXT NOT NULL REFERENCES media (video_id),
+        request_id TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        UNIQUE (video_id, request_id)
+    )
+    """,
+    "CREATE TABLE answered (request_id TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX answered_by_until ON answered (until)",
+    "CREATE TABLE leases (name TEXT PRIMARY KEY, owner TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX leases_by_until ON leases (until)",
+    """
+    CREATE TABLE resolutions (
+        query_key TEXT PRIMARY KEY, video_id TEXT NOT NULL, metadata TEXT NOT NULL, until INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX resolutions_by_until ON resolutions (until)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1,)
+
+
+def configure_writer(db: sqlite3.Connection) -> None:
+    """Set the journal to WAL. FULL: a commit is on the disk when the worker acks the delivery that it stands for."""
+    deadline = time.monotonic() + _WAL_WAIT_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError:
+            # Two processes that open a new file together: changing the mode does not wait for locks by itself.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_WAL_RETRY_SECONDS)
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
+
+
+def configure_reader(db: sqlite3.Connection) -> None:
+    """Make sure that the connection for look-ups never takes the write lock."""
+    db.execute("PRAGMA query_only = ON")
+
+
+def migrate(tx: Transaction) -> None:
+    """Bring the database to this program's version; a step, so that two processes starting together take turns.
+
+    Raises:
+        DatabaseUnavailable: a newer program has written this database.
+    """
+    (version,) = tx.db.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise DatabaseUnavailable(f"schema version {version} is newer than this program's {len(MIGRATIONS)}")
+    for migration in MIGRATIONS[version:]:
+        for statement in migration:
+            tx.db.execute(statement)
+    tx.db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
