@@ -1,0 +1,81 @@
+"""Asks for one song through the broker and waits for its answer, as any client of the system does.
+
+Status and progress are joined before the request is published, under groups of this request alone, so that no answer
+is missed and nobody else's is taken away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+
+from audio_service.settings import AudioSettings
+from common.beside import beside
+from common.broker.base import Broker, Delivery
+from common.errors import InvalidMessage
+from common.messages import DownloadRequest, ProgressEvent, StatusEvent, parse
+from common.telemetry import correlation, outgoing_headers
+
+_PREFETCH = 64
+
+
+async def ask(
+    broker: Broker,
+    settings: AudioSettings,
+    request: DownloadRequest,
+    on_progress: Callable[[ProgressEvent], None],
+) -> StatusEvent:
+    """Publish a request and return its status event, however long that takes. Cancelling leaves the request queued.
+
+    Raises:
+        BrokerError: the request was not accepted, or the broker stopped answering.
+    """
+    group = f"butakero.request.{request.request_id}"
+    async with AsyncExitStack() as joined:
+        statuses = await joined.enter_async_context(
+            broker.consume(settings.kafka_bot_download_status, group, prefetch=_PREFETCH, start="latest")
+        )
+        progress = await joined.enter_async_context(
+            broker.consume(settings.kafka_bot_download_progress, group, prefetch=_PREFETCH, start="latest")
+        )
+        with correlation(request.request_id):
+            await broker.publish(
+                settings.kafka_bot_download_requests, message_key(request.song), request.to_bytes(), outgoing_headers()
+            )
+        await joined.enter_async_context(beside(_report(progress, request.request_id, on_progress)))
+        return await _answer(statuses, request.request_id)
+
+
+def message_key(song: str) -> str:
+    """Return the key of a request's message: the song as typed, without differences of case and white space."""
+    return " ".join(song.split()).lower()
+
+
+async def _answer(statuses: AsyncIterator[Delivery], request_id: str) -> StatusEvent:
+    async for delivery in statuses:
+        await delivery.ack()
+        try:
+            status = parse(StatusEvent, delivery.message.value)
+        except InvalidMessage:
+            continue  # somebody else's to complain about: a damaged status names no request of ours
+        if status.request_id == request_id:
+            return status
+    raise AssertionError("a subscription ends only when it is left")
+
+
+async def _report(
+    progress: AsyncIterator[Delivery], request_id: str, on_progress: Callable[[ProgressEvent], None]
+) -> None:
+    """Pass on this request's events, and once its record is known, those of whichever request makes that record."""
+    video_id = ""
+    async for delivery in progress:
+        await delivery.ack()
+        try:
+            event = parse(ProgressEvent, delivery.message.value)
+        except InvalidMessage:
+            continue
+        if event.request_id == request_id:
+            video_id = event.video_id or video_id
+        elif not video_id or event.video_id != video_id:
+            continue
+        on_progress(event)

@@ -1,0 +1,91 @@
+"""Shows how far a request is: a live bar at a terminal, plain lines anywhere else, nothing when only JSON is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
+from rich.text import Text as RichText
+
+from butakero.screen import clock
+from butakero.texts import STAGES, WAITING, say
+from common.errors import Locale
+from common.messages import ProgressEvent
+
+_STEP_PERCENT = 25
+
+
+class View:
+    """Shows nothing; the others show more."""
+
+    def show(self, event: ProgressEvent) -> None:
+        """Show one event."""
+
+
+class LineView(View):
+    """One line a stage and a quarter: what a log or a pipe can hold."""
+
+    def __init__(self, console: Console, locale: Locale) -> None:
+        self._console = console
+        self._locale: Locale = locale
+        self._last: tuple[str, int] | None = None
+
+    def show(self, event: ProgressEvent) -> None:
+        """Print the event when it says something new."""
+        step = int((event.percent or 0) // _STEP_PERCENT)
+        if self._last == (event.stage, step):
+            return
+        self._last = (event.stage, step)
+        parts = [say(STAGES[event.stage], self._locale), *_facts(event)]
+        self._console.print(" ".join(parts))
+
+
+class BarView(View):
+    """A live bar with stage, percent, speed and time left."""
+
+    def __init__(self, progress: Progress, task: TaskID, locale: Locale) -> None:
+        self._progress = progress
+        self._task = task
+        self._locale: Locale = locale
+
+    def show(self, event: ProgressEvent) -> None:
+        """Move the bar; it swings while the whole is unknown."""
+        self._progress.update(
+            self._task,
+            description=say(STAGES[event.stage], self._locale),
+            total=None if event.percent is None else 100,
+            completed=event.percent or 0,
+            event=event,
+        )
+
+
+class _Facts(ProgressColumn):
+    """Percent, speed and time left, as far as the event tells them."""
+
+    def render(self, task: Task) -> RichText:
+        event = task.fields.get("event")
+        return RichText(" ".join(_facts(event)) if isinstance(event, ProgressEvent) else "")
+
+
+@contextmanager
+def open_view(console: Console, locale: Locale) -> Generator[View]:
+    """Yield the view that suits the console; a live bar is gone from the screen afterwards."""
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield LineView(console, locale)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=32), _Facts())
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield BarView(progress, progress.add_task(say(WAITING, locale), total=None), locale)
+
+
+def _facts(event: ProgressEvent) -> list[str]:
+    facts: list[str] = []
+    if event.percent is not None:
+        facts.append(f"{event.percent:3.0f}%")
+    if event.speed_bytes_per_second:
+        facts.append(f"{event.speed_bytes_per_second / 1024 / 1024:.2f} MB/s")
+    if event.eta_seconds:
+        facts.append(f"-{clock(max(1000, round(event.eta_seconds * 1000)))}")
+    return facts

@@ -1,0 +1,161 @@
+"""Every sentence the command line says to people, in Argentine Spanish and in English; LOCALE chooses.
+
+The help of the commands is documentation and stays in English. Sentences about a failed request come from
+`common.errors`, or from the status event itself.
+"""
+
+from __future__ import annotations
+
+from common.errors import Locale, Text
+from common.messages import Stage
+
+
+def say(text: Text, locale: Locale, **values: object) -> str:
+    """Return a sentence in the locale, with its `{names}` filled in."""
+    sentence = text.es if locale == "es" else text.en
+    return sentence.format(**values) if values else sentence
+
+
+STAGES: dict[Stage, Text] = {
+    "resolving": Text("Buscando", "Looking it up"),
+    "downloading": Text("Descargando", "Downloading"),
+    "encoding": Text("Codificando", "Encoding"),
+    "storing": Text("Guardando", "Storing"),
+}
+WAITING = Text("En la cola", "Queued")
+
+# Asking for a song
+ASKING = Text("Pidiendo: {song}", "Asking for: {song}")
+NOBODY = Text(
+    "Nadie está atendiendo la cola: no hay un servicio de audio en {url}. El pedido queda esperando; levantalo con "
+    "`butakero up` en otra terminal.",
+    "Nobody is consuming the queue: no audio service answers at {url}. The request stays there; start it with "
+    "`butakero up` in another terminal.",
+)
+TIMED_OUT = Text(
+    "Pasaron {seconds} s sin respuesta. El pedido {request_id} sigue en la cola: mirá más tarde con "
+    "`butakero library list`, o volvé a pedirlo (no se descarga dos veces).",
+    "{seconds} s went by without an answer. Request {request_id} stays in the queue: look later with "
+    "`butakero library list`, or ask again (nothing is downloaded twice).",
+)
+STOPPED_WAITING = Text(
+    "Dejé de esperar. El pedido sigue su curso: mirá más tarde con `butakero library list`.",
+    "Stopped waiting. The request goes on: look later with `butakero library list`.",
+)
+FAILED = Text("No se pudo: {message} ({code})", "It failed: {message} ({code})")
+READY = Text("Listo: {title}", "Ready: {title}")
+ALREADY_THERE = Text("Ya estaba en la biblioteca: {title}", "It was in the library already: {title}")
+ELAPSED = Text("{seconds:.1f} s", "{seconds:.1f} s")
+EMPTY_SONG = Text("Falta decir qué tema: un nombre o un enlace.", "Say which song: a name or a URL.")
+
+# Names of things in lists of facts
+TITLE = Text("Título", "Title")
+DURATION = Text("Duración", "Duration")
+SIZE = Text("Tamaño", "Size")
+PLATFORM = Text("Plataforma", "Platform")
+MADE = Text("Cómo se hizo", "How it was made")
+PATH = Text("Archivo", "File")
+STATUS = Text("Estado", "Status")
+PLAYS = Text("Veces", "Plays")
+DATE = Text("Fecha", "Date")
+FORMAT = Text("Formato", "Format")
+FRAMES = Text("Cuadros", "Frames")
+BITRATE = Text("Tasa promedio", "Average bitrate")
+CHANNELS = Text("Canales", "Channels")
+METADATA = Text("Metadatos", "Metadata")
+DAMAGE = Text("Daño", "Damage")
+NO_DAMAGE = Text("ninguno", "none")
+POSITION = Text("Posición", "Position")
+ERROR = Text("Error", "Error")
+KEY = Text("Clave", "Key")
+ATTEMPT = Text("Intento", "Attempt")
+HEADERS = Text("Encabezados", "Headers")
+BODY = Text("Cuerpo", "Body")
+
+ENCODINGS: dict[str, Text] = {
+    "passthrough": Text("paquetes Opus copiados", "Opus packets copied"),
+    "repacketised": Text("paquetes Opus reagrupados, sin recodificar", "Opus packets regrouped, not re-encoded"),
+    "transcoded": Text("recodificado a Opus", "re-encoded to Opus"),
+}
+
+# up
+STARTING = Text("Arrancando el servicio de audio…", "Starting the audio service…")
+RUNNING = Text("El servicio de audio está andando.", "The audio service is running.")
+PORT_IN_USE = Text(
+    "El puerto {port} de {host} ya está en uso: elegí otro con HTTP_PORT (o `butakero up --port N`).",
+    "Port {port} on {host} is in use: choose another with HTTP_PORT (or `butakero up --port N`).",
+)
+HOST_UNUSABLE = Text(
+    "No se puede escuchar en {host}:{port} ({reason}): revisá HTTP_HOST y HTTP_PORT.",
+    "Cannot listen on {host}:{port} ({reason}): check HTTP_HOST and HTTP_PORT.",
+)
+DIED_AT_START = Text(
+    "El servicio de audio no arrancó (código {code}). Lo último que dijo:",
+    "The audio service did not start (exit code {code}). The last it said:",
+)
+STUCK_AT_START = Text(
+    "El servicio de audio no estuvo listo en {seconds:.0f} s. Lo último que dijo:",
+    "The audio service was not ready within {seconds:.0f} s. The last it said:",
+)
+CRASHED = Text(
+    "El servicio de audio se cortó (código {code}). Lo último que dijo:",
+    "The audio service ended by itself (exit code {code}). The last it said:",
+)
+SAID_NOTHING = Text("(nada)", "(nothing)")
+LOGS_AT = Text("Registro completo: {path}", "Full log: {path}")
+STOPPING = Text("Parando: termino lo que está en curso…", "Stopping: finishing what is under way…")
+STOPPED = Text("El servicio de audio se detuvo.", "The audio service has stopped.")
+KILLED = Text(
+    "El servicio de audio no se detuvo a tiempo y hubo que cortarlo; lo pendiente sigue en la cola.",
+    "The audio service did not stop in time and was killed; what was pending is still in the queue.",
+)
+PRESS_CTRL_C = Text("Ctrl-C para detenerlo.", "Ctrl-C stops it.")
+DEMO_SONG = Text(
+    "Hice un tema corto y lo publiqué en {url}; ahora lo pido como lo haría un usuario.",
+    "A short song was made and put at {url}; now it is asked for, as a user would.",
+)
+ANSWER = Text("Lo que responde GET {path}:", "What GET {path} answers:")
+NO_ANSWER = Text(
+    "GET {path} no respondió lo esperado ({reason}).", "GET {path} did not answer as expected ({reason})."
+)
+DEMO_FAILED = Text("El servicio sigue andando: podés probar con otro.", "The service stays up: try another one.")
+API = Text("API", "API")
+DOCS = Text("Documentación", "Docs")
+HEALTH = Text("Salud", "Health")
+METRICS = Text("Métricas", "Metrics")
+LOGS = Text("Registro", "Logs")
+
+# inspect
+NOT_DCA = Text("{path}: no es un archivo DCA ({reason}).", "{path}: not a DCA file ({reason}).")
+UNREADABLE = Text("{path}: no se puede leer ({reason}).", "{path}: cannot be read ({reason}).")
+DAMAGED = Text(
+    "dañado en el byte {at}: {reason}; los {frames} cuadros anteriores se leen bien",
+    "damaged at byte {at}: {reason}; the {frames} frames before it read well",
+)
+
+# library
+LIBRARY_EMPTY = Text(
+    'La biblioteca está vacía: pedí algo con `butakero request "…"`.',
+    'The library is empty: ask for something with `butakero request "…"`.',
+)
+NOTHING_FOUND = Text("No hay nada con «{text}».", 'Nothing matches "{text}".')
+SEARCH_TOO_SHORT = Text(
+    "Buscá con al menos {least} letras o números.", "Search with at least {least} letters or digits."
+)
+MORE = Text("Hay más: subí --limit o usá --all.", "There are more: raise --limit or use --all.")
+
+# dlq
+DLQ_EMPTY = Text("No hay mensajes muertos en {topic}.", "No dead letters in {topic}.")
+DLQ_UNKNOWN = Text(
+    "En {topic} no queda ningún mensaje en la posición {position}; `butakero dlq list` muestra los que hay.",
+    "{topic} has no message left at position {position}; `butakero dlq list` shows what there is.",
+)
+DLQ_WHICH = Text(
+    "Decí qué mensaje (su posición, ver `butakero dlq list`) o --all.",
+    "Say which message (its position, see `butakero dlq list`) or --all.",
+)
+REPLAYED = Text("{position} → {topic}", "{position} → {topic}")
+REPLAYED_COUNT = Text("Reenviados: {count}.", "Replayed: {count}.")
+
+# Whatever else goes wrong
+SYSTEM_REFUSED = Text("El sistema no lo permite: {reason}.", "The system does not allow it: {reason}.")
