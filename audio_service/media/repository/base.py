@@ -136,7 +136,7 @@ class MediaRepository(Protocol):
         - no record; `error` and settled; or `processing` with its lease run out, or held by this same request
           → Owned: `processing`, fence + 1, attempts + 1, waiter added, lease running
         - `processing`, held by another → Joined, waiter added (once per request id)
-        - `success`, no lease running: waiters left → Unsettled (fence + 1, lease running, waiter added); none → Finished
+        - `success`, no lease running: waiters left → Unsettled (fence + 1, waiter added, lease running); none: Finished
         - `success`, lease running (its owner is settling): the request is among the waiters → Joined, else Finished
         - `error`, lease running → Busy; lease run out and waiters left → Owned, they stay and get the new outcome
 
