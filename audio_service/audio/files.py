@@ -1,0 +1,124 @@
+"""The file object that FFmpeg reads from: cuts reads to size, keeps what went wrong, watches for an index at the end.
+
+FFmpeg calls `read` from C, where exceptions get lost or turned into others. So nothing is raised there: the failure
+is kept, FFmpeg is told that the file has ended, and whoever drives it raises `failure` as it was.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import BinaryIO
+
+from audio_service.audio.base import WholeFileNeededError
+
+HEAD_BYTES = 16
+_BOX_HEADER = 8
+_LONG_BOX_HEADER = 16
+# What an ISO media file may start with (ISO/IEC 14496-12 §4.3, and QuickTime's own).
+_FIRST_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
+
+
+class SequentialFile:
+    """A file that is read once, in order; what PyAV sees has no `seek`, and so FFmpeg does not try.
+
+    Attributes:
+        failure: what the source raised, or WholeFileNeededError; from then on the file is at its end.
+        head: the first HEAD_BYTES that were read.
+    """
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._boxes = BoxWatch()
+        self.failure: BaseException | None = None
+        self.head = b""
+
+    def read(self, size: int) -> bytes:
+        """Return at most `size` bytes (PyAV copies what it gets into a buffer of that size, unchecked)."""
+        data = self._read(size)
+        if data and not self._boxes.sees(data):
+            self.failure = WholeFileNeededError("the index comes after the media data")
+            return b""
+        return data
+
+    def _read(self, size: int) -> bytes:
+        if self.failure is not None:
+            return b""
+        try:
+            data = self._source.read(size)
+        except BaseException as exc:  # noqa: BLE001 - raised again by whoever drives FFmpeg, see the module docstring
+            self.failure = exc
+            return b""
+        if len(data) > size:
+            self.failure = ValueError(f"the source gave {len(data)} bytes when asked for {size}")
+            return b""
+        if len(self.head) < HEAD_BYTES:
+            self.head += data[: HEAD_BYTES - len(self.head)]
+        return data
+
+
+class SeekableFile(SequentialFile):
+    """A complete file: FFmpeg may jump in it."""
+
+    def read(self, size: int) -> bytes:
+        """As SequentialFile, without a care for the order of boxes."""
+        return self._read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move. A failure is kept, and the file is at its end."""
+        try:
+            return self._source.seek(offset, whence)
+        except BaseException as exc:  # noqa: BLE001 - as in read
+            self.failure = exc
+            return -1
+
+    def tell(self) -> int:
+        """Return the position in bytes."""
+        return self._source.tell()
+
+
+class BoxWatch:
+    """Follows the top-level boxes of an ISO media file as its bytes pass by; other files pass unwatched.
+
+    With `moov` behind `mdat` nothing can be decoded before the last byte is there: that is known at `mdat`'s header.
+    """
+
+    def __init__(self) -> None:
+        self._header = b""
+        self._skip = 0
+        self._watching = True
+        self._first = True
+
+    def sees(self, data: bytes) -> bool:
+        """Take the next bytes; False once `mdat` has come before `moov`."""
+        position = 0
+        while self._watching and position < len(data):
+            if self._skip:
+                step = min(self._skip, len(data) - position)
+                self._skip -= step
+                position += step
+                continue
+            need = self._needed()
+            part = data[position : position + need - len(self._header)]
+            self._header += part
+            position += len(part)
+            if len(self._header) == self._needed() and not self._box():
+                return False
+        return True
+
+    def _needed(self) -> int:
+        long = len(self._header) >= _BOX_HEADER and self._header[:4] == b"\0\0\0\1"
+        return _LONG_BOX_HEADER if long else _BOX_HEADER
+
+    def _box(self) -> bool:
+        header, self._header = self._header, b""
+        kind = header[4:8]
+        if kind == b"mdat":
+            self._watching = False
+            return False
+        size = int.from_bytes(header[8:] or header[:4], "big")
+        # `moov` first is all that is asked for; a size below the header's own ends a walk that makes no sense.
+        if kind == b"moov" or size < len(header) or (self._first and kind not in _FIRST_BOXES):
+            self._watching = False
+        self._first = False
+        self._skip = size - len(header)
+        return True

@@ -1,0 +1,213 @@
+"""The one door from media to DCA: copies Opus packets where that is exact, decodes and encodes where it is not.
+
+Which way it goes is read from the packets' TOC bytes, never from the container, and written down with its reason:
+
+- passthrough: every packet is 20 ms already; the bytes of the source's packets are the DCA frames
+- repacketised: packets were split or joined without decoding (see `audio_service.audio.packets`)
+- transcoded: decoded, resampled and encoded by libopus
+
+The DCA header names the way, so a stream that starts one way and turns out to need another is started again.
+Pre-skip (312 samples as a rule) is not cut from copied streams: DCA cannot say it, and players start mid-stream anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import BinaryIO, Literal, TypeAlias
+
+from av.audio.stream import AudioStream
+from av.packet import Packet
+
+from audio_service.audio.base import (
+    FRAME_MS,
+    SAMPLE_RATE,
+    Encoded,
+    EncodeOptions,
+    OnFrames,
+    Origin,
+    WholeFileNeededError,
+)
+from audio_service.audio.packets import (
+    MAX_FRAME_BYTES,
+    WHOLE_FRAME_TOCS,
+    NotCopyableError,
+    PacketError,
+    Repacketiser,
+    parse,
+)
+from audio_service.audio.probe import OpenedMedia, open_media
+from audio_service.audio.sink import FrameSink
+from audio_service.audio.transcode import CHANNELS, transcode
+from common.dca import DcaMetadata, OpusInfo, OriginInfo
+from common.errors import MediaCorrupt
+
+Mode = Literal["passthrough", "repacketised", "transcoded"]
+Packets: TypeAlias = "Iterator[Packet[AudioStream]]"
+
+_HEADERS = (b"OpusHead", b"OpusTags")
+_HEAD_GAIN = slice(16, 18)
+_HEAD_FAMILY = 18
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    mode: Mode
+    reason: str
+
+
+class _PlanChanged(Exception):
+    """A packet came that the plan cannot take; `plan` is one that can."""
+
+    def __init__(self, plan: _Plan) -> None:
+        super().__init__(plan.reason)
+        self.plan = plan
+
+
+def encode_dca(
+    source: BinaryIO, out: BinaryIO, *, origin: Origin, options: EncodeOptions, on_frames: OnFrames
+) -> Encoded:
+    """Make a DCA1 file of the first audio stream in `source`. Neither file is closed.
+
+    Args:
+        source: complete and seekable, or a growing download without `seek` whose `read` blocks.
+        out: written in order; when the way must be changed midway, it is truncated and written again.
+        origin: for the file's metadata.
+        options: encoder settings and limits.
+        on_frames: told of the first frame and then once for each second of audio; may raise to abort.
+
+    Raises:
+        WholeFileNeededError: `source` cannot be seeked and this media needs it; call again with the complete file.
+        MediaUnsupported: no audio that can be decoded here.
+        MediaCorrupt: damaged, without any audio frame, or ending well before the duration it states.
+        MediaTooLong: more audio than `options.max_duration_ms`.
+        whatever `source.read`, `out.write` and `on_frames` raise, as it was.
+    """
+
+    def sink(metadata: DcaMetadata) -> FrameSink:
+        return FrameSink(out, metadata, options, on_frames)
+
+    plan = _Plan("transcoded", "forced") if options.force_transcode else None
+    while True:
+        try:
+            with open_media(source) as media:
+                return _encode(media, plan, options, sink, origin)
+        except _PlanChanged as change:
+            plan = change.plan
+        if not source.seekable():
+            raise WholeFileNeededError(plan.reason)
+        source.seek(0)
+        out.seek(0)
+        out.truncate()
+
+
+def _encode(
+    media: OpenedMedia,
+    plan: _Plan | None,
+    options: EncodeOptions,
+    open_sink: Callable[[DcaMetadata], FrameSink],
+    origin: Origin,
+) -> Encoded:
+    packets = media.packets()
+    first = next(packets, None)
+    if first is None:
+        raise MediaCorrupt("no audio in the stream")
+    plan = plan or _decide(media, bytes(first))
+    sink = open_sink(_metadata(media, plan, origin, options))
+    _WAYS[plan.mode](chain((first,), packets), sink, options)
+    if not sink.frames:
+        raise MediaCorrupt("no audio in the stream")
+    size, sha256 = sink.finish()
+    media.check_complete(sink.frames * FRAME_MS)
+    return Encoded(
+        mode=plan.mode,
+        reason=plan.reason,
+        frames=sink.frames,
+        size=size,
+        sha256=sha256,
+        source_codec=media.probed.codec,
+        source_container=media.probed.container,
+    )
+
+
+def _decide(media: OpenedMedia, first: bytes) -> _Plan:
+    """Plan by codec, OpusHead (RFC 7845 §5.1; absent in MPEG-TS) and the first packet."""
+    probed, head = media.probed, media.extradata
+    if probed.codec != "opus":
+        return _Plan("transcoded", f"codec {probed.codec}")
+    if probed.channels > CHANNELS:
+        return _Plan("transcoded", f"channels {probed.channels}")
+    if len(head) > _HEAD_FAMILY and head.startswith(_HEADERS[0]):
+        if head[_HEAD_FAMILY]:
+            return _Plan("transcoded", f"mapping family {head[_HEAD_FAMILY]}")
+        gain = int.from_bytes(head[_HEAD_GAIN], "little", signed=True)
+        if gain:
+            return _Plan("transcoded", f"opus gain {gain}")
+    return _plan_for(first)
+
+
+def _plan_for(packet: bytes) -> _Plan:
+    """Return the cheapest plan that takes this packet."""
+    try:
+        parsed = parse(packet)
+        if Repacketiser().push(packet) == [packet]:
+            return _Plan("passthrough", "opus 48k 20ms")
+    except NotCopyableError as exc:
+        return _Plan("transcoded", exc.reason)
+    except PacketError as exc:
+        raise MediaCorrupt(f"opus packet: {exc}") from exc
+    return _Plan("repacketised", f"opus {parsed.samples * 1000 // SAMPLE_RATE}ms packets")
+
+
+def _copy(packets: Packets, sink: FrameSink, _options: EncodeOptions) -> None:
+    put = sink.put
+    for item in packets:
+        packet = bytes(item)
+        if packet[0] in WHOLE_FRAME_TOCS and len(packet) <= MAX_FRAME_BYTES:
+            put(packet)
+        elif not packet.startswith(_HEADERS):
+            plan = _plan_for(packet)
+            if plan.mode != "passthrough":
+                raise _PlanChanged(plan)
+            put(packet)
+
+
+def _repacketise(packets: Packets, sink: FrameSink, _options: EncodeOptions) -> None:
+    repacketiser = Repacketiser()
+    try:
+        for item in packets:
+            packet = bytes(item)
+            if not packet.startswith(_HEADERS):
+                for frame in repacketiser.push(packet):
+                    sink.put(frame)
+    except NotCopyableError as exc:
+        raise _PlanChanged(_Plan("transcoded", exc.reason)) from exc
+    except PacketError as exc:
+        raise MediaCorrupt(f"opus packet: {exc}") from exc
+    for frame in repacketiser.finish():
+        sink.put(frame)
+
+
+def _transcode(packets: Packets, sink: FrameSink, options: EncodeOptions) -> None:
+    for packet in transcode(packets, options):
+        sink.put(packet)
+
+
+_WAYS: dict[Mode, Callable[[Packets, FrameSink, EncodeOptions], None]] = {
+    "passthrough": _copy,
+    "repacketised": _repacketise,
+    "transcoded": _transcode,
+}
+
+
+def _metadata(media: OpenedMedia, plan: _Plan, origin: Origin, options: EncodeOptions) -> DcaMetadata:
+    """Say how the file was made. Its length is not known yet: frames are the business of the record."""
+    probed = media.probed
+    transcoded = plan.mode == "transcoded"
+    return DcaMetadata(
+        opus=OpusInfo(abr=options.bitrate if transcoded else 0, channels=CHANNELS if transcoded else probed.channels),
+        origin=OriginInfo(source=origin.source, channels=probed.channels, encoding=probed.codec, url=origin.url),
+        title=origin.title,
+        extra={"mode": plan.mode, "reason": plan.reason, "container": probed.container},
+    )

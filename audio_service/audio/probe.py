@@ -1,0 +1,193 @@
+"""Opens untrusted media for reading, and says what is in it.
+
+FFmpeg gets a file object and nothing else: playlists, concatenations, image sequences and references to other files
+are not opened (three locks: a list of demuxers, an empty list of protocols, and a callback that refuses every further
+open). Only audio decoders are allowed, so video is never decoded. All FFmpeg errors end here, as AppErrors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO, NoReturn, cast
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+
+from audio_service.audio.files import SeekableFile, SequentialFile
+from common.errors import MediaCorrupt, MediaUnsupported
+
+MAX_PACKET_BYTES = 8 * 1024 * 1024
+"""A compressed packet of audio is a thousandth of this; the longest legal FLAC frame is a quarter."""
+
+DEMUXERS = "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,ogg,mp3,flac,wav,w64,aiff,caf,aac,mpegts,flv"
+DECODERS = frozenset(
+    (
+        *("opus", "vorbis", "aac", "mp3", "mp3float", "mp2", "mp2float", "flac", "alac", "ac3", "eac3"),
+        *("pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_u8", "pcm_s8"),
+        *("pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be", "pcm_alaw", "pcm_mulaw"),
+    )
+)
+# Containers whose header states a duration; in the others FFmpeg derives one from the size, the bit rate or the end.
+_STATING = frozenset({"mov", "matroska", "flac", "wav"})
+_COMPLETE_SHARE = 0.9
+_MAGIC = (b"\x1a\x45\xdf\xa3", b"OggS", b"fLaC", b"RIFF", b"ID3", b"FORM", b"caff", b"FLV\x01")
+_OPTIONS = {
+    "format_whitelist": DEMUXERS,
+    "codec_whitelist": ",".join(sorted(DECODERS)),
+    "protocol_whitelist": "",
+    "enable_drefs": "0",
+    "probesize": "2000000",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a file holds: `sample_rate` in Hz; `duration_ms` as announced or derived, None when nothing is known."""
+
+    codec: str
+    container: str
+    sample_rate: int
+    channels: int
+    duration_ms: int | None
+
+
+class OpenedMedia:
+    """One audio stream of an open file. `packets` reads on; the other streams are skipped."""
+
+    def __init__(self, container: InputContainer, stream: AudioStream, file: SequentialFile) -> None:
+        self._container = container
+        self._stream = stream
+        self._file = file
+        self._last: Packet[AudioStream] | None = None
+        context = stream.codec_context
+        self.extradata = context.extradata or b""
+        self.probed = Probed(
+            codec=_codec_name(context.name),
+            container=container.format.name.partition(",")[0],
+            sample_rate=context.sample_rate,
+            channels=context.layout.nb_channels,
+            duration_ms=None if container.duration is None else container.duration // 1000,
+        )
+
+    @property
+    def sequential(self) -> bool:
+        """Whether this file can be read only once."""
+        return not isinstance(self._file, SeekableFile)
+
+    def packets(self) -> Iterator[Packet[AudioStream]]:
+        """Yield the stream's packets, and raise what the source raised when it did.
+
+        Raises:
+            MediaCorrupt: the container is damaged, a packet is absurdly large.
+        """
+        for packet in self._container.demux(self._stream):
+            size = packet.size
+            if not size:
+                continue
+            if size > MAX_PACKET_BYTES:
+                raise MediaCorrupt(f"a packet of {size} bytes")
+            self._last = packet
+            yield packet
+        if self._file.failure is not None:
+            raise self._file.failure
+
+    def check_complete(self, played_ms: int) -> None:
+        """Raise MediaCorrupt when the container states a duration and the media ended well before it.
+
+        `played_ms` is what the packets amounted to; timestamps count as well, since gaps are legal.
+        """
+        stated = self._stated_ms()
+        if stated is None:
+            return
+        reached = max(played_ms, self._last_timestamp_ms())
+        if reached < stated * _COMPLETE_SHARE:
+            raise MediaCorrupt(f"ends at {reached} ms of {stated}")
+
+    def _stated_ms(self) -> int | None:
+        if self.probed.container not in _STATING:
+            return None
+        stream = self._stream
+        if stream.duration is not None and stream.time_base is not None:
+            return int(stream.duration * stream.time_base * 1000)
+        # Of a file's duration it is unknown which stream it belongs to, unless there is one stream only.
+        return self.probed.duration_ms if len(self._container.streams) == 1 else None
+
+    def _last_timestamp_ms(self) -> int:
+        last = self._last
+        if last is None or last.pts is None:
+            return 0
+        return int((last.pts - (self._stream.start_time or 0) + (last.duration or 0)) * last.time_base * 1000)
+
+
+@contextmanager
+def open_media(file: BinaryIO) -> Generator[OpenedMedia]:
+    """Open the first audio stream of `file`, which may be seekable (then it is complete) or a growing download.
+
+    Raises, here or inside the context:
+        MediaUnsupported: nothing FFmpeg may open here, or no audio in it.
+        MediaCorrupt: it begins like media and then is none.
+        WholeFileNeededError: a sequential MP4 whose index is at its end.
+        whatever `file.read` raised, as it was.
+    """
+    source = SeekableFile(file) if file.seekable() else SequentialFile(file)
+    try:
+        with _open(source) as container:
+            yield OpenedMedia(container, _audio_stream(container), source)
+    except Exception as exc:
+        # What went wrong first is the reason for what went wrong later.
+        if source.failure is not None and exc is not source.failure:
+            raise source.failure from None
+        if isinstance(exc, FFmpegError):
+            raise MediaCorrupt(_describe(exc)) from exc
+        raise
+
+
+def probe(file: BinaryIO) -> Probed:
+    """Say what `file` holds. Raises as `open_media`."""
+    with open_media(file) as media:
+        return media.probed
+
+
+def _open(source: SequentialFile) -> InputContainer:
+    try:
+        return av.open(source, "r", options=_OPTIONS, metadata_errors="replace", io_open=_refuse)
+    except FFmpegError as exc:
+        if not source.head:
+            raise MediaCorrupt("the file is empty") from exc
+        if _looks_like_media(source.head):
+            raise MediaCorrupt(_describe(exc)) from exc
+        raise MediaUnsupported(_describe(exc)) from exc
+
+
+def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
+    del flags, options
+    raise PermissionError(f"media may not open {url!r}")
+
+
+def _audio_stream(container: InputContainer) -> AudioStream:
+    streams = container.streams.audio
+    if not streams:
+        raise MediaUnsupported(f"no audio in {container.format.name}")
+    stream = streams[0]
+    # The stubs promise a context; a codec that has no decoder in this build has none.
+    context = cast("object | None", stream.codec_context)
+    if context is None or stream.codec_context.name not in DECODERS:
+        raise MediaUnsupported(f"codec {'unknown' if context is None else stream.codec_context.name}")
+    return stream
+
+
+def _codec_name(decoder: str) -> str:
+    return decoder.removesuffix("float")
+
+
+def _looks_like_media(head: bytes) -> bool:
+    return head.startswith(_MAGIC) or head[4:8] in {b"ftyp", b"moov", b"mdat"}
+
+
+def _describe(exc: FFmpegError) -> str:
+    return f"{type(exc).__name__}: {exc.strerror}"

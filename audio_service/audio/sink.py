@@ -1,0 +1,45 @@
+"""Where frames go while a DCA file is made: the writer, the limit on duration, and the listener for progress."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from audio_service.audio.base import FRAME_MS, EncodeOptions, OnFrames
+from common.dca import DcaMetadata, DcaWriter
+from common.errors import MediaTooLong
+
+# Told of the first frame (the song can start) and then once for each second of audio.
+_FRAMES_PER_REPORT = 1000 // FRAME_MS
+
+
+class FrameSink:
+    """Takes 20 ms packets. The duration limit is checked once a second of audio, and at the end."""
+
+    def __init__(self, out: BinaryIO, metadata: DcaMetadata, options: EncodeOptions, on_frames: OnFrames) -> None:
+        self._writer = DcaWriter(out, metadata)
+        self._max_ms = options.max_duration_ms
+        self._on_frames = on_frames
+
+    @property
+    def frames(self) -> int:
+        """Frames taken so far."""
+        return self._writer.frames
+
+    def put(self, packet: bytes) -> None:
+        """Write one frame. Raises MediaTooLong, and whatever the listener or the file raises."""
+        self._writer.write(packet)
+        if self._writer.frames % _FRAMES_PER_REPORT == 1:
+            self._report()
+
+    def finish(self) -> tuple[int, str]:
+        """Write what is buffered; return the file's size and hash. Raises as `put`."""
+        self._writer.flush()
+        self._report()
+        return self._writer.size, self._writer.sha256
+
+    def _report(self) -> None:
+        if self.frames * FRAME_MS > self._max_ms:
+            raise MediaTooLong(f"over {self._max_ms} ms")
+        if self.frames == 1:
+            self._writer.flush()
+        self._on_frames(self.frames)

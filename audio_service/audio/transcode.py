@@ -1,0 +1,97 @@
+"""Decodes any audio, brings it to 48 kHz stereo, and encodes it with libopus into packets of 20 ms.
+
+The same input and options give the same packets. Nothing is kept but what the decoder, the resampler and the encoder
+hold (well under a second of sound), so memory does not grow with the length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+import av
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.error import FFmpegError
+from av.packet import Packet
+
+from audio_service.audio.base import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE, EncodeOptions
+from common.errors import MediaCorrupt
+
+CHANNELS = 2
+# A song may have a damaged packet here and there, as players skip them; one in twenty is no song.
+_BAD_PACKETS_ALLOWED = 3
+_BAD_PACKETS_SHARE = 20
+
+
+def transcode(packets: Iterable[Packet[AudioStream]], options: EncodeOptions) -> Iterator[bytes]:
+    """Yield Opus packets of 20 ms, 48 kHz, stereo.
+
+    Multichannel sound is mixed down and mono is put on both sides (libswresample's defaults). The decoder applies
+    what the stream asks for: pre-skip, end trimming, Opus output gain. The encoder's look-ahead (312 samples) stays
+    at the front, as in any Opus file.
+
+    Raises:
+        MediaCorrupt: more than a few packets cannot be decoded.
+    """
+    encoder = _encoder(options)
+    for frame in _resampled(_decoded(packets)):
+        yield from _encode(encoder, frame)
+    yield from _encode(encoder, None)
+
+
+def _decoded(packets: Iterable[Packet[AudioStream]]) -> Iterator[AudioFrame]:
+    good = bad = 0
+    stream: AudioStream | None = None
+    for packet in packets:
+        stream = packet.stream
+        try:
+            yield from packet.decode()
+            good += 1
+        except FFmpegError as exc:
+            bad += 1
+            if bad > _BAD_PACKETS_ALLOWED + good // _BAD_PACKETS_SHARE:
+                raise MediaCorrupt(f"{bad} of {good + bad} packets cannot be decoded") from exc
+    if not good and bad:
+        raise MediaCorrupt("no packet can be decoded")
+    if stream is not None:
+        yield from stream.decode(None)  # pyright: ignore[reportUnknownMemberType] - Packet's parameter is open there
+
+
+def _resampled(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
+    """Bring frames to Opus' shape. A resampler takes one input shape: when that changes, a new one goes on."""
+    shape: tuple[str, str, int] | None = None
+    resampler: av.AudioResampler | None = None
+    for frame in frames:
+        now = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if resampler is None or now != shape:
+            if resampler is not None:
+                yield from resampler.resample(None)
+            shape, resampler = now, av.AudioResampler("s16", "stereo", SAMPLE_RATE, frame_size=FRAME_SAMPLES)
+        # Gaps and jumps of the container's clock are not filled: a frame follows the one before it.
+        frame.pts = None
+        yield from resampler.resample(frame)
+    if resampler is not None:
+        yield from resampler.resample(None)
+
+
+def _encoder(options: EncodeOptions) -> AudioCodecContext:
+    encoder = av.CodecContext.create("libopus", "w")
+    encoder.sample_rate = SAMPLE_RATE
+    encoder.layout = "stereo"
+    encoder.format = "s16"
+    encoder.bit_rate = options.bitrate
+    encoder.options = {
+        "application": "audio",
+        "frame_duration": str(FRAME_MS),
+        "compression_level": str(options.complexity),
+        "vbr": "on",
+    }
+    return encoder
+
+
+def _encode(encoder: AudioCodecContext, frame: AudioFrame | None) -> Iterator[bytes]:
+    encode = encoder.encode  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - as in _decoded
+    for packet in cast("list[Packet[AudioStream]]", encode(frame)):
+        yield bytes(packet)
