@@ -1,0 +1,78 @@
+"""What travels between the service and its child processes: jobs, progress, results, errors; framed JSON.
+
+Four bytes of length (big-endian), then a JSON object. To the child: its settings, then one job after the other. From
+the child: `{"ready": true}`, then for each job any number of `{"progress": …}` and one `{"result": …}` or `{"error":
+{"code", "detail"}}` with `peak_bytes` and `spent` beside it. Plain data only: nothing that either side would execute.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+MAX_FRAME_BYTES = 32 * 1024 * 1024
+HEADER = struct.Struct(">I")
+
+JsonObject = dict[str, Any]
+"""A JSON object; the reader knows its shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something for a child to do. `arguments` is plain JSON."""
+
+    kind: str
+    arguments: JsonObject = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSettings:
+    """What a child is told when it starts. Times in seconds, sizes in bytes; `cookies` is a path, "" for none."""
+
+    network_allow: str
+    network_timeout: float
+    max_redirects: int
+    max_duration: int
+    max_download_bytes: int
+    memory_bytes: int
+    cpu_seconds: int
+    opus_bitrate: int
+    opus_complexity: int
+    cookies: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is; a field that is not known is None."""
+
+    stage: Literal["resolving", "downloading", "encoding"]
+    percent: float | None = None
+    eta_seconds: float | None = None
+    speed_bytes_per_second: float | None = None
+
+
+def pack(message: JsonObject) -> bytes:
+    """Return a message as it goes through the pipe. Raises ValueError when it is too large."""
+    body = orjson.dumps(message)
+    if len(body) > MAX_FRAME_BYTES:
+        raise ValueError(f"a message of {len(body)} bytes")
+    return HEADER.pack(len(body)) + body
+
+
+def body_length(header: bytes) -> int:
+    """Return the length that a header announces. Raises ValueError when it is too large to be one of ours."""
+    (length,) = HEADER.unpack(header)
+    if length > MAX_FRAME_BYTES:
+        raise ValueError(f"a message of {length} bytes")
+    return int(length)
+
+
+def unpack(body: bytes) -> JsonObject:
+    """Read a message's body. Raises ValueError when it is not a JSON object."""
+    message: Any = orjson.loads(body)
+    if not isinstance(message, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - a wrong value from the pipe, as malformed JSON is
+    return message  # pyright: ignore[reportUnknownVariableType] - checked to be an object; JSON keys are strings

@@ -1,0 +1,70 @@
+"""What a child process takes from the machine at most, set by the child itself. Linux and other Unix systems.
+
+Memory is limited by RLIMIT_DATA (what the process writes to), not RLIMIT_AS: the JavaScript engine that yt-dlp starts
+reserves far more address space than it uses. See docs/adr/0006-child-processes.md.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_FILE_ROOM_BYTES = 16 * 1024 * 1024
+_OPEN_FILES = 256
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes in bytes; `cpu_seconds` is for one job."""
+
+    memory_bytes: int
+    file_bytes: int
+    cpu_seconds: int
+
+
+def limit_process(limits: Limits) -> None:
+    """Set the limits that hold for the life of the process."""
+    _lower(resource.RLIMIT_DATA, limits.memory_bytes)
+    _lower(resource.RLIMIT_FSIZE, limits.file_bytes + _FILE_ROOM_BYTES)
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
+
+
+def limit_job(limits: Limits) -> None:
+    """Give the next job its CPU time: what was used so far, and `cpu_seconds` more. SIGXCPU ends the process."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    used = int(usage.ru_utime + usage.ru_stime) + 1
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    wanted = used + limits.cpu_seconds
+    soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process had resident, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def end_with_parent(end: Callable[[], None]) -> None:
+    """Have `end` called when the parent dies. Linux only; the watcher of the pipe sees it everywhere."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: end())
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
+
+
+def end_group() -> None:
+    """Kill this process and everything that it started."""
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _lower(kind: int, wanted: int) -> None:
+    _, hard = resource.getrlimit(kind)
+    value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(kind, (value, hard))

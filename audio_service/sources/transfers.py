@@ -1,0 +1,198 @@
+"""yt-dlp's HTTP, bounded: every request passes `GuardedYoutubeDL.urlopen`, every body is counted while it is read.
+
+Only yt-dlp's `requests` handler is used: it knows http and https and nothing else, and opens its sockets in Python,
+where the guard sees them. The classes of yt-dlp are untyped; that stays in this module and in `ytdlp.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+from urllib.parse import urljoin
+
+import requests
+from yt_dlp import YoutubeDL
+from yt_dlp.networking import Request, Response
+from yt_dlp.networking.exceptions import HTTPError, NoSupportingHandlers, TransportError
+
+from audio_service.sources.guard import Guard
+from common.errors import AppError, MediaTooLarge, MediaUnsupported, SourceTruncated
+
+Untyped = Any
+"""An object of yt-dlp, whose annotations are partial."""
+
+_CHUNK_BYTES = 64 * 1024
+_MAX_REQUESTS = 300
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d*/(\d+|\*)")
+
+
+class Transfer:
+    """What one job may receive and has received, and the last network failure it saw. Bytes after decompression.
+
+    Attributes:
+        received: bytes so far.
+        failure: the last exception of a request or of a body.
+        broken_body: whether that was while a body was read.
+    """
+
+    def __init__(self, limit: int, *, requests_limit: int = _MAX_REQUESTS) -> None:
+        self.limit = limit
+        self.received = 0
+        self.failure: BaseException | None = None
+        self.broken_body = False
+        self._requests_left = requests_limit
+
+    def request(self) -> None:
+        """Count a request. Raises MediaUnsupported when a page leads on and on."""
+        self._requests_left -= 1
+        if self._requests_left < 0:
+            raise MediaUnsupported("the source leads from one request to the next without end")
+
+    def expect(self, length: int) -> None:
+        """Raise MediaTooLarge when so many bytes more are too many."""
+        if self.received + length > self.limit:
+            raise MediaTooLarge(f"{self.received + length} bytes, at most {self.limit} are taken")
+
+    def receive(self, length: int) -> None:
+        """Count bytes. Raises MediaTooLarge."""
+        self.expect(length)
+        self.received += length
+
+
+class FileTransfer(Transfer):
+    """The transfer of one media file.
+
+    Somebody reads the file while it is written. A download that breaks off may go on where it was, and nothing else:
+    when the server starts from the first byte again, or has another file by now, it ends in SourceTruncated, so that a
+    reader never sees bytes change below it.
+    """
+
+    def __init__(self, limit: int, *, sequential: bool, requests_limit: int) -> None:
+        super().__init__(limit, requests_limit=requests_limit)
+        self._sequential = sequential
+        self._first: Untyped = None
+
+    def opened(self, request: Untyped, response: Untyped) -> None:
+        """Look at a response before its body is written."""
+        length = str(response.get_header("Content-Length") or "")
+        if length.isdigit():
+            self.expect(int(length))
+        if not self._sequential:
+            return
+        if self._first is None:
+            self._first = response
+        elif not _goes_on(request, response) or _identity(response) != _identity(self._first):
+            raise SourceTruncated("the body broke off and the source does not go on where it ended")
+
+
+def _goes_on(request: Untyped, response: Untyped) -> bool:
+    served = _CONTENT_RANGE.match(response.get_header("Content-Range") or "")
+    wanted = re.match(r"bytes=(\d+)-", request.headers.get("Range") or "")
+    return response.status == 206 and bool(served and wanted and served[1] == wanted[1])  # noqa: PLR2004 - Partial Content
+
+
+def _identity(response: Untyped) -> tuple[str | None, str | None]:
+    return response.get_header("ETag"), response.get_header("Last-Modified")
+
+
+class CountedResponse(Response):
+    """A response whose body counts against a transfer."""
+
+    def __init__(self, inner: Untyped, transfer: Transfer) -> None:
+        super().__init__(
+            fp=inner,
+            url=inner.url,
+            headers=inner.headers,
+            status=inner.status,
+            reason=inner.reason,
+            extensions=inner.extensions,
+        )
+        self._transfer = transfer
+
+    def read(self, amt: int | None = None) -> bytes:
+        """Read up to `amt` bytes, or all. Raises MediaTooLarge, and what yt-dlp's own response raises."""
+        if amt is None:
+            return b"".join(iter(lambda: self._read(_CHUNK_BYTES), b""))
+        return self._read(amt)
+
+    def _read(self, amount: int) -> bytes:
+        inner: Untyped = self.fp
+        if inner.closed:
+            return b""
+        try:
+            data: bytes = inner.read(amount)
+        except TransportError as exc:
+            self._transfer.failure, self._transfer.broken_body = exc, True
+            raise
+        self._transfer.receive(len(data))
+        if inner.closed:
+            self.close()
+        return data
+
+
+class GuardedYoutubeDL(YoutubeDL):
+    """YoutubeDL whose requests are checked, bounded and counted. `transfer` is the running job's."""
+
+    def __init__(self, params: dict[str, Untyped], guard: Guard, max_redirects: int) -> None:
+        self.guard = guard
+        self.transfer = Transfer(0)
+        self._max_redirects = max_redirects
+        untyped: Untyped = params
+        super().__init__(untyped)
+
+    def build_request_director(self, handlers: Untyped, preferences: Untyped = None) -> Untyped:
+        """Offer one handler: ours."""
+        del preferences
+        handlers = [_handler(self.guard, self._max_redirects)]
+        return super().build_request_director(handlers)
+
+    def urlopen(self, req: Untyped) -> Untyped:
+        """Open a URL. Raises UrlNotAllowed, MediaTooLarge, SourceTruncated, and what YoutubeDL.urlopen raises."""
+        request: Untyped = Request(req) if isinstance(req, str) else req
+        transfer = self.transfer
+        self.guard.check_url(request.url)
+        transfer.request()
+        try:
+            response: Untyped = super().urlopen(request)
+        except HTTPError as exc:
+            transfer.failure, transfer.broken_body = exc, False
+            exc.response = CountedResponse(exc.response, transfer)
+            raise
+        except NoSupportingHandlers as exc:
+            if ours := next((error for error in exc.unexpected_errors if isinstance(error, AppError)), None):
+                raise ours from exc
+            raise
+        except Exception as exc:
+            transfer.failure, transfer.broken_body = exc, False
+            raise
+        counted = CountedResponse(response, transfer)
+        if isinstance(transfer, FileTransfer):
+            transfer.opened(request, counted)
+        return counted
+
+
+def _handler(guard: Guard, max_redirects: int) -> Untyped:
+    """Return yt-dlp's handler on `requests`, whose class its public modules register but do not name."""
+    base: Untyped = import_module("yt_dlp.networking._requests").RequestsRH
+
+    class GuardedRequestsRH(base):
+        """Checks where a redirect leads, counts redirects, and reads none of their bodies."""
+
+        def _create_instance(self, **parameters: Untyped) -> Untyped:
+            session: Untyped = base._create_instance(self, **parameters)  # noqa: SLF001 - the method that yt-dlp's handlers override
+            session.max_redirects = max_redirects
+            session.hooks["response"] = [_redirect_hook(guard)]
+            return session
+
+    return GuardedRequestsRH
+
+
+def _redirect_hook(guard: Guard) -> Callable[..., None]:
+    def hook(response: requests.Response, **_: object) -> None:
+        if response.is_redirect:
+            guard.check_url(urljoin(response.url, response.headers["Location"]))
+            response.close()
+
+    return hook
