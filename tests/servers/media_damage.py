@@ -20,7 +20,7 @@ def truncated(path: Path, keep: float) -> Path:
 def flipped(path: Path, *, count: int = 20, seed: int = 1, start: float = 0.0) -> Path:
     """Return a copy with `count` bits flipped at places that depend on `seed`, none before `start` (0..1)."""
     data = bytearray(path.read_bytes())
-    chooser = random.Random(seed)  # noqa: S311 - damage must be the same in every run
+    chooser = random.Random(seed)
     for _ in range(count):
         data[chooser.randrange(int(len(data) * start), len(data))] ^= 1 << chooser.randrange(8)
     copy = path.with_name(f"flip{count}-{seed}-{start:g}-{path.name}")
