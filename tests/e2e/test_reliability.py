@@ -1,0 +1,173 @@
+"""What a request may count on: one download a song, one status a request, whatever is delivered twice or dies."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from common.messages import CORRELATION_ID
+from tests.servers.media_site import MediaSite
+from tests.servers.system import free_port, open_audio_process, open_client, open_worker, settings_for
+
+
+def add_song(site: MediaSite, name: str) -> Path:
+    song = site.directory / f"{name}.webm"
+    song.write_bytes(next(site.directory.glob("*opus*")).read_bytes())
+    return song
+
+
+async def test_every_delivery_twice_and_reordered_ends_in_one_file_one_record_one_status(
+    tmp_path: Path, site: MediaSite
+) -> None:
+    settings = settings_for(tmp_path, site.address, num_workers=4)
+    songs = [add_song(site, f"song-{number}") for number in range(5)]
+    async with open_client(settings) as client:
+        requests = [await client.ask(site.page(site.file(song)), times=0) for song in songs for _ in range(2)]
+        deliveries = [request for request in requests for _ in range(2)]
+        random.shuffle(deliveries)
+        for request in deliveries:
+            await client.publish(request.to_bytes(), request.request_id)
+        async with open_worker(settings) as services:
+            statuses = await client.all_of(request.request_id for request in requests)
+            await client.drained()
+            assert all(status.success for status in statuses), statuses
+            assert client.answers() == {request.request_id: 1 for request in requests}
+            assert len({status.video_id for status in statuses}) == len(songs)
+            records = (await services.repository.list(limit=100)).items
+            assert {record.video_id for record in records} == {status.video_id for status in statuses}
+    assert [site.gets[site.file_path(song)] for song in songs] == [1] * len(songs)
+    assert len(list((tmp_path / "storage" / "audio").iterdir())) == len(songs)
+
+
+async def test_a_hundred_requests_for_one_new_song_are_one_download_and_a_hundred_statuses(
+    tmp_path: Path, site: MediaSite
+) -> None:
+    settings = settings_for(tmp_path, site.address, num_workers=2, http_port=free_port())
+    song = add_song(site, "wanted")
+    async with open_client(settings) as here, open_client(settings) as there:
+        # Two processes of workers, and two groups of users who each hear every status.
+        async with open_audio_process(settings), open_worker(settings):
+            pages = [site.page(site.file(song)), site.page(site.file(song)) + "#fragment"]
+            asked = [await (here, there)[n % 2].ask(pages[n % 2]) for n in range(100)]
+            ids = [request.request_id for request in asked]
+            statuses = await here.all_of(ids)
+            await there.all_of(ids)
+            await here.drained()
+        assert all(status.success for status in statuses)
+        assert here.answers() == dict.fromkeys(ids, 1)
+    assert site.gets[site.file_path(song)] == 1
+
+
+async def test_sigterm_during_a_download_lets_it_finish(tmp_path: Path, site: MediaSite) -> None:
+    settings = settings_for(tmp_path, site.address, http_port=free_port())
+    song = add_song(site, "slow")
+    async with open_client(settings) as client, open_audio_process(settings) as audio:
+        request = await client.ask(site.page(site.file(song, hold=1000)))
+        await site.gate().reached.wait()
+        audio.process.terminate()
+        site.gate().release()
+        assert (await client.status(request)).success
+        assert await audio.process.wait() == 0
+    assert site.gets[site.file_path(song)] == 1
+
+
+async def test_sigterm_hands_back_what_does_not_finish_in_time(tmp_path: Path, site: MediaSite) -> None:
+    settings = settings_for(tmp_path, site.address, http_port=free_port(), drain_seconds=0.3)
+    song = add_song(site, "stuck")
+    async with open_client(settings) as client:
+        async with open_audio_process(settings) as audio:
+            request = await client.ask(site.page(site.file(song, hold=1000)))
+            await site.gate().reached.wait()
+            assert await audio.terminate() == 0
+            assert not client.statuses
+        left = [path for path in (tmp_path / "tmp").rglob("*") if path.is_file() and path.name != ".sweep"]
+        assert not left
+        site.gate().release()
+        async with open_worker(settings):
+            assert (await client.status(request)).success
+    # The first, broken off, and the one that finished.
+    assert site.gets[site.file_path(song)] == 2
+
+
+async def test_a_killed_process_leaves_no_child_behind_and_another_finishes_its_work(
+    tmp_path: Path, site: MediaSite
+) -> None:
+    settings = settings_for(tmp_path, site.address, http_port=free_port())
+    song = add_song(site, "orphan")
+    async with open_client(settings) as client:
+        async with open_audio_process(settings) as audio:
+            request = await client.ask(site.page(site.file(song, hold=1000)))
+            await site.gate().reached.wait()
+            audio.kill()
+            await audio.process.wait()
+        site.gate().release()
+        async with open_worker(settings):
+            assert (await client.status(request)).success
+
+
+async def test_a_song_whose_file_was_removed_is_made_again(tmp_path: Path, site: MediaSite) -> None:
+    settings = settings_for(tmp_path, site.address)
+    page = site.page(site.file(add_song(site, "removed")))
+    async with open_client(settings) as client, open_worker(settings) as services:
+        first = await client.status(await client.ask(page))
+        await services.blobs.delete(first.file_data.file_path)
+        second = await client.status(await client.ask(page))
+        assert second.success
+        assert (await services.blobs.stat(second.file_data.file_path)).size > 0
+        assert second.file_data == first.file_data
+
+
+async def test_a_song_in_the_library_is_answered_without_the_network(tmp_path: Path, site: MediaSite) -> None:
+    settings = settings_for(tmp_path, site.address)
+    song = add_song(site, "known")
+    async with open_client(settings) as client, open_worker(settings):
+        first = await client.status(await client.ask(site.page(site.file(song))))
+        before = len(site.requests)
+        second = await client.status(await client.ask(site.page(site.file(song))))
+        assert len(site.requests) == before
+    assert second.model_copy(update={"request_id": first.request_id}) == first
+
+
+async def test_two_queries_for_the_same_song_end_in_one_record(tmp_path: Path, site: MediaSite) -> None:
+    settings = settings_for(tmp_path, site.address)
+    song = add_song(site, "same")
+    direct = site.file(song)
+    async with open_client(settings) as client, open_worker(settings):
+        one = await client.status(await client.ask(direct))
+        other = await client.status(await client.ask(site.redirect(direct)))
+        assert one.success
+        assert one.video_id == other.video_id
+
+
+async def test_a_malformed_message_is_a_dead_letter_and_its_sender_hears_of_it(tmp_path: Path, site: MediaSite) -> None:
+    settings = settings_for(tmp_path, site.address)
+    topic = settings.kafka_bot_download_requests
+    async with open_client(settings) as client, open_worker(settings) as services:
+        await client.publish(b"{", "waiting-1")
+        await client.publish(b'{"request_id": "waiting-2", "user_id": "7"}', "waiting-2")
+        await client.publish(b"x" * 20_000, "waiting-3")
+        good = await client.ask(site.page(site.file(add_song(site, "good"))))
+        statuses = await client.all_of(["waiting-1", "waiting-2", "waiting-3", good.request_id])
+        assert [status.error_code for status in statuses] == ["invalid_message"] * 3 + [None]
+        await client.drained()
+        letters = await services.broker.peek(f"{topic}.dlq")
+    assert {letter.headers[CORRELATION_ID] for letter in letters} == {"waiting-1", "waiting-2", "waiting-3"}
+    for letter in letters:
+        assert letter.headers["error_code"] == "invalid_message"
+        assert letter.headers["origin_topic"] == topic
+        assert letter.headers["attempt"] == "1"
+
+
+async def test_progress_reaches_the_topic_while_a_song_is_made(tmp_path: Path, site: MediaSite) -> None:
+    settings = settings_for(tmp_path, site.address)
+    song = site.file(add_song(site, "watched"), hold=1000)
+    async with open_client(settings) as client, open_worker(settings):
+        request = await client.ask(site.page(song))
+        await site.gate().reached.wait()
+        async with client.heard:
+            await client.heard.wait_for(lambda: any(event.stage == "downloading" for event in client.progress))
+        site.gate().release()
+        status = await client.status(request)
+    assert {event.request_id for event in client.progress} == {request.request_id}
+    assert client.progress[0].stage == "resolving"
+    assert client.progress[-1].video_id == status.video_id

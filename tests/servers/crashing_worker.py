@@ -1,0 +1,119 @@
+"""A worker process that is killed (SIGKILL, by itself) right after its n-th step, for crash tests.
+
+`python -m tests.servers.crashing_worker N TRACE` reads the service's settings from the environment. Every call that
+passes between the worker and the real ports counts as a step when it returns; its name is appended to the file
+TRACE. With N = 0 it is never killed and ends on SIGTERM like the service. With N = -1 its consumer loop raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from audio_service.bootstrap import open_services
+from audio_service.settings import AudioSettings
+from audio_service.worker import Worker
+from common.broker.base import Delivery
+from common.runtime import run, until_stopped
+from common.settings import load_or_exit
+from common.telemetry import configure_logging
+
+# They run beside the work at times of their own, or read without changing anything.
+_NOT_STEPS = frozenset({"broker.publish:progress", "repository.renew", "blobs.read", "broker.health", "broker.lag"})
+
+
+class Tripwire:
+    """Counts steps, writes them down, and kills the process after the n-th."""
+
+    def __init__(self, at: int, trace: Path) -> None:
+        self._at = at
+        self._trace = trace
+        self._count = 0
+
+    def passed(self, name: str) -> None:
+        """Note a step that is done."""
+        if name in _NOT_STEPS:
+            return
+        self._count += 1
+        with self._trace.open("a") as trace:
+            trace.write(f"{name}\n")
+        if self._count == self._at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Watched:
+    """A real port, of which every awaited call passes the tripwire when it returns."""
+
+    def __init__(self, port: object, name: str, wire: Tripwire) -> None:
+        self._port = port
+        self._name = name
+        self._wire = wire
+
+    def __getattr__(self, attribute: str) -> Any:  # noqa: ANN401 - stands for any port
+        value = getattr(self._port, attribute)
+        if not inspect.iscoroutinefunction(value):
+            return value
+
+        async def call(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - as above
+            result = await value(*args, **options)
+            topic = f":{args[0].rsplit('.', 1)[-1]}" if attribute == "publish" else ""
+            self._wire.passed(f"{self._name}.{attribute}{topic}")
+            return result
+
+        return call
+
+
+class WatchedBroker(Watched):
+    """As Watched; the deliveries it yields are watched too."""
+
+    @asynccontextmanager
+    async def consume(self, *args: Any, **options: Any) -> AsyncGenerator[AsyncIterator[Delivery]]:  # noqa: ANN401
+        """Consume from the real broker."""
+        if self._wire_says_raise():
+            raise RuntimeError("the consumer loop breaks")
+        async with self._port.consume(*args, **options) as deliveries:  # pyright: ignore[reportAttributeAccessIssue,reportUnknownMemberType,reportUnknownVariableType] - any port
+
+            async def watched() -> AsyncGenerator[Any]:
+                async for delivery in deliveries:  # pyright: ignore[reportUnknownVariableType] - as above
+                    self._wire.passed("broker.deliver")
+                    yield Watched(delivery, "delivery", self._wire)  # pyright: ignore[reportUnknownArgumentType] - as above
+
+            yield watched()
+
+    def _wire_says_raise(self) -> bool:
+        return sys.argv[1] == "-1"
+
+
+def main() -> int:
+    """Run the worker."""
+    settings = load_or_exit(AudioSettings)
+    configure_logging(settings.log_level, "console")
+    wire = Tripwire(int(sys.argv[1]), Path(sys.argv[2]))
+
+    async def program(stop: asyncio.Event) -> None:
+        async with open_services(settings) as services, asyncio.TaskGroup() as tasks:
+            watch: Callable[[Any, str], Any] = lambda port, name: Watched(port, name, wire)  # noqa: E731 - typed
+            watched = replace(
+                services,
+                broker=WatchedBroker(services.broker, "broker", wire),  # pyright: ignore[reportArgumentType] - stands for it
+                repository=watch(services.repository, "repository"),
+                blobs=watch(services.blobs, "blobs"),
+                source=watch(services.source, "source"),
+                children=watch(services.children, "children"),
+            )
+            tasks.create_task(until_stopped(stop, "worker", Worker(watched).run(stop)))
+
+    return run(program, drain=timedelta(seconds=settings.drain_seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""The audio service for whole-system tests: settings in a temporary directory, workers here or in processes of their
+own, and a client that asks and listens as a bot does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import uuid
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from audio_service.bootstrap import open_services
+from audio_service.services import Services
+from audio_service.settings import AudioSettings
+from audio_service.worker import Worker
+from common.broker import open_broker
+from common.broker.base import Broker
+from common.messages import CORRELATION_ID, DownloadRequest, ProgressEvent, StatusEvent, parse
+
+ROOT = Path(__file__).parents[2]
+
+
+def settings_for(directory: Path, *allowed: str, **overrides: Any) -> AudioSettings:  # noqa: ANN401 - any setting
+    """Return settings that keep everything in `directory`, with leases short enough to wait for."""
+    values: dict[str, Any] = {
+        "embedded_broker_path": directory / "broker.db",
+        "sqlite_path": directory / "library.db",
+        "local_storage_path": directory / "storage",
+        "temp_path": directory / "tmp",
+        "network_allow": ",".join(allowed),
+        "network_timeout_seconds": 3.0,
+        "http_port": 0,
+        "log_level": "warning",
+        "lease_seconds": 1.0,
+        "broker_lease_seconds": 1.0,
+        "retry_base_seconds": 0.05,
+        "retry_max_seconds": 0.1,
+        **overrides,
+    }
+    return AudioSettings(**values)
+
+
+def environment_of(settings: AudioSettings) -> dict[str, str]:
+    """Return the environment that makes a process load the same settings."""
+    values = settings.model_dump(mode="json", exclude_none=True)
+    values["youtube_api_key"] = settings.youtube_api_key.get_secret_value()
+    ours = {name.upper(): str(value) for name, value in values.items()}
+    return {**{name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}, **ours}
+
+
+@dataclass(slots=True)
+class Client:
+    """Publishes requests, and hears every status and progress event, in order."""
+
+    broker: Broker
+    settings: AudioSettings
+    statuses: list[StatusEvent] = field(default_factory=list[StatusEvent])
+    progress: list[ProgressEvent] = field(default_factory=list[ProgressEvent])
+    heard: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def ask(self, song: str, *, provider: str = "youtube", times: int = 1) -> DownloadRequest:
+        """Publish a request, as often as told."""
+        request = DownloadRequest.new(song, user_id="42", provider_type=provider)
+        for _ in range(times):
+            await self.publish(request.to_bytes(), request.request_id)
+        return request
+
+    async def publish(self, body: bytes, correlation_id: str = "") -> None:
+        """Publish a body as it is."""
+        headers = {CORRELATION_ID: correlation_id, "schema_version": "1"}
+        await self.broker.publish(self.settings.kafka_bot_download_requests, "key", body, headers)
+
+    async def status(self, request: DownloadRequest | str) -> StatusEvent:
+        """Wait for the status of one request."""
+        wanted = request if isinstance(request, str) else request.request_id
+        return (await self.all_of([wanted]))[0]
+
+    async def all_of(self, request_ids: Iterable[str]) -> list[StatusEvent]:
+        """Wait until each of these requests has a status; return the first status of each."""
+        wanted = list(request_ids)
+        async with self.heard:
+            await self.heard.wait_for(lambda: set(wanted) <= {status.request_id for status in self.statuses})
+        first = {status.request_id: status for status in reversed(self.statuses)}
+        return [first[request_id] for request_id in wanted]
+
+    def answers(self) -> Counter[str]:
+        """Return how many statuses each request got so far."""
+        return Counter(status.request_id for status in self.statuses)
+
+    async def drained(self) -> None:
+        """Wait until the workers have finished every request."""
+        while await self.broker.lag(self.settings.kafka_bot_download_requests, "audio-workers"):
+            async with asyncio.timeout(60):
+                await asyncio.sleep(0.02)  # the port has no event for this; a bounded poll of its state
+
+
+@asynccontextmanager
+async def open_client(settings: AudioSettings) -> AsyncGenerator[Client]:
+    """Join the status and progress topics under a group of its own, from the beginning."""
+    async with open_broker(settings) as broker, asyncio.TaskGroup() as tasks:
+        client = Client(broker, settings)
+        group = f"client-{uuid.uuid4().hex[:8]}"
+        ready = [asyncio.Event(), asyncio.Event()]
+
+        async def hear(topic: str, joined: asyncio.Event) -> None:
+            async with broker.consume(topic, group, prefetch=20) as deliveries:
+                joined.set()
+                async for delivery in deliveries:
+                    async with client.heard:
+                        if topic == settings.kafka_bot_download_status:
+                            client.statuses.append(parse(StatusEvent, delivery.message.value))
+                        else:
+                            client.progress.append(parse(ProgressEvent, delivery.message.value))
+                        client.heard.notify_all()
+                    await delivery.ack()
+
+        listeners = [
+            tasks.create_task(hear(settings.kafka_bot_download_status, ready[0])),
+            tasks.create_task(hear(settings.kafka_bot_download_progress, ready[1])),
+        ]
+        for joined in ready:
+            await joined.wait()
+        yield client
+        for listener in listeners:
+            listener.cancel()
+
+
+@asynccontextmanager
+async def open_worker(settings: AudioSettings) -> AsyncGenerator[Services]:
+    """Run the workers in this process; leaving drains them."""
+    async with open_services(settings) as services:
+        stop = asyncio.Event()
+        work = asyncio.ensure_future(Worker(services).run(stop))
+        try:
+            yield services
+        finally:
+            stop.set()
+            await work
+
+
+class AudioProcess:
+    """`python -m audio_service` as a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+        self.process = process
+        self.url = url
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self.process.send_signal(signal.SIGKILL)
+
+    async def terminate(self) -> int:
+        """SIGTERM, and the exit code."""
+        if self.process.returncode is None:
+            self.process.terminate()
+        return await self.process.wait()
+
+
+@asynccontextmanager
+async def open_audio_process(settings: AudioSettings) -> AsyncGenerator[AudioProcess]:
+    """Start the service and wait until it is ready; stop it afterwards if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "audio_service", cwd=ROOT, env=environment_of(settings)
+    )
+    url = f"http://{settings.http_host}:{settings.http_port}"
+    audio = AudioProcess(process, url)
+    try:
+        async with asyncio.timeout(60), httpx.AsyncClient() as http:
+            while process.returncode is None:
+                try:
+                    if (await http.get(f"{url}/readyz")).is_success:
+                        break
+                except httpx.TransportError:
+                    await asyncio.sleep(0.05)  # no event crosses from a process that has no socket yet
+        yield audio
+    finally:
+        await audio.terminate()
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on right now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
