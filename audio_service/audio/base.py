@@ -10,6 +10,8 @@ SAMPLE_RATE = 48_000
 FRAME_SAMPLES = 960
 FRAME_MS = 20
 
+Mode = Literal["passthrough", "repacketised", "transcoded"]
+
 OnFrames = Callable[[int], None]
 """Told the number of 20 ms frames written so far; called often, must be cheap, may raise to abort."""
 
@@ -44,7 +46,7 @@ class Origin:
 class Encoded:
     """A finished DCA file. Sizes in bytes; `sha256` is of the whole file, in hex; `reason` says why this mode."""
 
-    mode: Literal["passthrough", "repacketised", "transcoded"]
+    mode: Mode
     reason: str
     frames: int
     size: int

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import BinaryIO, Literal, TypeAlias
+from typing import BinaryIO, TypeAlias
 
 from av.audio.stream import AudioStream
 from av.packet import Packet
@@ -25,6 +25,7 @@ from audio_service.audio.base import (
     SAMPLE_RATE,
     Encoded,
     EncodeOptions,
+    Mode,
     OnFrames,
     Origin,
     WholeFileNeededError,
@@ -43,7 +44,6 @@ from audio_service.audio.transcode import CHANNELS, transcode
 from common.dca import DcaMetadata, OpusInfo, OriginInfo
 from common.errors import MediaCorrupt
 
-Mode = Literal["passthrough", "repacketised", "transcoded"]
 Packets: TypeAlias = "Iterator[Packet[AudioStream]]"
 
 _HEADERS = (b"OpusHead", b"OpusTags")

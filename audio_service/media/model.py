@@ -7,8 +7,8 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
 
+from audio_service.audio.base import Mode
 from common.errors import AppError, InvalidVideoId
 from common.messages import FileData, PlatformMetadata
 
@@ -44,14 +44,11 @@ def check_move(before: MediaStatus, after: MediaStatus) -> None:
         raise IllegalMoveError(f"{before} → {after}")
 
 
-EncodingMode = Literal["passthrough", "repacketised", "transcoded"]
-
-
 @dataclass(frozen=True, slots=True)
 class Encoding:
     """How the stored DCA came to be, and what proves it complete. `reason` says why this mode was chosen."""
 
-    mode: EncodingMode
+    mode: Mode
     reason: str
     frames: int
     sha256: str

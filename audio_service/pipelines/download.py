@@ -9,6 +9,7 @@ import asyncio
 from datetime import timedelta
 
 from audio_service.audio.base import Encoded, Origin
+from audio_service.audio.stored import examine
 from audio_service.media.model import Encoding, audio_key, human_size
 from audio_service.media.repository.base import Busy, Finished, Joined, Made, Owned, Unsettled
 from audio_service.pipelines.base import HandBack, Job, Outcome
