@@ -18,9 +18,11 @@ def examine(path: Path) -> Encoded | None:
             frames = sum(1 for _ in reader)
         except DcaError:
             return None
-        extra = reader.metadata.extra if reader.metadata else {}
+        if reader.metadata is None:
+            return None
+        extra = reader.metadata.extra
         mode = extra.get("mode")
-        if mode not in get_args(Mode) or not frames or reader.metadata is None:
+        if mode not in get_args(Mode) or not frames:
             return None
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
