@@ -109,7 +109,7 @@ class Answers:
                 video_id=media.video_id,
                 file_data=media.file,
                 platform_metadata=media.metadata,
-                message=DOWNLOADED.es if self._settings.locale == "es" else DOWNLOADED.en,
+                message=DOWNLOADED.to(self._settings.locale),
                 success=True,
                 status="success",
             )

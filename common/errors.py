@@ -64,6 +64,10 @@ class Text(NamedTuple):
     es: str
     en: str
 
+    def to(self, locale: Locale) -> str:
+        """Return the sentence in one language."""
+        return self.es if locale == "es" else self.en
+
 
 class AppError(Exception):
     """Root of the tree. Subclasses set the three class attributes; instances carry a detail for the log."""
@@ -81,7 +85,7 @@ class AppError(Exception):
 
     def message(self, locale: Locale = "es") -> str:
         """Return the sentence for people in the given locale."""
-        return self.public_message.es if locale == "es" else self.public_message.en
+        return self.public_message.to(locale)
 
 
 class InternalError(AppError):

@@ -145,7 +145,7 @@ async def fetch_and_store(job: Job, resolved: Resolved, services: Services, prog
         services.metrics.encodings.labels(fetched.encoded.mode).inc()
         progress.stage("storing")
         await services.blobs.put(audio_key(resolved.media_id), fetched.path)
-        return describe(fetched.encoded, resolved)
+        return describe(fetched.encoded, resolved, services)
 
 
 async def stored_before(job: Job, resolved: Resolved, services: Services) -> Made | None:
@@ -164,15 +164,15 @@ async def stored_before(job: Job, resolved: Resolved, services: Services) -> Mad
     if encoded is None:
         return None
     log.info("download.adopted", media_id=job.media_id, bytes=stat.size)
-    return describe(encoded, resolved)
+    return describe(encoded, resolved, services)
 
 
-def describe(encoded: Encoded, resolved: Resolved) -> Made:
+def describe(encoded: Encoded, resolved: Resolved, services: Services) -> Made:
     """Say what a record needs to know of its file. The duration is the file's own: sources round theirs."""
     return Made(
         metadata=resolved.metadata.model_copy(update={"duration_ms": encoded.duration_ms}),
         file=FileData(file_path=audio_key(resolved.media_id), file_size=human_size(encoded.size), file_type=AUDIO_TYPE),
         size_bytes=encoded.size,
         encoding=Encoding(encoded.mode, encoded.reason, encoded.frames, encoded.sha256),
-        message=DOWNLOADED.es,
+        message=DOWNLOADED.to(services.settings.locale),
     )
