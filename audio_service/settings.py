@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
+from audio_service.sources.addresses import parse_allow
 from common.settings import SharedSettings
 
 
@@ -43,3 +44,16 @@ class AudioSettings(SharedSettings):
     child_cpu_seconds: Annotated[int, Field(ge=1)] = 900
     opus_bitrate: Annotated[int, Field(ge=16_000, le=510_000)] = 128_000
     opus_complexity: Annotated[int, Field(ge=0, le=10)] = 5
+
+    @field_validator("network_allow")
+    @classmethod
+    def _check_network_allow(cls, text: str) -> str:
+        parse_allow(text)
+        return text
+
+    @field_validator("youtube_watch_url")
+    @classmethod
+    def _check_watch_url(cls, text: str) -> str:
+        if "{id}" not in text or not text.startswith(("http://", "https://")):
+            raise ValueError("an http or https URL that holds {id} is expected")
+        return text

@@ -59,6 +59,11 @@ def parse_query(song: str, watch_url: str) -> Query:
     return Query(text=normalised, is_url=True, media_id=None, key=f"u-{_digest(normalised)}")
 
 
+def rejected_key(song: str) -> str:
+    """Return the media id under which a text that `parse_query` refuses has its record; "" for a blank one."""
+    return f"r-{_digest(song)}" if song.strip() else ""
+
+
 def normalise_url(url: str) -> str:
     """Return the form that equal addresses share: scheme and host in lower case, the host in IDNA form, no default
     port, no final dot in the host, no fragment.
