@@ -1,0 +1,98 @@
+"""The stored audio itself: the DCA file as it is, with ranges, and the same packets as Ogg Opus, for browsers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import anyio
+from fastapi import Request, Response
+from starlette.exceptions import HTTPException
+
+from audio_service.api.conditions import ByteRange, Unsatisfiable, is_fresh, parse_range, range_applies, strong_etag
+from audio_service.api.deps import ApiDeps, Deps
+from audio_service.api.errors import Refused
+from audio_service.api.media import VideoIdPath, find
+from audio_service.api.metrics import HttpMetrics
+from audio_service.api.ogg import OggChunks
+from audio_service.api.streaming import Started, StreamAnswer
+from audio_service.media.model import Media, MediaStatus, audio_key
+from common.blobs.base import BlobStat
+from common.errors import BlobNotFound, MediaNotFound
+from common.telemetry import get_logger
+
+log = get_logger(__name__)
+
+DCA_TYPE = "audio/dca"
+OGG_TYPE = "audio/ogg"
+# A song that is made again may differ in its bytes: copies are good for an hour, then the entity tag decides.
+_CACHE = "public, max-age=3600"
+
+
+async def dca_file(deps: Deps, request: Request, video_id: VideoIdPath) -> Response:
+    """Return the DCA file, or the one range of it that is asked for."""
+    _, stat = await stored(deps, video_id)
+    etag = strong_etag(stat.etag)
+    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": _CACHE}
+    if is_fresh(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    headers |= {"Content-Type": DCA_TYPE, "Content-Disposition": f'inline; filename="{video_id}.dca"'}
+    if request.method == "HEAD":
+        return Response(headers={**headers, "Content-Length": str(stat.size)})
+    part = _range_of(request.headers, stat, etag)
+    if part is not None:
+        headers["Content-Range"] = part.content_range(stat.size)
+    sent = part or ByteRange(0, stat.size)
+    headers["Content-Length"] = str(sent.length)
+    chunks = await Started.open(deps.blobs.read(stat.key, start=sent.start, length=sent.length))
+    return StreamAnswer(
+        chunks, status_code=206 if part else 200, headers=headers, disconnects=_metrics(request).disconnects
+    )
+
+
+async def ogg_file(deps: Deps, request: Request, video_id: VideoIdPath) -> Response:
+    """Return the same packets as Ogg Opus. The file is made while it is sent: no ranges, no length."""
+    media, stat = await stored(deps, video_id)
+    etag = strong_etag(f"{stat.etag.strip(chr(34))}-ogg")
+    headers = {"ETag": etag, "Accept-Ranges": "none", "Cache-Control": _CACHE}
+    if is_fresh(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    headers |= {"Content-Type": OGG_TYPE, "Content-Disposition": f'inline; filename="{video_id}.ogg"'}
+    if request.method == "HEAD":
+        return Response(headers=headers)
+    threads: anyio.CapacityLimiter = request.app.state.ogg_threads
+    chunks = await OggChunks.open(deps.blobs.read(stat.key), threads, title=media.metadata.title)
+    return StreamAnswer(chunks, status_code=200, headers=headers, disconnects=_metrics(request).disconnects)
+
+
+async def stored(deps: ApiDeps, video_id: str) -> tuple[Media, BlobStat]:
+    """Return a record and the description of its file.
+
+    Raises:
+        InvalidVideoId: no id looks like that.
+        Refused: media_not_found when there is no record, or none that is a success (its `status` is in the answer);
+            blob_not_found when the record is a success and the file is gone. All three are 404s: there is nothing
+            under this URL. The next request for the song makes the file again.
+    """
+    media = await find(deps, video_id)
+    if media.status is not MediaStatus.SUCCESS:
+        raise Refused(MediaNotFound(), video_id=video_id, status=media.status)
+    try:
+        return media, await deps.blobs.stat(audio_key(video_id))
+    except BlobNotFound as exc:
+        log.warning("http.file_gone", media_id=video_id)
+        raise Refused(exc, video_id=video_id) from exc
+
+
+def _range_of(headers: Mapping[str, str], stat: BlobStat, etag: str) -> ByteRange | None:
+    value = headers.get("range")
+    if value is None or not range_applies(headers.get("if-range"), etag):
+        return None
+    try:
+        return parse_range(value, stat.size)
+    except Unsatisfiable as exc:
+        raise HTTPException(416, headers={"Content-Range": f"bytes */{stat.size}"}) from exc
+
+
+def _metrics(request: Request) -> HttpMetrics:
+    metrics: HttpMetrics = request.app.state.metrics
+    return metrics

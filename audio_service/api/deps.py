@@ -1,0 +1,49 @@
+"""What the HTTP API is given. It opens nothing and closes nothing: `bootstrap` does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends
+from prometheus_client import CollectorRegistry
+from starlette.requests import Request
+
+from audio_service.media.repository.base import MediaRepository
+from audio_service.settings import AudioSettings
+from common.blobs.base import BlobStore
+from common.broker.base import Broker
+
+if TYPE_CHECKING:
+    from audio_service.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class ApiDeps:
+    """Opened ports, settings, and the registry that `/metrics` shows and the API's own metrics are made on."""
+
+    settings: AudioSettings
+    repository: MediaRepository
+    blobs: BlobStore
+    broker: Broker
+    registry: CollectorRegistry
+
+    @classmethod
+    def of(cls, services: Services) -> ApiDeps:
+        """Take what the API needs out of what `bootstrap` opened."""
+        return cls(
+            settings=services.settings,
+            repository=services.repository,
+            blobs=services.blobs,
+            broker=services.broker,
+            registry=services.registry,
+        )
+
+
+async def _of_app(request: Request) -> ApiDeps:
+    deps: ApiDeps = request.app.state.deps
+    return deps
+
+
+Deps = Annotated[ApiDeps, Depends(_of_app)]
+"""The parameter type by which a route gets them."""

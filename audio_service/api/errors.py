@@ -1,0 +1,180 @@
+"""From errors to HTTP answers: the statuses, and the one shape that every error body has.
+
+    {"error": {"code": …, "message": …, further fields}, "success": false}
+
+The message is in the client's language (`Accept-Language`; else the LOCALE setting). Details of errors go to the log,
+never into an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import orjson
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from audio_service import texts
+from audio_service.api.locale import preferred
+from common.errors import AppError, InternalError, InvalidInput, Locale, Text
+from common.telemetry import get_logger
+
+log = get_logger(__name__)
+
+E = TypeVar("E", bound=Exception)
+
+# Codes from CONTRACTS.md keep their statuses; for the others: 4xx when asking again in the same words does not help,
+# 5xx when it may. What only ever travels in statuses and records has one too, so that nothing is answered by accident.
+HTTP_STATUS: dict[str, int] = {
+    "invalid_input": 400,
+    "invalid_video_id": 400,
+    "invalid_message": 400,
+    "provider_not_found": 404,
+    "url_not_allowed": 400,
+    "media_not_found": 404,
+    "media_too_long": 422,
+    "media_too_large": 422,
+    "media_live": 422,
+    "media_private": 403,
+    "media_removed": 410,
+    "media_region_locked": 451,
+    "media_age_restricted": 403,
+    "media_unsupported": 422,
+    "media_corrupt": 500,
+    "source_auth_required": 403,
+    "source_forbidden": 403,
+    "source_truncated": 502,
+    "source_unavailable": 502,
+    "search_video_id_failed": 500,
+    "get_media_details_failed": 500,
+    "youtube_api_error": 503,
+    "processing_crashed": 500,
+    "processing_timeout": 504,
+    "processing_limit": 422,
+    "storage_full": 507,
+    "storage_unavailable": 503,
+    "blob_not_found": 404,
+    "db_connection_failed": 500,
+    "duplicate_record": 409,
+    "lease_lost": 409,
+    "broker_unavailable": 503,
+    "queue_full": 503,
+    "message_too_large": 413,
+    "internal_error": 500,
+}
+
+# What HTTP itself says no to: these have no class in the tree, because nothing but an HTTP answer carries them.
+_PROTOCOL: dict[int, tuple[str, Text]] = {
+    404: ("route_not_found", texts.ROUTE_NOT_FOUND),
+    405: ("method_not_allowed", texts.METHOD_NOT_ALLOWED),
+    416: ("range_not_satisfiable", texts.RANGE_NOT_SATISFIABLE),
+}
+
+# pydantic's names of what is wrong, and the place of the limit in the error's context.
+_REASONS: dict[str, tuple[Text, str]] = {
+    "missing": (texts.PARAMETER_MISSING, ""),
+    "string_too_short": (texts.PARAMETER_EMPTY, ""),
+    "string_too_long": (texts.PARAMETER_TOO_LONG, "max_length"),
+    "greater_than_equal": (texts.PARAMETER_TOO_SMALL, "ge"),
+    "less_than_equal": (texts.PARAMETER_TOO_LARGE, "le"),
+    "int_parsing": (texts.PARAMETER_NOT_A_NUMBER, ""),
+}
+
+
+class InvalidParameter(InvalidInput):
+    """A parameter of the HTTP request is missing or not of its form. The message names it, and never quotes it."""
+
+    def __init__(self, field: str, text: Text, limit: int | str = "") -> None:
+        super().__init__(f"{field}: {text.en}")
+        self.field = field
+        self._text = text
+        self._limit = limit
+
+    def message(self, locale: Locale = "es") -> str:
+        """Return the sentence for people in the given locale."""
+        text = self._text.to(locale)
+        return text.format(field=self.field, limit=self._limit)
+
+
+class Refused(Exception):
+    """An error on its way to an answer, with the fields that the body has beside code and message."""
+
+    def __init__(self, error: AppError, **fields: str) -> None:
+        super().__init__(error.detail)
+        self.error = error
+        self.fields = fields
+
+
+def error_answer(
+    status: int, error: Mapping[str, str], locale: Locale, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return the answer in the one shape; `error` has code, message and what else there is to say."""
+    return Response(
+        orjson.dumps({"error": error, "success": False}),
+        status_code=status,
+        media_type="application/json",
+        headers={"Content-Language": locale, "Vary": "Accept-Language", **(headers or {})},
+    )
+
+
+def app_error_answer(error: AppError, locale: Locale, fields: Mapping[str, str] | None = None) -> Response:
+    """Return the answer for an error of the tree; what is our fault is logged."""
+    status = HTTP_STATUS.get(error.code, 500)
+    if status >= HTTP_STATUS[InternalError.code]:
+        log.warning("http.failed", code=error.code, detail=error.detail, status=status)
+    if isinstance(error, InvalidParameter):
+        fields = {"field": error.field, **(fields or {})}
+    return error_answer(status, {"code": error.code, "message": error.message(locale), **(fields or {})}, locale)
+
+
+def add_error_handlers(app: FastAPI, default: Locale) -> None:
+    """Answer every error that a route raises. What has no handler here ends in the middleware, as internal_error."""
+
+    def locale_of(request: Request) -> Locale:
+        return preferred(request.headers.get("accept-language", ""), default)
+
+    async def on_app_error(request: Request, exc: Exception) -> Response:
+        return app_error_answer(_as(AppError, exc), locale_of(request))
+
+    async def on_refused(request: Request, exc: Exception) -> Response:
+        refused = _as(Refused, exc)
+        return app_error_answer(refused.error, locale_of(request), refused.fields)
+
+    async def on_invalid(request: Request, exc: Exception) -> Response:
+        return app_error_answer(_explain(_as(RequestValidationError, exc)), locale_of(request))
+
+    async def on_protocol(request: Request, exc: Exception) -> Response:
+        return _protocol_answer(_as(HTTPException, exc), locale_of(request))
+
+    app.add_exception_handler(AppError, on_app_error)
+    app.add_exception_handler(Refused, on_refused)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_protocol)
+
+
+def _as(kind: type[E], exc: Exception) -> E:
+    if not isinstance(exc, kind):
+        raise TypeError(f"the handler of {kind.__name__} was given {type(exc).__name__}")
+    return exc
+
+
+def _explain(exc: RequestValidationError) -> InvalidParameter:
+    first: dict[str, Any] = exc.errors()[0]
+    field = str(first["loc"][-1])
+    text, limit = _REASONS.get(first["type"], (texts.PARAMETER_INVALID, ""))
+    return InvalidParameter(field, text, first.get("ctx", {}).get(limit, ""))
+
+
+def _protocol_answer(exc: HTTPException, locale: Locale) -> Response:
+    code, text = _PROTOCOL.get(exc.status_code, ("bad_request", texts.BAD_REQUEST))
+    headers = dict(exc.headers or {})
+    if exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        # Each route exists once for GET and once for HEAD; the framework names the one that it met first.
+        headers["Allow"] = "GET, HEAD"
+    error = {"code": code, "message": text.to(locale)}
+    return error_answer(exc.status_code, error, locale, headers)

@@ -1,0 +1,96 @@
+"""Questions about the library: one record by its id, records by a part of their title. Nothing here starts a download:
+that goes through the queue.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Path, Query, Response
+
+from audio_service import texts
+from audio_service.api.deps import ApiDeps, Deps
+from audio_service.api.errors import InvalidParameter, Refused
+from audio_service.media.model import MIN_SEARCH_CHARACTERS, Media, MediaStatus, check_media_id, search_text
+from common.errors import MediaNotFound
+from common.messages import MAX_ID, wire_time
+
+MAX_TITLE = 200
+MAX_LIMIT = 100
+_MAX_CURSOR = 500
+
+VideoIdQuery = Annotated[
+    str,
+    Query(min_length=1, max_length=MAX_ID, description="The record's id.", examples=["k2qgadSvNyU"]),
+]
+VideoIdPath = Annotated[
+    str,
+    Path(min_length=1, max_length=MAX_ID, description="The record's id.", examples=["k2qgadSvNyU"]),
+]
+TitleQuery = Annotated[
+    str,
+    Query(
+        max_length=MAX_TITLE,
+        description="A part of the title; case and punctuation do not matter. It is text, never a pattern.",
+        examples=["dua lipa"],
+    ),
+]
+LimitQuery = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many records a page has at most.")]
+CursorQuery = Annotated[
+    str | None, Query(max_length=_MAX_CURSOR, description="`next_cursor` of the page before; opaque.")
+]
+
+
+async def look_up(deps: Deps, video_id: VideoIdQuery) -> Response:
+    """Return a record, whatever its state.
+
+    The outer `success` says that the look-up worked; `data.status` and `data.success` say how the record is.
+    """
+    media = await find(deps, video_id)
+    return _json({"data": record(media), "success": True})
+
+
+async def search(deps: Deps, title: TitleQuery, limit: LimitQuery = 10, cursor: CursorQuery = None) -> Response:
+    """Return the records whose title contains the text; nothing found is an empty list."""
+    if len(search_text(title)) < MIN_SEARCH_CHARACTERS:
+        raise InvalidParameter("title", texts.PARAMETER_TOO_SHORT, MIN_SEARCH_CHARACTERS)
+    page = await deps.repository.search(title, limit=limit, cursor=cursor)
+    answer: dict[str, Any] = {"data": [record(media) for media in page.items], "success": True}
+    if page.cursor is not None:
+        answer["next_cursor"] = page.cursor
+    return _json(answer)
+
+
+async def find(deps: ApiDeps, video_id: str) -> Media:
+    """Return the record. Raises InvalidVideoId, Refused (MediaNotFound)."""
+    media = await deps.repository.get(check_media_id(video_id))
+    if media is None:
+        raise Refused(MediaNotFound(), video_id=video_id)
+    return media
+
+
+def record(media: Media) -> dict[str, Any]:
+    """Return a record as the wire has it."""
+    shown: dict[str, Any] = {
+        "video_id": media.video_id,
+        "title_lower": media.title_lower,
+        "status": media.status,
+        "message": media.message,
+        "metadata": media.metadata.model_dump(),
+        "file_data": media.file.model_dump(),
+        "processing_date": wire_time(media.processing_date),
+        "success": media.status is MediaStatus.SUCCESS,
+        "attempts": media.attempts,
+        "failures": media.failures,
+        "created_at": wire_time(media.created_at),
+        "updated_at": wire_time(media.updated_at),
+        "play_count": media.play_count,
+    }
+    if media.error_code is not None:
+        shown["error_code"] = media.error_code
+    return shown
+
+
+def _json(answer: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(answer), media_type="application/json")

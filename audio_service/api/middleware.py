@@ -1,0 +1,101 @@
+"""What every HTTP exchange gets: a request id, a correlation, closed-by-default headers, metrics, and an answer even
+when a route breaks. Plain ASGI, because streaming answers must pass through untouched.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from audio_service.api.errors import app_error_answer
+from audio_service.api.locale import preferred
+from audio_service.api.metrics import HttpMetrics
+from common.errors import InternalError, Locale
+from common.telemetry import TRACEPARENT, correlation, get_logger
+
+log = get_logger(__name__)
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+# A route that needs another policy (a page with scripts, a file that may be cached) sets the header itself.
+_DEFAULTS: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+
+
+class Observed:
+    """The application inside its request id, metrics and last resort."""
+
+    def __init__(self, app: ASGIApp, *, metrics: HttpMetrics, locale: Locale) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._locale: Locale = locale
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one exchange."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, send)
+        with correlation(exchange.request_id, {TRACEPARENT: exchange.traceparent}):
+            try:
+                await self._app(scope, receive, exchange.send)
+            except Exception as exc:
+                log.exception("http.crashed", route=exchange.route, error=type(exc).__name__)
+                # An answer under way cannot be taken back; the server cuts the connection when we return.
+                if not exchange.status:
+                    locale = preferred(exchange.accept_language, self._locale)
+                    await app_error_answer(InternalError(), locale)(scope, receive, exchange.send)
+            finally:
+                self._count(exchange)
+
+    def _count(self, exchange: _Exchange) -> None:
+        method = exchange.scope["method"]
+        known = method if method in _METHODS else "other"
+        self._metrics.requests.labels(exchange.route, known, exchange.status).inc()
+        self._metrics.seconds.labels(exchange.route).observe(
+            (exchange.answered or time.perf_counter()) - exchange.began
+        )
+
+
+class _Exchange:
+    """One request and what has been sent of its answer. `status` is 0 until the answer's head has gone out."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.scope = scope
+        self.began = time.perf_counter()
+        self.answered = 0.0
+        self.status = 0
+        self._send = send
+        sent = dict(scope["headers"])
+        given = sent.get(b"x-request-id", b"")
+        self.request_id = given.decode("ascii") if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+        self.traceparent: str = sent.get(TRACEPARENT.encode(), b"").decode("latin-1")
+        self.accept_language: str = sent.get(b"accept-language", b"").decode("latin-1")
+
+    @property
+    def route(self) -> str:
+        """The route's template, "unmatched" where there is none."""
+        route = self.scope.get("route")
+        return getattr(route, "path", "unmatched")
+
+    async def send(self, message: Message) -> None:
+        """Pass an event on; complete the answer's head."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.answered = time.perf_counter()
+            headers: list[tuple[bytes, bytes]] = list(message.get("headers", ()))
+            present = {name for name, _ in headers}
+            headers.extend(default for default in _DEFAULTS if default[0] not in present)
+            headers.append((b"x-request-id", self.request_id.encode("ascii")))
+            message = {**message, "headers": headers}
+        await self._send(message)
