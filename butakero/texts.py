@@ -10,7 +10,7 @@ from common.errors import Locale, Text
 from common.messages import Stage
 
 
-def say(text: Text, locale: Locale, **values: object) -> str:
+def say(text: Text, locale: Locale, /, **values: object) -> str:
     """Return a sentence in the locale, with its `{names}` filled in."""
     sentence = text.es if locale == "es" else text.en
     return sentence.format(**values) if values else sentence
@@ -62,9 +62,11 @@ FORMAT = Text("Formato", "Format")
 FRAMES = Text("Cuadros", "Frames")
 BITRATE = Text("Tasa promedio", "Average bitrate")
 CHANNELS = Text("Canales", "Channels")
-METADATA = Text("Metadatos", "Metadata")
-DAMAGE = Text("Daño", "Damage")
+ORIGIN = Text("Origen", "Origin")
+TOOL = Text("Programa", "Tool")
+DAMAGE = Text("Primer daño", "First damage")
 NO_DAMAGE = Text("ninguno", "none")
+DAMAGE_AT = Text("en el byte {offset}", "at byte {offset}")
 POSITION = Text("Posición", "Position")
 ERROR = Text("Error", "Error")
 KEY = Text("Clave", "Key")
@@ -109,15 +111,14 @@ KILLED = Text(
     "El servicio de audio no se detuvo a tiempo y hubo que cortarlo; lo pendiente sigue en la cola.",
     "The audio service did not stop in time and was killed; what was pending is still in the queue.",
 )
+TRY_IT = Text("Para pedir un tema, en otra terminal: {command}", "To ask for a song, in another terminal: {command}")
 PRESS_CTRL_C = Text("Ctrl-C para detenerlo.", "Ctrl-C stops it.")
 DEMO_SONG = Text(
-    "Hice un tema corto y lo publiqué en {url}; ahora lo pido como lo haría un usuario.",
-    "A short song was made and put at {url}; now it is asked for, as a user would.",
+    "Hay un tema corto de prueba en {url}: voy a pedirlo como lo haría un usuario.",
+    "A short test song is at {url}: it will be asked for as a user would.",
 )
 ANSWER = Text("Lo que responde GET {path}:", "What GET {path} answers:")
-NO_ANSWER = Text(
-    "GET {path} no respondió lo esperado ({reason}).", "GET {path} did not answer as expected ({reason})."
-)
+NO_ANSWER = Text("GET {path} no respondió lo esperado ({reason}).", "GET {path} did not answer as expected ({reason}).")
 DEMO_FAILED = Text("El servicio sigue andando: podés probar con otro.", "The service stays up: try another one.")
 API = Text("API", "API")
 DOCS = Text("Documentación", "Docs")
@@ -129,8 +130,8 @@ LOGS = Text("Registro", "Logs")
 NOT_DCA = Text("{path}: no es un archivo DCA ({reason}).", "{path}: not a DCA file ({reason}).")
 UNREADABLE = Text("{path}: no se puede leer ({reason}).", "{path}: cannot be read ({reason}).")
 DAMAGED = Text(
-    "dañado en el byte {at}: {reason}; los {frames} cuadros anteriores se leen bien",
-    "damaged at byte {at}: {reason}; the {frames} frames before it read well",
+    "archivo dañado: {reason}; los {frames} cuadros anteriores se leen bien",
+    "damaged file: {reason}; the {frames} frames before that read well",
 )
 
 # library

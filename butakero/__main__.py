@@ -1,0 +1,5 @@
+"""`python -m butakero`."""
+
+from butakero.cli import main
+
+main()

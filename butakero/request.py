@@ -1,0 +1,95 @@
+"""`butakero request`: asks for one song and waits for it, showing how far it is.
+
+The request is in the queue from the first moment: whatever ends the waiting, it is worked on and never lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import httpx
+from rich.console import Console
+
+from butakero.ask import ask
+from butakero.progress import open_view
+from butakero.result import show_result
+from butakero.screen import plain, safe_json
+from butakero.service import base_url
+from butakero.shell import Shell
+from butakero.texts import ASKING, NOBODY, STOPPED_WAITING, TIMED_OUT
+from common.beside import beside
+from common.broker import open_broker
+from common.messages import DownloadRequest, ProgressEvent, StatusEvent
+
+EXIT_ERROR = 1
+EXIT_TIMED_OUT = 3
+EXIT_INTERRUPTED = 130
+_SILENCE_SECONDS = 3.0
+
+
+def run_request(shell: Shell, request: DownloadRequest, *, timeout_seconds: float, as_json: bool) -> int:
+    """Ask, wait, show. Returns the exit code: 0 success, 1 error status, 3 timed out waiting, 130 interrupted."""
+    screen = shell.err if as_json else shell.out
+    try:
+        return asyncio.run(_request(shell, screen, request, timeout_seconds=timeout_seconds, as_json=as_json))
+    except KeyboardInterrupt:
+        shell.err.print(shell.say(STOPPED_WAITING), soft_wrap=True)
+        return EXIT_INTERRUPTED
+
+
+async def _request(
+    shell: Shell, screen: Console, request: DownloadRequest, *, timeout_seconds: float, as_json: bool
+) -> int:
+    screen.print(shell.say(ASKING, song=plain(request.song)), soft_wrap=True)
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            status = await follow(shell, screen, request)
+    except TimeoutError:
+        words = shell.say(TIMED_OUT, seconds=f"{timeout_seconds:g}", request_id=request.request_id)
+        shell.err.print(words, style="yellow", soft_wrap=True)
+        return EXIT_TIMED_OUT
+    if as_json:
+        shell.out.print(safe_json(status.model_dump(mode="json")), soft_wrap=True)
+    else:
+        await show_result(shell, request, status)
+    return 0 if status.success else EXIT_ERROR
+
+
+async def follow(shell: Shell, screen: Console, request: DownloadRequest) -> StatusEvent:
+    """Publish the request and show its progress on `screen` until its status arrives.
+
+    Raises:
+        BrokerError: the request was not accepted, or the broker stopped answering.
+    """
+    async with AsyncExitStack() as stack:
+        broker = await stack.enter_async_context(open_broker(shell.settings))
+        view = stack.enter_context(open_view(screen, shell.locale))
+        heard = asyncio.Event()
+        await stack.enter_async_context(beside(_say_if_nobody_works(shell, screen, heard)))
+
+        def on_progress(event: ProgressEvent) -> None:
+            heard.set()
+            view.show(event)
+
+        return await ask(broker, shell.settings, request, on_progress)
+
+
+async def _say_if_nobody_works(shell: Shell, screen: Console, heard: asyncio.Event) -> None:
+    """After some silence, ask the audio service itself whether it is there; the queue cannot tell who reads it."""
+    try:
+        async with asyncio.timeout(_SILENCE_SECONDS):
+            await heard.wait()
+    except TimeoutError:
+        url = base_url(shell.settings.http_host, shell.settings.http_port)
+        if not await _answers(f"{url}/livez"):
+            screen.print(shell.say(NOBODY, url=url), style="yellow", soft_wrap=True)
+
+
+async def _answers(url: str) -> bool:
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
+            await http.get(url)
+    except httpx.HTTPError:
+        return False
+    return True

@@ -1,0 +1,54 @@
+"""What every command stands on: the settings, the language, and the two consoles."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from audio_service.settings import AudioSettings
+from butakero.screen import open_screen
+from butakero.texts import say
+from common.errors import Locale, Text
+from common.settings import SettingsError, load, load_or_exit
+from common.telemetry import configure_logging
+
+ENV_FILE = Path(".env")
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """`out` is for what was asked for, `err` for why it cannot be had."""
+
+    settings: AudioSettings
+    out: Console
+    err: Console
+
+    @property
+    def locale(self) -> Locale:
+        """The language that LOCALE chooses."""
+        return self.settings.locale
+
+    def say(self, text: Text, /, **values: object) -> str:
+        """Return a sentence in the user's language."""
+        return say(text, self.locale, **values)
+
+
+def open_shell(*, http_port: int | None = None) -> Shell:
+    """Read the settings, or say what is wrong with them and exit with 78. `http_port` stands above HTTP_PORT."""
+    settings = load_or_exit(AudioSettings, ENV_FILE)
+    if http_port is not None:
+        settings = settings.model_copy(update={"http_port": http_port})
+    # What the adapters log would stand between the lines of an answer; only what needs somebody's hand is shown.
+    configure_logging("error", "console", sys.stderr)
+    return Shell(settings, open_screen(), open_screen(stderr=True))
+
+
+def user_locale() -> Locale:
+    """Return the language even where the other settings are wrong: for commands that need no other."""
+    with contextlib.suppress(SettingsError):
+        return load(AudioSettings, ENV_FILE).locale
+    return "es"

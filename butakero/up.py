@@ -1,0 +1,255 @@
+"""`butakero up`: the audio service on this machine, from the first run to Ctrl-C.
+
+The screen is for the person who started it; what the service logs goes to a file whose place is shown. With a song to
+ask for, the main job is done once, through the queue, as any client would do it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Generator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import httpx
+from rich.status import Status
+
+from butakero.layout import print_facts
+from butakero.request import follow
+from butakero.result import show_result
+from butakero.screen import plain, safe_json
+from butakero.service import PortTaken, Service, ServiceDied, base_url, reserve_port, run_service, wait_until_ready
+from butakero.shell import Shell
+from butakero.texts import (
+    ANSWER,
+    API,
+    ASKING,
+    CRASHED,
+    DEMO_FAILED,
+    DEMO_SONG,
+    DIED_AT_START,
+    DOCS,
+    HEALTH,
+    HOST_UNUSABLE,
+    KILLED,
+    LOGS,
+    LOGS_AT,
+    METRICS,
+    NO_ANSWER,
+    PORT_IN_USE,
+    PRESS_CTRL_C,
+    RUNNING,
+    SAID_NOTHING,
+    STARTING,
+    STOPPED,
+    STOPPING,
+    STUCK_AT_START,
+    TRY_IT,
+)
+from common.beside import beside
+from common.errors import AppError, Text
+from common.messages import DownloadRequest
+
+EXIT_ERROR = 1
+_STOP_MARGIN_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `up` is to do. `song` is asked for once; `demo` makes one when none is named."""
+
+    song: str = ""
+    demo: bool = False
+    start_limit_seconds: float = 60.0
+    program: str = "butakero"
+
+
+class _StopAsked(Exception):
+    """The user, or whoever manages this process, wants it to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Signals:
+    """`stop` is set by the first signal, `hurry` by the second."""
+
+    stop: asyncio.Event
+    hurry: asyncio.Event
+
+    async def watch(self) -> None:
+        await self.stop.wait()
+        raise _StopAsked
+
+
+def run_up(shell: Shell, plan: Plan) -> int:
+    """Run the service until a signal. Returns the exit code: 0 after a clean stop, else the service's own or 1."""
+    host = shell.settings.http_host
+    try:
+        port = reserve_port(host, shell.settings.http_port)
+    except PortTaken:
+        shell.err.print(shell.say(PORT_IN_USE, host=host, port=shell.settings.http_port), style="red", soft_wrap=True)
+        return EXIT_ERROR
+    except OSError as exc:
+        words = shell.say(HOST_UNUSABLE, host=host, port=shell.settings.http_port, reason=exc.strerror)
+        shell.err.print(words, style="red", soft_wrap=True)
+        return EXIT_ERROR
+    return asyncio.run(_up(shell, plan, port))
+
+
+async def _up(shell: Shell, plan: Plan, port: int) -> int:
+    base = base_url(shell.settings.http_host, port)
+    async with AsyncExitStack() as stack:
+        signals = stack.enter_context(_signals())
+        environment = {"HTTP_PORT": str(port)}
+        song = plan.song
+        if plan.demo and not song:
+            song, allow = _open_demo(stack, shell)
+            environment["NETWORK_ALLOW"] = allow
+        service = await stack.enter_async_context(run_service(environment))
+        try:
+            async with beside(signals.watch()):
+                await _start(shell, service, base, plan.start_limit_seconds)
+                async with beside(service.watch()):
+                    await _serve(shell, plan, service, base, song)
+        except _StopAsked:
+            return await _stop(shell, service, signals)
+        except ServiceDied as exc:
+            _show_last_words(shell, service, CRASHED, code=exc.code)
+            return exc.code
+        except _NotStarted as exc:
+            return exc.code
+    raise AssertionError("the service is watched until something ends it")
+
+
+class _NotStarted(Exception):
+    """The service did not become ready; what it said has been shown."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+async def _start(shell: Shell, service: Service, base: str, limit_seconds: float) -> None:
+    """Wait for the service. Raises _NotStarted."""
+    try:
+        with _waiting(shell):
+            await wait_until_ready(service, f"{base}/readyz", limit_seconds)
+    except ServiceDied as exc:
+        _show_last_words(shell, service, DIED_AT_START, code=exc.code)
+        raise _NotStarted(exc.code) from exc
+    except TimeoutError as exc:
+        _show_last_words(shell, service, STUCK_AT_START, seconds=limit_seconds)
+        raise _NotStarted(EXIT_ERROR) from exc
+
+
+async def _serve(shell: Shell, plan: Plan, service: Service, base: str, song: str) -> None:
+    """Do the main job once if there is a song for it, say where everything is, and stay."""
+    shell.out.print(shell.say(RUNNING), style="bold green")
+    media_id = ""
+    if song:
+        shell.out.print()
+        try:
+            media_id = await _ask_once(shell, base, song)
+        except AppError as exc:
+            shell.err.print(f"{exc.message(shell.locale)} ({exc.code}: {exc.detail})", style="red", soft_wrap=True)
+        if not media_id:
+            shell.out.print(shell.say(DEMO_FAILED))
+    _show_addresses(shell, plan, service, base, media_id)
+    await asyncio.get_running_loop().create_future()
+
+
+async def _ask_once(shell: Shell, base: str, song: str) -> str:
+    """Ask for the song through the queue and show what the API then answers. Returns its id, "" when it failed."""
+    request = DownloadRequest.new(song, user_id="butakero")
+    shell.out.print(shell.say(ASKING, song=plain(song)), soft_wrap=True)
+    status = await follow(shell, shell.out, request)
+    await show_result(shell, request, status)
+    if not status.success:
+        return ""
+    path = f"/api/v1/media/?video_id={status.video_id}"
+    shell.out.print()
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+            answer = await http.get(base + path)
+        shell.out.print(shell.say(ANSWER, path=path), soft_wrap=True)
+        shell.out.print(safe_json(answer.json()), soft_wrap=True)
+    except (httpx.HTTPError, ValueError) as exc:
+        shell.err.print(shell.say(NO_ANSWER, path=path, reason=type(exc).__name__), style="red", soft_wrap=True)
+    return status.video_id
+
+
+def _show_addresses(shell: Shell, plan: Plan, service: Service, base: str, media_id: str) -> None:
+    api = f"{base}/api/v1/media/?video_id={media_id}" if media_id else f"{base}/api/v1"
+    shell.out.print()
+    print_facts(
+        shell.out,
+        [
+            (shell.say(API), api),
+            (shell.say(DOCS), f"{base}/docs"),
+            (shell.say(HEALTH), f"{base}/api/v1/health"),
+            (shell.say(METRICS), f"{base}/metrics"),
+            (shell.say(LOGS), str(service.log_path)),
+        ],
+    )
+    shell.out.print()
+    shell.out.print(shell.say(TRY_IT, command=f'{plan.program} request "…"'), soft_wrap=True)
+    shell.out.print(shell.say(PRESS_CTRL_C), soft_wrap=True)
+
+
+async def _stop(shell: Shell, service: Service, signals: _Signals) -> int:
+    # The terminal shows ^C where the cursor is.
+    shell.out.print()
+    shell.out.print(shell.say(STOPPING), soft_wrap=True)
+    patience = shell.settings.drain_seconds + _STOP_MARGIN_SECONDS
+    if await service.stop(patience, signals.hurry):
+        shell.out.print(shell.say(STOPPED))
+        return 0
+    shell.err.print(shell.say(KILLED), style="yellow", soft_wrap=True)
+    return EXIT_ERROR
+
+
+def _show_last_words(shell: Shell, service: Service, text: Text, **values: object) -> None:
+    shell.err.print(shell.say(text, **values), style="red", soft_wrap=True)
+    for line in service.last_words() or [shell.say(SAID_NOTHING)]:
+        shell.err.print(f"  {plain(line)}", soft_wrap=True)
+    shell.err.print(shell.say(LOGS_AT, path=service.log_path), soft_wrap=True)
+
+
+def _open_demo(stack: AsyncExitStack, shell: Shell) -> tuple[str, str]:
+    """Serve the demo's song. Returns its URL, and NETWORK_ALLOW with just that address added to the user's own."""
+    # PyAV takes a moment to load, which no other command needs to wait for.
+    from butakero.demo_site import open_demo_site  # noqa: PLC0415 - as said above
+
+    site = stack.enter_context(open_demo_site())
+    shell.out.print(shell.say(DEMO_SONG, url=site.url), soft_wrap=True)
+    allowed = [entry for entry in (shell.settings.network_allow, site.address) if entry]
+    return site.url, ",".join(allowed)
+
+
+@contextlib.contextmanager
+def _signals() -> Generator[_Signals]:
+    """SIGINT, SIGTERM and a closed terminal (SIGHUP) ask for the end; asked twice, it comes at once."""
+    signals = _Signals(asyncio.Event(), asyncio.Event())
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        (signals.hurry if signals.stop.is_set() else signals.stop).set()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield signals
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _waiting(shell: Shell) -> contextlib.AbstractContextManager[object]:
+    """Show that something goes on, where a spinner can turn; one line elsewhere."""
+    words = shell.say(STARTING)
+    if shell.out.is_terminal:
+        return Status(words, console=shell.out)
+    shell.out.print(words)
+    return contextlib.nullcontext()
