@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-import httpx
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from audio_service.media.repository import open_repository
@@ -17,8 +15,9 @@ from audio_service.services import Services
 from audio_service.settings import AudioSettings
 from audio_service.sources.base import MediaSource
 from audio_service.sources.children import ChildPool, open_children
-from audio_service.sources.fetcher import YtDlpSource
-from audio_service.sources.youtube import YouTubeApi, YouTubeSource
+from audio_service.sources.client import open_ytdlp
+from audio_service.sources.youtube import YouTubeSource
+from audio_service.sources.youtube_api import open_youtube_api
 from audio_service.workspace import open_workspace
 from common.blobs import open_blobs
 from common.broker import open_broker
@@ -56,12 +55,8 @@ async def open_services(settings: AudioSettings) -> AsyncGenerator[Services]:
 
 async def _open_source(stack: AsyncExitStack, settings: AudioSettings, children: ChildPool) -> MediaSource:
     """The Data API stands in front of yt-dlp when there is a key for it."""
-    ytdlp = YtDlpSource(children)
-    key = settings.youtube_api_key.get_secret_value()
-    if not key:
+    ytdlp = open_ytdlp(settings, children)
+    if not settings.youtube_api_key.get_secret_value():
         return ytdlp
-    http = await stack.enter_async_context(httpx.AsyncClient(timeout=settings.network_timeout_seconds))
-    api = YouTubeApi(http, base_url=settings.youtube_api_url, key=key)
-    return YouTubeSource(
-        api, ytdlp, watch_url=settings.youtube_watch_url, max_duration_ms=settings.max_duration_seconds * 1000
-    )
+    api = await stack.enter_async_context(open_youtube_api(settings))
+    return YouTubeSource(api, ytdlp, settings.youtube_watch_url, settings.max_duration_seconds * 1000)

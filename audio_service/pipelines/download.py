@@ -16,8 +16,8 @@ from audio_service.pipelines.base import HandBack, Job, Outcome
 from audio_service.progress import ProgressFeed
 from audio_service.services import Services
 from audio_service.sources.base import Query, Resolved
-from audio_service.sources.children import Progress
-from audio_service.sources.fetcher import fetch
+from audio_service.sources.client import fetch
+from audio_service.sources.jobs import Progress
 from audio_service.sources.query import parse_query
 from audio_service.texts import DOWNLOADED
 from common.errors import BlobNotFound, ProviderNotFound
