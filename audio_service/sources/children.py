@@ -72,13 +72,15 @@ class Child:
         return not (self._busy or self._spent or self._jobs >= MAX_JOBS or self._process.returncode is not None)
 
     async def get_ready(self, settings: ChildSettings) -> None:
-        """Tell it its settings and wait until it is warm. Raises ProcessingCrashed."""
+        """Tell it its settings and wait until it is warm. Raises AppError when it will not be."""
         try:
             async with asyncio.timeout(_START_SECONDS):
                 await self._send(asdict(settings))
-                await self._receive()
+                message = await self._receive()
         except TimeoutError as exc:
             raise ProcessingCrashed("a child process did not get ready") from exc
+        if "error" in message:
+            raise error_for_code(message["error"]["code"], message["error"]["detail"])
         self._busy = False
 
     async def run(self, job: Job, on_progress: OnProgress) -> JsonObject:

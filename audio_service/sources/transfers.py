@@ -72,7 +72,7 @@ class FileTransfer(Transfer):
     def __init__(self, limit: int, *, sequential: bool, requests_limit: int) -> None:
         super().__init__(limit, requests_limit=requests_limit)
         self._sequential = sequential
-        self._first: Untyped = None
+        self._first: Untyped = None  # the response whose bytes are being read by now
 
     def opened(self, request: Untyped, response: Untyped) -> None:
         """Look at a response before its body is written."""
@@ -81,7 +81,7 @@ class FileTransfer(Transfer):
             self.expect(int(length))
         if not self._sequential:
             return
-        if self._first is None:
+        if not self.received:
             self._first = response
         elif not _goes_on(request, response) or _identity(response) != _identity(self._first):
             raise SourceTruncated("the body broke off and the source does not go on where it ended")

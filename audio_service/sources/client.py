@@ -1,0 +1,92 @@
+"""The service's side of the jobs: resolving and fetching, done by a child process. Asynchronous; reads no media."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from audio_service.audio.base import Encoded, Origin
+from audio_service.settings import AudioSettings
+from audio_service.sources.base import Query, Resolved
+from audio_service.sources.children import ChildPool
+from audio_service.sources.jobs import Job, Progress
+from common.messages import PlatformMetadata
+
+_LEFTOVERS = ("source*", "out.dca")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A DCA file that a child made: where it is, what it is, and how many bytes were received for it."""
+
+    path: Path
+    encoded: Encoded
+    downloaded_bytes: int
+
+
+class YtDlpSource:
+    """MediaSource by yt-dlp in a child process; words are searched on YouTube."""
+
+    def __init__(self, children: ChildPool, *, deadline_seconds: float) -> None:
+        self._children = children
+        self._deadline = deadline_seconds
+
+    async def resolve(self, query: Query) -> Resolved:
+        """As MediaSource.resolve."""
+        job = Job("resolve", {"text": query.text, "is_url": query.is_url})
+        found = await self._children.call(job, on_progress=_ignore, deadline_seconds=self._deadline)
+        return Resolved(
+            media_id=found["media_id"],
+            metadata=PlatformMetadata(**found["metadata"]),
+            info=found["info"].encode(),
+        )
+
+
+async def fetch(  # noqa: PLR0913 - each says another thing about one job
+    children: ChildPool,
+    resolved: Resolved,
+    directory: Path,
+    *,
+    origin: Origin,
+    on_progress: Callable[[Progress], None],
+    deadline_seconds: float,
+) -> Fetched:
+    """Download and encode into `out.dca` in `directory`, which holds nothing else afterwards, whatever happens.
+
+    `directory` is absolute. `on_progress` is told at most twice a second.
+
+    Raises:
+        SourceError, UrlNotAllowed: what the source said, or what came is not usable.
+        StorageFull: the disk below `directory` is full.
+        ProcessingError: the child died, reached a limit, or was killed at the deadline.
+    """
+    arguments = {
+        "url": resolved.metadata.url,
+        "info": resolved.info.decode() if resolved.info else None,
+        "directory": str(directory),
+        "duration_ms": resolved.metadata.duration_ms,
+        "origin": asdict(origin),
+    }
+    try:
+        made = await children.call(Job("fetch", arguments), on_progress=on_progress, deadline_seconds=deadline_seconds)
+    except BaseException:
+        # The child is gone or at its next job: what a killed one left is nobody's any more.
+        _sweep(directory)
+        raise
+    return Fetched(Path(made["path"]), Encoded(**made["encoded"]), made["downloaded_bytes"])
+
+
+def open_ytdlp(settings: AudioSettings, children: ChildPool) -> YtDlpSource:
+    """Return the source that needs no key. A resolution may take as long as four slow answers."""
+    return YtDlpSource(children, deadline_seconds=4 * settings.network_timeout_seconds)
+
+
+def _sweep(directory: Path) -> None:
+    for pattern in _LEFTOVERS:
+        for leftover in directory.glob(pattern):
+            leftover.unlink(missing_ok=True)
+
+
+def _ignore(_: Progress) -> None:
+    """A resolution has no progress worth telling."""
