@@ -24,6 +24,7 @@ class SequentialFile:
     Attributes:
         failure: what the source raised, or WholeFileNeededError; from then on the file is at its end.
         head: the first HEAD_BYTES that were read.
+        bytes_read: how many were, those read twice counted twice.
     """
 
     def __init__(self, source: BinaryIO) -> None:
@@ -31,6 +32,7 @@ class SequentialFile:
         self._boxes = BoxWatch()
         self.failure: BaseException | None = None
         self.head = b""
+        self.bytes_read = 0
 
     def read(self, size: int) -> bytes:
         """Return at most `size` bytes (PyAV copies what it gets into a buffer of that size, unchecked)."""
@@ -51,6 +53,7 @@ class SequentialFile:
         if len(data) > size:
             self.failure = ValueError(f"the source gave {len(data)} bytes when asked for {size}")
             return b""
+        self.bytes_read += len(data)
         if len(self.head) < HEAD_BYTES:
             self.head += data[: HEAD_BYTES - len(self.head)]
         return data

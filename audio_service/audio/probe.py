@@ -34,6 +34,7 @@ DECODERS = frozenset(
 )
 # Containers whose header states a duration; in the others FFmpeg derives one from the size, the bit rate or the end.
 _STATING = frozenset({"mov", "matroska", "flac", "wav"})
+_RIFF_UNKNOWN = 0xFFFF_FF00
 _COMPLETE_SHARE = 0.9
 _MAGIC = (b"\x1a\x45\xdf\xa3", b"OggS", b"fLaC", b"RIFF", b"ID3", b"FORM", b"caff", b"FLV\x01")
 _OPTIONS = {
@@ -97,16 +98,24 @@ class OpenedMedia:
             raise self._file.failure
 
     def check_complete(self, played_ms: int) -> None:
-        """Raise MediaCorrupt when the container states a duration and the media ended well before it.
+        """Raise MediaCorrupt when the container states a duration or size and the media ended well before it.
 
         `played_ms` is what the packets amounted to; timestamps count as well, since gaps are legal.
         """
+        if self.probed.container == "wav":
+            self._check_riff_size()
         stated = self._stated_ms()
         if stated is None:
             return
         reached = max(played_ms, self._last_timestamp_ms())
         if reached < stated * _COMPLETE_SHARE:
             raise MediaCorrupt(f"ends at {reached} ms of {stated}")
+
+    def _check_riff_size(self) -> None:
+        """For WAV, whose duration FFmpeg corrects by the file's size. 0 and all ones mean that it was streamed."""
+        size = int.from_bytes(self._file.head[4:8], "little")
+        if size < _RIFF_UNKNOWN and self._file.bytes_read < size * _COMPLETE_SHARE:
+            raise MediaCorrupt(f"ends at {self._file.bytes_read} bytes of {size}")
 
     def _stated_ms(self) -> int | None:
         if self.probed.container not in _STATING:

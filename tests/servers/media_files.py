@@ -44,6 +44,7 @@ class Recipe:
     codec_options: Mapping[str, str] = field(default_factory=dict[str, str])
     muxer_options: Mapping[str, str] = field(default_factory=dict[str, str])
     with_video: bool = False
+    with_audio: bool = True
 
 
 _FRAGMENTED = {"movflags": "empty_moov+default_base_moof", "frag_duration": "500000"}
@@ -59,6 +60,7 @@ RECIPES: dict[str, Recipe] = {
     "fmp4_opus": Recipe("mp4", "mp4", "libopus", muxer_options=_FRAGMENTED),
     "mp4_video": Recipe("mp4", "mp4", "aac", with_video=True),
     "mp4_video_faststart": Recipe("mp4", "mp4", "aac", with_video=True, muxer_options={"movflags": "faststart"}),
+    "mp4_silent_film": Recipe("mp4", "mp4", "", with_video=True, with_audio=False),
     "mp3": Recipe("mp3", "mp3", "mp3", rate=44_100),
     "flac": Recipe("flac", "flac", "flac", rate=44_100),
     "wav": Recipe("wav", "wav", "pcm_s16le", rate=44_100, layout="mono"),
@@ -151,15 +153,22 @@ def _write(recipe: Recipe, path: Path, seconds: float, sound: Sound) -> None:
     with av.open(str(path), "w", format=recipe.muxer, options=dict(recipe.muxer_options)) as opened:
         container = cast("Untyped", opened)
         video = _video_stream(container) if recipe.with_video else None
-        stream = container.add_stream(recipe.codec, rate=recipe.rate, options=dict(recipe.codec_options))
-        stream.codec_context.layout = recipe.layout
+        stream = _audio_stream(container, recipe) if recipe.with_audio else None
         if video is not None:
             _write_video(container, video, seconds)
+        if stream is None:
+            return
         if recipe.codec in _REPEATABLE and seconds > LOOP_SECONDS:
             _write_repeated(container, stream, seconds, sound)
         else:
             for packet in _encode(stream, seconds, sound):
                 container.mux(packet)
+
+
+def _audio_stream(container: Untyped, recipe: Recipe) -> Untyped:
+    stream = container.add_stream(recipe.codec, rate=recipe.rate, options=dict(recipe.codec_options))
+    stream.codec_context.layout = recipe.layout
+    return stream
 
 
 def _encode(stream: Untyped, seconds: float, sound: Sound) -> Iterator[Untyped]:
