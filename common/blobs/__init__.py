@@ -1,1 +1,21 @@
 """The blob store: one port, and `open_blobs` that chooses its adapter by settings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from common.blobs.base import BlobStore
+from common.blobs.local import open_local
+from common.settings import SharedSettings
+
+
+@asynccontextmanager
+async def open_blobs(settings: SharedSettings) -> AsyncGenerator[BlobStore]:
+    """Open the store that STORAGE_BACKEND names, and close it with the context.
+
+    Raises:
+        StorageUnavailable: it cannot be reached or written; the detail names the setting that leads to it.
+    """
+    async with open_local(settings.local_storage_path) as store:
+        yield store
