@@ -113,7 +113,9 @@ def migrate(tx: Transaction) -> None:
     """
     (version,) = tx.db.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
-        raise DatabaseUnavailable(f"schema version {version} is newer than this program's {len(MIGRATIONS)}")
+        raise DatabaseUnavailable(
+            f"SQLITE_PATH: schema version {version} is newer than this program's {len(MIGRATIONS)}"
+        )
     for migration in MIGRATIONS[version:]:
         for statement in migration:
             tx.db.execute(statement)
