@@ -6,13 +6,13 @@ is missed and nobody else's is taken away.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from audio_service.settings import AudioSettings
 from common.beside import beside
 from common.broker.base import Broker, Delivery
-from common.errors import InvalidMessage
+from common.errors import BrokerUnavailable, InvalidMessage
 from common.messages import DownloadRequest, ProgressEvent, StatusEvent, parse
 from common.telemetry import correlation, outgoing_headers
 
@@ -32,18 +32,29 @@ async def ask(
     """
     group = f"butakero.request.{request.request_id}"
     async with AsyncExitStack() as joined:
-        statuses = await joined.enter_async_context(
-            broker.consume(settings.kafka_bot_download_status, group, prefetch=_PREFETCH, start="latest")
-        )
-        progress = await joined.enter_async_context(
-            broker.consume(settings.kafka_bot_download_progress, group, prefetch=_PREFETCH, start="latest")
-        )
+        statuses = await _join(joined, broker, settings.kafka_bot_download_status, group)
+        progress = await _join(joined, broker, settings.kafka_bot_download_progress, group)
         with correlation(request.request_id):
             await broker.publish(
                 settings.kafka_bot_download_requests, message_key(request.song), request.to_bytes(), outgoing_headers()
             )
         await joined.enter_async_context(beside(_report(progress, request.request_id, on_progress)))
         return await _answer(statuses, request.request_id)
+
+
+async def _join(stack: AsyncExitStack, broker: Broker, topic: str, group: str) -> AsyncIterator[Delivery]:
+    """Join a group that nobody needs any more once `stack` is left."""
+    await stack.enter_async_context(_forgotten_afterwards(broker, topic, group))
+    return await stack.enter_async_context(broker.consume(topic, group, prefetch=_PREFETCH, start="latest"))
+
+
+@asynccontextmanager
+async def _forgotten_afterwards(broker: Broker, topic: str, group: str) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        with suppress(BrokerUnavailable):  # then it is forgotten for its age
+            await broker.forget(topic, group)
 
 
 def message_key(song: str) -> str:

@@ -113,6 +113,16 @@ class Broker(Protocol):
         """Return how many messages the group has not finished."""
         ...
 
+    async def forget(self, topic: str, group: str) -> None:
+        """Remove a group that will not come back, so that nothing is kept for it; absent is as good as removed.
+
+        Its subscriptions have been left by then.
+
+        Raises:
+            BrokerUnavailable: it may or may not have been removed; forgetting again is safe.
+        """
+        ...
+
     async def health(self) -> BrokerHealth:
         """Ask the broker how it is; never raises."""
         ...

@@ -22,7 +22,7 @@ from common.beside import beside
 from common.broker.base import Broker, BrokerHealth, Delivery, Message
 from common.broker.embedded_file import data_version, open_file
 from common.broker.embedded_health import describe
-from common.broker.embedded_retention import Limits, sweep
+from common.broker.embedded_retention import Limits, forget_group, sweep
 from common.broker.embedded_store import EmbeddedStore
 from common.broker.embedded_subscription import Subscription
 from common.errors import BrokerUnavailable
@@ -112,6 +112,10 @@ class EmbeddedBroker:
     async def lag(self, topic: str, group: str) -> int:
         """See `Broker.lag`."""
         return await asyncio.shield(self._submit(lambda: self._store.lag(topic, group)))
+
+    async def forget(self, topic: str, group: str) -> None:
+        """See `Broker.forget`."""
+        await asyncio.shield(self._submit(lambda: forget_group(self._store.connection, topic, group)))
 
     async def health(self) -> BrokerHealth:
         """See `Broker.health`. Not well: closed, unreadable, or locked by another process for seconds."""

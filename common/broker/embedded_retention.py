@@ -140,9 +140,24 @@ def _forget_groups(connection: sqlite3.Connection, oldest: float) -> None:
         (oldest,),
     ).fetchall()
     for group_id, topic, group in rows:
-        connection.execute("DELETE FROM deliveries WHERE group_id = ?", (group_id,))
-        connection.execute("DELETE FROM consumer_groups WHERE id = ?", (group_id,))
+        _remove_group(connection, group_id)
         log.warning("broker.group_forgotten", topic=topic, group=group)
+
+
+def forget_group(connection: sqlite3.Connection, topic: str, group: str) -> None:
+    """Remove a group that has said good-bye; what it was the last to want goes with the next `sweep`."""
+    with translated(), transaction(connection):
+        row: tuple[int] | None = connection.execute(
+            "SELECT g.id FROM consumer_groups g JOIN topics t ON t.id = g.topic_id WHERE t.name = ? AND g.name = ?",
+            (topic, group),
+        ).fetchone()
+        if row is not None:
+            _remove_group(connection, row[0])
+
+
+def _remove_group(connection: sqlite3.Connection, group_id: int) -> None:
+    connection.execute("DELETE FROM deliveries WHERE group_id = ?", (group_id,))
+    connection.execute("DELETE FROM consumer_groups WHERE id = ?", (group_id,))
 
 
 def _drop_unwanted(connection: sqlite3.Connection, topic_id: int, topic: str, oldest: float) -> None:
