@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.text import Text as RichText
 
+from audio_service.media.model import human_size
 from butakero.screen import clock
 from butakero.texts import STAGES, WAITING, say
 from common.errors import Locale
@@ -85,7 +86,7 @@ def _facts(event: ProgressEvent) -> list[str]:
     if event.percent is not None:
         facts.append(f"{event.percent:3.0f}%")
     if event.speed_bytes_per_second:
-        facts.append(f"{event.speed_bytes_per_second / 1024 / 1024:.2f} MB/s")
+        facts.append(f"{human_size(round(event.speed_bytes_per_second))}/s")
     if event.eta_seconds:
         facts.append(f"-{clock(max(1000, round(event.eta_seconds * 1000)))}")
     return facts

@@ -30,7 +30,7 @@ async def show_result(shell: Shell, request: DownloadRequest, status: StatusEven
         shell.err.print(shell.say(FAILED, message=plain(status.message), code=plain(code)), style="red", soft_wrap=True)
         return
     media = await _record(shell, status.video_id)
-    was_there = media is not None and media.processing_date < request.timestamp
+    was_there = media is not None and media.updated_at < request.timestamp
     title = plain(status.platform_metadata.title)
     shell.out.print(shell.say(ALREADY_THERE if was_there else READY, title=title), style="bold green", soft_wrap=True)
     facts = [
