@@ -8,7 +8,7 @@ open). Only audio decoders are allowed, so video is never decoded. All FFmpeg er
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO, NoReturn, cast
 
@@ -86,7 +86,7 @@ class OpenedMedia:
         Raises:
             MediaCorrupt: the container is damaged, a packet is absurdly large.
         """
-        for packet in self._container.demux(self._stream):
+        for packet in self._demuxed():
             size = packet.size
             if not size:
                 continue
@@ -96,6 +96,12 @@ class OpenedMedia:
             yield packet
         if self._file.failure is not None:
             raise self._file.failure
+
+    def _demuxed(self) -> Iterator[Packet[AudioStream]]:
+        # At its end PyAV's demux looks up every stream the container has by then, and fails for one that appeared
+        # after opening (damaged or spliced MPEG-TS). All packets have come before that.
+        with suppress(IndexError):
+            yield from self._container.demux(self._stream)
 
     def check_complete(self, played_ms: int) -> None:
         """Raise MediaCorrupt when the container states a duration or size and the media ended well before it.

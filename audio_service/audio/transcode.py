@@ -6,6 +6,7 @@ hold (well under a second of sound), so memory does not grow with the length.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import cast
 
@@ -23,13 +24,15 @@ CHANNELS = 2
 # A song may have a damaged packet here and there, as players skip them; one in twenty is no song.
 _BAD_PACKETS_ALLOWED = 3
 _BAD_PACKETS_SHARE = 20
+# libswresample puts mono on both sides 3 dB down, as a centre channel; players of a copied mono stream do not.
+_UNDO_PAN_LAW = str(math.sqrt(2))
 
 
 def transcode(packets: Iterable[Packet[AudioStream]], options: EncodeOptions) -> Iterator[bytes]:
     """Yield Opus packets of 20 ms, 48 kHz, stereo.
 
-    Multichannel sound is mixed down and mono is put on both sides (libswresample's defaults). The decoder applies
-    what the stream asks for: pre-skip, end trimming, Opus output gain. The encoder's look-ahead (312 samples) stays
+    Multichannel sound is mixed down (libswresample's defaults) and mono is put on both sides. The decoder applies what
+    the stream asks for: pre-skip, end trimming, Opus output gain. The encoder's look-ahead (312 samples) stays
     at the front, as in any Opus file.
 
     Raises:
@@ -68,12 +71,17 @@ def _resampled(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
         if resampler is None or now != shape:
             if resampler is not None:
                 yield from resampler.resample(None)
-            shape, resampler = now, av.AudioResampler("s16", "stereo", SAMPLE_RATE, frame_size=FRAME_SAMPLES)
+            shape, resampler = now, _resampler(frame)
         # Gaps and jumps of the container's clock are not filled: a frame follows the one before it.
         frame.pts = None
         yield from resampler.resample(frame)
     if resampler is not None:
         yield from resampler.resample(None)
+
+
+def _resampler(frame: AudioFrame) -> av.AudioResampler:
+    options = {"rematrix_volume": _UNDO_PAN_LAW} if frame.layout.nb_channels == 1 else None
+    return av.AudioResampler("s16", "stereo", SAMPLE_RATE, frame_size=FRAME_SAMPLES, options=options)
 
 
 def _encoder(options: EncodeOptions) -> AudioCodecContext:
