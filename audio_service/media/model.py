@@ -109,7 +109,8 @@ def audio_key(media_id: str) -> str:
 
 def human_size(size: int) -> str:
     """Format bytes as the contract shows them: "2.70MB" (1 MB = 1024 * 1024 bytes), smaller ones in KB or B."""
-    if size >= _MB:
+    # What would round to 1024.00KB is shown as 1.00MB.
+    if round(size / _KB, 2) >= _KB:
         return f"{size / _MB:.2f}MB"
     if size >= _KB:
         return f"{size / _KB:.2f}KB"

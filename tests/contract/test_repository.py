@@ -98,9 +98,10 @@ async def fail(repository: MediaRepository, fence: int, song: str = SONG) -> tup
 async def eventually(ask: Callable[[], Awaitable[T]], accept: Callable[[T], bool]) -> T:
     """Ask until the answer is acceptable: how a lease's end is waited for."""
     async with asyncio.timeout(20):
-        while not accept(answer := await ask()):
-            await asyncio.sleep(0)
-    return answer
+        while True:
+            answer = await ask()
+            if accept(answer):
+                return answer
 
 
 async def eventually_claimed(repository: MediaRepository, waiter: Waiter, kind: type[T]) -> T:
