@@ -188,4 +188,4 @@ def _describe(key: str, found: os.stat_result) -> BlobStat:
     """Make the etag of what identifies one put: see docs/adr/0003-local-blob-store.md."""
     if not stat.S_ISREG(found.st_mode):
         raise BlobNotFound(key)
-    return BlobStat(key, found.st_size, f'"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"')
+    return BlobStat(key, found.st_size, f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}")

@@ -1,0 +1,467 @@
+"""What every broker keeps. An adapter adds an entry to ADAPTERS, and no test."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+import uuid
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from common.broker import open_broker
+from common.broker.base import MAX_MESSAGE_BYTES, Broker, Delivery
+from common.errors import BrokerUnavailable, MessageTooLarge
+from common.settings import SharedSettings
+
+REPOSITORY = Path(__file__).parents[2]
+LEASE_SECONDS = 1.0
+PATIENCE_SECONDS = 60.0
+
+
+def embedded(directory: Path) -> dict[str, str]:
+    return {"MESSAGING_BACKEND": "embedded", "EMBEDDED_BROKER_PATH": str(directory / "broker.db")}
+
+
+ADAPTERS: dict[str, Callable[[Path], dict[str, str]]] = {"embedded": embedded}
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One broker's place, named by the environment that leads to it, and a topic of this test alone."""
+
+    environment: dict[str, str]
+    topic: str
+
+    def open(self) -> AbstractAsyncContextManager[Broker]:
+        return open_broker(SharedSettings.model_validate({k.lower(): v for k, v in self.environment.items()}))
+
+    @asynccontextmanager
+    async def process(self, *arguments: str) -> AsyncGenerator[Process]:
+        """Run `broker_process` as another process on the same broker; it is killed when the context is left."""
+        running = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.contract.broker_process",
+            *arguments,
+            cwd=REPOSITORY,
+            env={**os.environ, **self.environment},
+            stdout=PIPE,
+        )
+        try:
+            yield running
+        finally:
+            if running.returncode is None:
+                running.kill()
+            await running.communicate()
+
+
+@pytest.fixture(params=sorted(ADAPTERS))
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    environment = ADAPTERS[str(request.param)](tmp_path)
+    return Backend({**environment, "BROKER_LEASE_SECONDS": str(LEASE_SECONDS)}, f"test.{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+async def broker(backend: Backend) -> AsyncGenerator[Broker]:
+    async with backend.open() as opened:
+        yield opened
+
+
+async def put(broker: Broker, topic: str, *values: str) -> None:
+    for value in values:
+        await broker.publish(topic, "key", value.encode(), {})
+
+
+async def take(deliveries: AsyncIterator[Delivery]) -> Delivery:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        return await anext(deliveries)
+
+
+async def take_values(deliveries: AsyncIterator[Delivery], count: int) -> list[str]:
+    """Take and ack `count` deliveries."""
+    values: list[str] = []
+    for _ in range(count):
+        delivery = await take(deliveries)
+        values.append(text(delivery))
+        await delivery.ack()
+    return values
+
+
+async def read_line(process: Process) -> str:
+    assert process.stdout is not None
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        return (await process.stdout.readline()).decode().strip()
+
+
+def text(delivery: Delivery) -> str:
+    return delivery.message.value.decode()
+
+
+async def test_a_message_arrives_as_it_was_published(broker: Broker, backend: Backend) -> None:
+    value = bytes(range(256))
+    headers = {"correlation_id": "á\n\0 😀", "empty": ""}
+    await broker.publish(backend.topic, "canción — 🎵", value, headers)
+    async with broker.consume(backend.topic, "g") as deliveries:
+        delivery = await take(deliveries)
+        message = delivery.message
+        await delivery.ack()
+    assert (message.topic, message.key, message.value) == (backend.topic, "canción — 🎵", value)
+    assert dict(message.headers) == headers
+    assert delivery.attempt == 1
+    assert message.position
+
+
+async def test_a_waiting_consumer_gets_what_is_published_later(broker: Broker, backend: Backend) -> None:
+    async with broker.consume(backend.topic, "g") as deliveries, asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(take(deliveries))
+        await put(broker, backend.topic, "a")
+        await (await waiting).ack()
+    assert await broker.lag(backend.topic, "g") == 0
+
+
+async def test_a_waiting_consumer_gets_what_another_opener_publishes(broker: Broker, backend: Backend) -> None:
+    async with backend.open() as other, broker.consume(backend.topic, "g") as deliveries, asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(take(deliveries))
+        await put(other, backend.topic, "a")
+        await (await waiting).ack()
+    assert await broker.lag(backend.topic, "g") == 0
+
+
+async def test_each_group_sees_every_message(broker: Broker, backend: Backend) -> None:
+    async with broker.consume(backend.topic, "one") as one, broker.consume(backend.topic, "two") as two:
+        await put(broker, backend.topic, "a", "b")
+        assert sorted(await take_values(one, 2)) == ["a", "b"]
+        assert sorted(await take_values(two, 2)) == ["a", "b"]
+
+
+async def test_the_members_of_a_group_share_its_messages(broker: Broker, backend: Backend) -> None:
+    values = [str(number) for number in range(12)]
+    await put(broker, backend.topic, *values)
+    seen: list[str] = []
+    done = asyncio.Event()
+
+    async def work(member: Broker) -> None:
+        async with member.consume(backend.topic, "g") as deliveries:
+            async for delivery in deliveries:
+                seen.append(text(delivery))
+                await delivery.ack()
+                if len(seen) == len(values):
+                    done.set()
+
+    async with backend.open() as other, asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
+        members = [tasks.create_task(work(member)) for member in (broker, other, broker)]
+        await done.wait()
+        for member in members:
+            member.cancel()
+    assert sorted(seen) == sorted(values)
+
+
+async def test_a_new_group_begins_where_it_was_told(broker: Broker, backend: Backend) -> None:
+    await put(broker, backend.topic, "before")
+    async with (
+        broker.consume(backend.topic, "late", start="latest") as late,
+        broker.consume(backend.topic, "early", start="earliest") as early,
+    ):
+        await put(broker, backend.topic, "after")
+        assert await take_values(late, 1) == ["after"]
+        assert sorted(await take_values(early, 2)) == ["after", "before"]
+
+
+async def test_a_known_group_goes_on_where_it_was_whatever_start_says(broker: Broker, backend: Backend) -> None:
+    async with broker.consume(backend.topic, "g"):
+        pass
+    await put(broker, backend.topic, "while away")
+    async with broker.consume(backend.topic, "g", start="latest") as deliveries:
+        assert await take_values(deliveries, 1) == ["while away"]
+
+
+async def test_no_more_than_prefetch_are_unfinished(broker: Broker, backend: Backend) -> None:
+    await put(broker, backend.topic, "a", "b", "c")
+    async with broker.consume(backend.topic, "g", prefetch=2) as deliveries, asyncio.TaskGroup() as tasks:
+        first, second = await take(deliveries), await take(deliveries)
+        third = tasks.create_task(take(deliveries))
+        await asyncio.wait({third}, timeout=0.3)
+        assert not third.done()
+        await first.ack()
+        await (await third).ack()
+        await second.ack()
+    assert await broker.lag(backend.topic, "g") == 0
+
+
+async def test_prefetch_of_none_is_refused(broker: Broker, backend: Backend) -> None:
+    with pytest.raises(ValueError, match="prefetch"):
+        async with broker.consume(backend.topic, "g", prefetch=0):
+            pass
+
+
+async def test_what_was_acked_is_not_delivered_after_reopening(backend: Backend) -> None:
+    async with backend.open() as broker:
+        await put(broker, backend.topic, "a", "b")
+        async with broker.consume(backend.topic, "g") as deliveries:
+            first = await take_values(deliveries, 1)
+    async with backend.open() as broker, broker.consume(backend.topic, "g") as deliveries:
+        assert sorted(first + await take_values(deliveries, 1)) == ["a", "b"]
+        await put(broker, backend.topic, "c")
+        assert await take_values(deliveries, 1) == ["c"]
+
+
+async def test_retry_delivers_again_after_the_delay_as_the_next_attempt(broker: Broker, backend: Backend) -> None:
+    delay = timedelta(seconds=1)
+    await put(broker, backend.topic, "a")
+    async with broker.consume(backend.topic, "g") as deliveries:
+        first = await take(deliveries)
+        retried_at = time.time()
+        await first.retry(delay)
+        await put(broker, backend.topic, "b")
+        assert await take_values(deliveries, 1) == ["b"]
+        again = await take(deliveries)
+        assert (text(again), first.attempt, again.attempt) == ("a", 1, 2)
+        assert time.time() - retried_at >= delay.total_seconds()
+        await again.retry(timedelta(0))
+        third = await take(deliveries)
+        assert third.attempt == 3
+        await third.ack()
+
+
+async def test_release_delivers_again_as_the_same_attempt(broker: Broker, backend: Backend) -> None:
+    await put(broker, backend.topic, "a")
+    async with broker.consume(backend.topic, "g") as deliveries:
+        await (await take(deliveries)).retry(timedelta(0))
+        await (await take(deliveries)).release()
+        await (await take(deliveries)).release(timedelta(seconds=0.2))
+        delivery = await take(deliveries)
+        assert (text(delivery), delivery.attempt) == ("a", 2)
+        await delivery.ack()
+
+
+async def test_reject_moves_the_message_to_the_dead_letters(broker: Broker, backend: Backend) -> None:
+    await broker.publish(backend.topic, "k", b"poison", {"correlation_id": "c"})
+    async with broker.consume(backend.topic, "g") as deliveries:
+        await (await take(deliveries)).retry(timedelta(0))
+        delivery = await take(deliveries)
+        await delivery.reject("invalid_message", "ñ is not JSON")
+        await put(broker, backend.topic, "next")
+        assert await take_values(deliveries, 1) == ["next"]
+    (letter,) = await broker.peek(f"{backend.topic}.dlq")
+    partition, _, offset = delivery.message.position.partition(":")
+    assert (letter.key, letter.value) == ("k", b"poison")
+    assert dict(letter.headers) == {
+        "correlation_id": "c",
+        "error_code": "invalid_message",
+        "error_message": "ñ is not JSON",
+        "origin_topic": backend.topic,
+        "origin_partition": partition,
+        "origin_offset": offset,
+        "attempt": "2",
+    }
+
+
+async def test_dead_letters_can_be_consumed(broker: Broker, backend: Backend) -> None:
+    await put(broker, backend.topic, "a")
+    async with broker.consume(f"{backend.topic}.dlq", "replay") as letters:
+        async with broker.consume(backend.topic, "g") as deliveries:
+            await (await take(deliveries)).reject("invalid_message", "")
+        assert await take_values(letters, 1) == ["a"]
+
+
+async def test_a_delivery_has_one_ending(broker: Broker, backend: Backend) -> None:
+    await put(broker, backend.topic, "a")
+    async with broker.consume(backend.topic, "g") as deliveries:
+        delivery = await take(deliveries)
+        await delivery.ack()
+        with pytest.raises(RuntimeError):
+            await delivery.retry(timedelta(0))
+    assert await broker.lag(backend.topic, "g") == 0
+
+
+async def test_leaving_hands_back_at_once_what_is_unfinished(broker: Broker, backend: Backend) -> None:
+    await put(broker, backend.topic, "a", "b")
+    async with broker.consume(backend.topic, "g", prefetch=2) as deliveries:
+        left = [text(await take(deliveries)), text(await take(deliveries))]
+    async with broker.consume(backend.topic, "g", prefetch=2) as deliveries:
+        again = [await take(deliveries), await take(deliveries)]
+        assert sorted(map(text, again)) == sorted(left) == ["a", "b"]
+        assert [delivery.attempt for delivery in again] == [1, 1]
+
+
+async def test_an_ending_after_the_lease_was_lost_is_void(broker: Broker, backend: Backend) -> None:
+    await put(broker, backend.topic, "a")
+    async with broker.consume(backend.topic, "g") as deliveries:
+        stale = await take(deliveries)
+    async with broker.consume(backend.topic, "g") as deliveries:
+        holder = await take(deliveries)
+        await stale.ack()
+        assert await broker.lag(backend.topic, "g") == 1
+        await holder.release()
+        assert text(await take(deliveries)) == "a"
+
+
+async def test_a_job_longer_than_the_lease_is_delivered_once(broker: Broker, backend: Backend) -> None:
+    await put(broker, backend.topic, "long")
+    async with (
+        backend.open() as other,
+        broker.consume(backend.topic, "g") as deliveries,
+        other.consume(backend.topic, "g") as rival,
+        asyncio.TaskGroup() as tasks,
+    ):
+        long = await take(deliveries)
+        waiting = tasks.create_task(take(rival))
+        await asyncio.wait({waiting}, timeout=3 * LEASE_SECONDS)
+        assert not waiting.done()
+        await long.ack()
+        await put(broker, backend.topic, "next")
+        following = await waiting
+        assert (text(following), following.attempt) == ("next", 1)
+        await following.ack()
+
+
+async def test_a_killed_consumer_loses_its_delivery_to_another(broker: Broker, backend: Backend) -> None:
+    await put(broker, backend.topic, "a")
+    async with backend.process("hold", backend.topic, "g") as holder:
+        assert await read_line(holder) == "a 1"
+        os.kill(holder.pid, signal.SIGKILL)
+        async with broker.consume(backend.topic, "g") as deliveries:
+            delivery = await take(deliveries)
+            assert (text(delivery), delivery.attempt) == ("a", 2)
+            await delivery.ack()
+
+
+async def test_publishers_in_several_processes_lose_nothing(broker: Broker, backend: Backend) -> None:
+    count = 40
+    async with (
+        backend.process("publish", backend.topic, "x", str(count)) as x,
+        backend.process("publish", backend.topic, "y", str(count)) as y,
+        broker.consume(backend.topic, "g") as deliveries,
+    ):
+        values = await take_values(deliveries, 2 * count)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert (await x.wait(), await y.wait()) == (0, 0)
+    assert sorted(values) == sorted(f"{prefix}-{number}" for prefix in "xy" for number in range(count))
+
+
+async def test_a_message_over_the_limit_is_refused(broker: Broker, backend: Backend) -> None:
+    half = "h" * (MAX_MESSAGE_BYTES // 2)
+    with pytest.raises(MessageTooLarge):
+        await broker.publish(backend.topic, "k", half.encode(), {"header": half})
+    await broker.publish(backend.topic, "k", b"v" * (MAX_MESSAGE_BYTES - 64), {})
+    (message,) = await broker.peek(backend.topic)
+    assert len(message.value) == MAX_MESSAGE_BYTES - 64
+
+
+async def test_lag_counts_what_a_group_has_not_finished(broker: Broker, backend: Backend) -> None:
+    async with broker.consume(backend.topic, "g", prefetch=3) as deliveries:
+        assert await broker.lag(backend.topic, "g") == 0
+        await put(broker, backend.topic, "a", "b", "c", "d")
+        assert await broker.lag(backend.topic, "g") == 4
+        await (await take(deliveries)).ack()
+        await (await take(deliveries)).retry(timedelta(hours=1))
+        held = await take(deliveries)
+        assert await broker.lag(backend.topic, "g") == 3
+        await held.ack()
+        assert await broker.lag(backend.topic, "g") == 2
+
+
+async def test_peek_shows_the_oldest_and_takes_nothing(broker: Broker, backend: Backend) -> None:
+    assert await broker.peek(backend.topic) == []
+    await put(broker, backend.topic, "a", "b", "c")
+    assert [message.value for message in await broker.peek(backend.topic, limit=2)] == [b"a", b"b"]
+    async with broker.consume(backend.topic, "g") as deliveries:
+        assert await take_values(deliveries, 3) == ["a", "b", "c"]
+
+
+async def test_a_caller_that_stops_waiting_loses_no_message(broker: Broker, backend: Backend) -> None:
+    values = [str(number) for number in range(40)]
+    seen: list[str] = []
+
+    async def impatient() -> None:
+        async with broker.consume(backend.topic, "g") as deliveries:
+            patience = 0.0
+            while len(seen) < len(values):
+                try:
+                    async with asyncio.timeout(patience):
+                        delivery = await anext(deliveries)
+                except TimeoutError:
+                    patience = (patience + 0.0003) % 0.02
+                    continue
+                assert delivery.attempt == 1
+                seen.append(text(delivery))
+                await delivery.ack()
+
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
+        tasks.create_task(impatient())
+        await put(broker, backend.topic, *values)
+    assert seen == values
+
+
+async def test_a_cancelled_worker_hands_its_delivery_back(broker: Broker, backend: Backend) -> None:
+    await put(broker, backend.topic, "a")
+    holding = asyncio.Event()
+
+    async def work() -> None:
+        async with broker.consume(backend.topic, "g") as deliveries:
+            async for _ in deliveries:
+                holding.set()
+                await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        worker = tasks.create_task(work())
+        await holding.wait()
+        worker.cancel()
+    async with broker.consume(backend.topic, "g") as deliveries:
+        delivery = await take(deliveries)
+        assert (text(delivery), delivery.attempt) == ("a", 1)
+
+
+async def test_leaving_ends_those_who_wait(broker: Broker, backend: Backend) -> None:
+    async def count(deliveries: AsyncIterator[Delivery]) -> int:
+        return len([delivery async for delivery in deliveries])
+
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        asyncio.TaskGroup() as tasks,
+        broker.consume(backend.topic, "g") as deliveries,
+    ):
+        waiting = [tasks.create_task(count(deliveries)) for _ in range(2)]
+        await asyncio.wait(waiting, timeout=0.1)
+        assert not any(task.done() for task in waiting)
+    assert [task.result() for task in waiting] == [0, 0]
+
+
+async def test_closing_does_not_hang_on_a_waiting_consumer(backend: Backend) -> None:
+    joined = asyncio.Event()
+
+    async def work(broker: Broker) -> None:
+        async with broker.consume(backend.topic, "g") as deliveries:
+            joined.set()
+            with pytest.raises(BrokerUnavailable):
+                await anext(deliveries)
+
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks, backend.open() as broker:
+        tasks.create_task(work(broker))
+        await joined.wait()
+    with pytest.raises(BrokerUnavailable):
+        await broker.publish(backend.topic, "k", b"", {})
+
+
+async def test_health_tells_that_all_is_well(broker: Broker) -> None:
+    health = await broker.health()
+    assert health.ok
+    assert health.name
+    assert not health.error
+
+
+async def test_health_of_a_closed_broker_is_not_well(backend: Backend) -> None:
+    async with backend.open() as broker:
+        pass
+    health = await broker.health()
+    assert not health.ok
+    assert health.error
