@@ -20,7 +20,7 @@ from typing import Literal, TypeVar
 
 from common.beside import beside
 from common.broker.base import Broker, BrokerHealth, Delivery, Message
-from common.broker.embedded_file import data_version, open_file
+from common.broker.embedded_file import BUSY_SECONDS, data_version, open_file
 from common.broker.embedded_health import describe
 from common.broker.embedded_retention import Limits, forget_group, sweep
 from common.broker.embedded_store import EmbeddedStore
@@ -47,8 +47,10 @@ _SWEEP_WARM_UP_SECONDS = 10 * _TOUCH_SECONDS
 
 
 @asynccontextmanager
-async def open_embedded(path: Path, limits: Limits, *, lease_seconds: float) -> AsyncGenerator[Broker]:
-    """Open the broker in `path`, made with its directory when missing.
+async def open_embedded(
+    path: Path, limits: Limits, *, lease_seconds: float, busy_seconds: float = BUSY_SECONDS
+) -> AsyncGenerator[Broker]:
+    """Open the broker in `path`, made with its directory when missing; wait `busy_seconds` for a lock on it.
 
     Raises:
         BrokerUnavailable: the file cannot be used; the detail names EMBEDDED_BROKER_PATH and why.
@@ -58,7 +60,7 @@ async def open_embedded(path: Path, limits: Limits, *, lease_seconds: float) -> 
     opened: list[EmbeddedStore] = []
 
     def open_store() -> EmbeddedStore:
-        opened.append(EmbeddedStore(open_file(path), limits, lease_seconds=lease_seconds))
+        opened.append(EmbeddedStore(open_file(path, busy_seconds=busy_seconds), limits, lease_seconds=lease_seconds))
         return opened[0]
 
     def close_store() -> None:
