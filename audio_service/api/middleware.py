@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from audio_service.api.errors import app_error_answer
 from audio_service.api.locale import preferred
 from audio_service.api.metrics import HttpMetrics
-from common.errors import InternalError, Locale
+from common.errors import AppError, InternalError, Locale
 from common.telemetry import TRACEPARENT, correlation, get_logger
 
 log = get_logger(__name__)
@@ -49,14 +49,20 @@ class Observed:
         with correlation(exchange.request_id, {TRACEPARENT: exchange.traceparent}):
             try:
                 await self._app(scope, receive, exchange.send)
-            except Exception as exc:
-                log.exception("http.crashed", route=exchange.route, error=type(exc).__name__)
-                # An answer under way cannot be taken back; the server cuts the connection when we return.
-                if not exchange.status:
-                    locale = preferred(exchange.accept_language, self._locale)
-                    await app_error_answer(InternalError(), locale)(scope, receive, exchange.send)
+            except Exception as exc:  # noqa: BLE001 - the last resort: whatever it was, it is logged and answered
+                await self._answer_for(exc, exchange, receive)
             finally:
                 self._count(exchange)
+
+    async def _answer_for(self, exc: Exception, exchange: _Exchange, receive: Receive) -> None:
+        if isinstance(exc, AppError) and exchange.status:
+            log.warning("http.cut", route=exchange.route, code=exc.code, detail=exc.detail)
+        else:
+            log.error("http.crashed", route=exchange.route, exc_info=exc)
+        # An answer under way cannot be taken back: the server cuts the connection when we return.
+        if not exchange.status:
+            locale = preferred(exchange.accept_language, self._locale)
+            await app_error_answer(InternalError(), locale)(exchange.scope, receive, exchange.send)
 
     def _count(self, exchange: _Exchange) -> None:
         method = exchange.scope["method"]

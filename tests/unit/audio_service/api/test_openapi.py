@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+from fastapi.openapi.models import OpenAPI
+from pydantic import BaseModel
+
+from audio_service.api import schemas
+from tests.unit.audio_service.api.library import Api
+
+OPERATIONS = [
+    "/api/v1/media/",
+    "/api/v1/media/search",
+    "/api/v1/media/{video_id}/audio",
+    "/api/v1/media/{video_id}/audio.ogg",
+    "/api/v1/health",
+    "/livez",
+    "/readyz",
+    "/metrics",
+]
+
+
+async def document_of(api: Api) -> dict[str, Any]:
+    answer = await api.client.get("/openapi.json")
+    assert answer.status_code == 200
+    return answer.json()
+
+
+async def test_the_document_is_openapi_and_holds_every_route_once(api: Api) -> None:
+    document = await document_of(api)
+    OpenAPI.model_validate(document)
+    assert list(document["paths"]) == OPERATIONS
+    ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
+    assert len(set(ids)) == len(ids) == len(OPERATIONS)
+
+
+async def test_every_reference_leads_somewhere(api: Api) -> None:
+    document = await document_of(api)
+    references = [value for key, value in walk(document) if key == "$ref"]
+    assert references
+    for reference in references:
+        target: Any = document
+        for part in str(reference).removeprefix("#/").split("/"):
+            target = target[part]
+
+
+async def test_every_json_answer_has_an_example_of_its_own_schema(api: Api) -> None:
+    document = await document_of(api)
+    examples = 0
+    for path in document["paths"].values():
+        for answer in path["get"]["responses"].values():
+            content = answer.get("content", {}).get("application/json")
+            if content is None:
+                continue
+            model = cast("type[BaseModel]", getattr(schemas, content["schema"]["$ref"].rpartition("/")[2]))
+            given = [content["example"]] if "example" in content else [e["value"] for e in content["examples"].values()]
+            for example in given:
+                model.model_validate(example)
+                examples += 1
+    assert examples > 20
+
+
+@pytest.mark.parametrize("path", OPERATIONS[:4])
+async def test_every_library_route_documents_its_errors_and_not_the_frameworks(api: Api, path: str) -> None:
+    responses = (await document_of(api))["paths"][path]["get"]["responses"]
+    assert {"400", "500", "default"} <= set(responses)
+    assert "422" not in responses
+    if path != "/api/v1/media/search":
+        assert "404" in responses
+    assert all("X-Request-ID" in answer["headers"] for answer in responses.values())
+
+
+async def test_the_docs_page_lists_every_route_without_any_script(api: Api) -> None:
+    answer = await api.client.get("/docs")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    list_of_routes = answer.text.partition('<div id="operations">')[2].partition("<script")[0]
+    for path in OPERATIONS:
+        assert f"GET {path}<" in list_of_routes
+
+
+async def test_the_docs_page_may_run_its_own_scripts_only(api: Api) -> None:
+    policy = (await api.client.get("/docs")).headers["content-security-policy"]
+    scripts = next(part for part in policy.split(";") if part.strip().startswith("script-src"))
+    assert "unsafe-inline" not in scripts
+    assert "sha256-" in scripts
+
+
+def walk(node: object) -> Iterator[tuple[str, object]]:
+    if isinstance(node, dict):
+        for key, value in cast("dict[str, object]", node).items():
+            yield key, value
+            yield from walk(value)
+    elif isinstance(node, list):
+        for value in cast("list[object]", node):
+            yield from walk(value)
