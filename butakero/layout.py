@@ -22,7 +22,7 @@ def print_table(console: Console, headings: Sequence[str], rows: Sequence[Sequen
     """Print rows of `plain` texts. At a terminal the column numbered `flexible` gives way when there is no room."""
     if not console.is_terminal:
         for row in (headings, *rows):
-            console.print("\t".join(row), soft_wrap=True)
+            console.file.write("\t".join(row) + "\n")  # the console itself would turn tabs into spaces
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for number, heading in enumerate(headings):

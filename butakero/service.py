@@ -51,6 +51,11 @@ class Service:
         self._log_start = log_start
         self.log_path = log_path
 
+    @property
+    def pid(self) -> int:
+        """Its process id, which is its session's and group's too."""
+        return self._process.pid
+
     async def watch(self) -> None:
         """Wait for the end that nobody asked for. Raises ServiceDied."""
         raise ServiceDied(await self._process.wait())

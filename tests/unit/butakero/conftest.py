@@ -1,0 +1,39 @@
+"""A shell as the commands get it, in a directory of its own, whose consoles can be read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from audio_service.settings import AudioSettings
+from butakero.shell import Shell
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    shell: Shell
+    out: Callable[[], str]
+    err: Callable[[], str]
+
+
+def console() -> tuple[Console, Callable[[], str]]:
+    text = io.StringIO()
+    return Console(file=text, markup=False, highlight=False, emoji=False, width=100), text.getvalue
+
+
+@pytest.fixture
+def heard(tmp_path: Path) -> Heard:
+    settings = AudioSettings(
+        embedded_broker_path=tmp_path / "broker.db",
+        sqlite_path=tmp_path / "library.db",
+        local_storage_path=tmp_path / "storage",
+        locale="en",
+    )
+    out, said = console()
+    err, complained = console()
+    return Heard(Shell(settings, out, err), said, complained)
