@@ -16,6 +16,7 @@ from audio_service.sources.base import Query
 from common.errors import InvalidInput, UrlNotAllowed
 
 MAX_LENGTH = 500
+MAX_URL_LENGTH = 2000
 _DIGEST = 32
 _MAX_PORT = 65535
 
@@ -44,7 +45,7 @@ def parse_query(song: str, watch_url: str) -> Query:
     """Understand what somebody typed. `watch_url` holds `{id}` and makes the canonical URL of a YouTube video.
 
     Raises:
-        InvalidInput: empty, over MAX_LENGTH characters, holding control characters, a URL that cannot be read, or a
+        InvalidInput: empty, over MAX_LENGTH characters (URLs: MAX_URL_LENGTH), holding control characters, a URL that cannot be read, or a
             YouTube URL that does not name one video.
         UrlNotAllowed: a URL of another scheme than http and https, or one that carries credentials.
     """
@@ -110,8 +111,9 @@ def _clean(song: str) -> str:
         raise InvalidInput("song: control characters")
     if all(category[0] in "CZ" for category in categories):
         raise InvalidInput("song: empty")
-    if len(text) > MAX_LENGTH:
-        raise InvalidInput(f"song: {len(text)} characters, at most {MAX_LENGTH}")
+    limit = MAX_URL_LENGTH if _SCHEME.match(text.removeprefix("<")) else MAX_LENGTH
+    if len(text) > limit:
+        raise InvalidInput(f"song: {len(text)} characters, at most {limit}")
     return text
 
 

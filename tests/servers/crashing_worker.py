@@ -1,8 +1,8 @@
-"""A worker process that is killed (SIGKILL, by itself) right after its n-th step, for crash tests.
+"""A worker process that is killed (SIGKILL, by itself) right after a step, for crash tests.
 
-`python -m tests.servers.crashing_worker N TRACE` reads the service's settings from the environment. Every call that
-passes between the worker and the real ports counts as a step when it returns; its name is appended to the file
-TRACE. With N = 0 it is never killed and ends on SIGTERM like the service. With N = -1 its consumer loop raises.
+`python -m tests.servers.crashing_worker STEP TRACE` reads the service's settings from the environment. Every call that
+passes between the worker and the real ports is a step when it returns; its name is appended to the file TRACE. With
+STEP "never" it ends on SIGTERM like the service; with "raise" its consumer loop raises.
 """
 
 from __future__ import annotations
@@ -32,21 +32,19 @@ _NOT_STEPS = frozenset({"broker.publish:progress", "repository.renew", "blobs.re
 
 
 class Tripwire:
-    """Counts steps, writes them down, and kills the process after the n-th."""
+    """Writes steps down, and kills the process after the first of the given name."""
 
-    def __init__(self, at: int, trace: Path) -> None:
-        self._at = at
+    def __init__(self, at: str, trace: Path) -> None:
+        self.at = at
         self._trace = trace
-        self._count = 0
 
     def passed(self, name: str) -> None:
         """Note a step that is done."""
         if name in _NOT_STEPS:
             return
-        self._count += 1
         with self._trace.open("a") as trace:
             trace.write(f"{name}\n")
-        if self._count == self._at:
+        if name == self.at:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -65,11 +63,21 @@ class Watched:
 
         async def call(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - as above
             result = await value(*args, **options)
-            topic = f":{args[0].rsplit('.', 1)[-1]}" if attribute == "publish" else ""
-            self._wire.passed(f"{self._name}.{attribute}{topic}")
+            self._wire.passed(f"{self._name}.{attribute}{_which(attribute, args)}")
             return result
 
         return call
+
+
+def _which(attribute: str, arguments: tuple[Any, ...]) -> str:
+    """Tell apart the calls of one method that are different steps: topics, leases, jobs."""
+    match attribute:
+        case "publish":
+            return f":{arguments[0].rsplit('.', 1)[-1]}"
+        case "acquire" | "surrender":
+            return f":{arguments[0].partition(':')[0]}"
+        case _:
+            return ""
 
 
 class WatchedBroker(Watched):
@@ -78,7 +86,7 @@ class WatchedBroker(Watched):
     @asynccontextmanager
     async def consume(self, *args: Any, **options: Any) -> AsyncGenerator[AsyncIterator[Delivery]]:  # noqa: ANN401
         """Consume from the real broker."""
-        if self._wire_says_raise():
+        if self._wire.at == "raise":
             raise RuntimeError("the consumer loop breaks")
         async with self._port.consume(*args, **options) as deliveries:  # pyright: ignore[reportAttributeAccessIssue,reportUnknownMemberType,reportUnknownVariableType] - any port
 
@@ -89,15 +97,12 @@ class WatchedBroker(Watched):
 
             yield watched()
 
-    def _wire_says_raise(self) -> bool:
-        return sys.argv[1] == "-1"
-
 
 def main() -> int:
     """Run the worker."""
     settings = load_or_exit(AudioSettings)
     configure_logging(settings.log_level, "console")
-    wire = Tripwire(int(sys.argv[1]), Path(sys.argv[2]))
+    wire = Tripwire(sys.argv[1], Path(sys.argv[2]))
 
     async def program(stop: asyncio.Event) -> None:
         async with open_services(settings) as services, asyncio.TaskGroup() as tasks:
