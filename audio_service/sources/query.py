@@ -45,8 +45,8 @@ def parse_query(song: str, watch_url: str) -> Query:
     """Understand what somebody typed. `watch_url` holds `{id}` and makes the canonical URL of a YouTube video.
 
     Raises:
-        InvalidInput: empty, over MAX_LENGTH characters (URLs: MAX_URL_LENGTH), holding control characters, a URL that cannot be read, or a
-            YouTube URL that does not name one video.
+        InvalidInput: empty, over MAX_LENGTH characters (URLs: MAX_URL_LENGTH), holding control characters, a URL that
+            cannot be read, or a YouTube URL that does not name one video.
         UrlNotAllowed: a URL of another scheme than http and https, or one that carries credentials.
     """
     text = _clean(song)
