@@ -21,6 +21,8 @@ from audio_service.audio.base import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE, Encod
 from common.errors import MediaCorrupt
 
 CHANNELS = 2
+# Floats, interleaved: what libopus works with inside; 16 bits would be rounded and clipped on the way.
+_SAMPLES = "flt"
 # A song may have a damaged packet here and there, as players skip them; one in twenty is no song.
 _BAD_PACKETS_ALLOWED = 3
 _BAD_PACKETS_SHARE = 20
@@ -80,15 +82,18 @@ def _resampled(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
 
 
 def _resampler(frame: AudioFrame) -> av.AudioResampler:
-    options = {"rematrix_volume": _UNDO_PAN_LAW} if frame.layout.nb_channels == 1 else None
-    return av.AudioResampler("s16", "stereo", SAMPLE_RATE, frame_size=FRAME_SAMPLES, options=options)
+    # Without a highest sum, libswresample lets a mix of many channels overdrive when the samples are floats.
+    options = {"rematrix_maxval": "1.0"}
+    if frame.layout.nb_channels == 1:
+        options["rematrix_volume"] = _UNDO_PAN_LAW
+    return av.AudioResampler(_SAMPLES, "stereo", SAMPLE_RATE, frame_size=FRAME_SAMPLES, options=options)
 
 
 def _encoder(options: EncodeOptions) -> AudioCodecContext:
     encoder = av.CodecContext.create("libopus", "w")
     encoder.sample_rate = SAMPLE_RATE
     encoder.layout = "stereo"
-    encoder.format = "s16"
+    encoder.format = _SAMPLES
     encoder.bit_rate = options.bitrate
     encoder.options = {
         "application": "audio",
