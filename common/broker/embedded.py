@@ -2,7 +2,7 @@
 
 One thread of each process owns the connection and runs whole transactions; a caller that is cancelled stops waiting,
 never a transaction. Consumers of the same process are woken by its publishes; what other processes commit is noticed
-by asking SQLite for a change counter, up to 100 ms late when idle. See docs/adr/0002-embedded-broker.md.
+by asking SQLite for a change counter, up to 150 ms late when idle. See docs/adr/0002-embedded-broker.md.
 
 Refuses what SQLite's journal cannot do: the file must be on a local file system, not on a network share.
 """
@@ -35,7 +35,7 @@ T = TypeVar("T")
 NAME = "embedded_broker"
 
 _POLL_FASTEST_SECONDS = 0.01
-_POLL_SLOWEST_SECONDS = 0.1
+_POLL_SLOWEST_SECONDS = 0.15
 _POLL_GROWTH = 1.5
 _PAUSE_AFTER_FAILURE_SECONDS = 1.0
 _RENEW_AT = 1 / 3  # of the lease
