@@ -401,6 +401,13 @@ class TestReopen:
         assert await repository.get(SONG) == before
         assert await claim(repository, BOB) == Joined()
 
+    async def test_who_made_the_vanished_file_cannot_record_it_again(self, repository: MediaRepository) -> None:
+        old = await own(repository, ANN)
+        await repository.mark_success(SONG, old, made())
+        await repository.reopen(SONG)
+        with pytest.raises(LeaseLost):
+            await repository.mark_success(SONG, old, made())
+
     async def test_who_settles_the_vanished_file_does_not_end_the_new_claim(self, repository: MediaRepository) -> None:
         old = await own(repository, ANN)
         await repository.mark_success(SONG, old, made())
@@ -531,6 +538,7 @@ class TestSearch:
         await own(repository, ANN, song="processing")
         await fail(repository, await own(repository, BOB, song="failed"), "failed")
         assert await self.found(repository, "new rules") == []
+        assert await self.found(repository, "new rul") == []
 
     async def test_a_title_that_changed_is_found_by_the_new_one_only(self, repository: MediaRepository) -> None:
         fence = await own(repository, ANN)
