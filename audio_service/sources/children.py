@@ -44,7 +44,7 @@ OnProgress = Callable[[Progress], None]
 
 CHILD_MODULE = "audio_service.sources.fetcher"
 MAX_JOBS = 200
-MAX_PEAK_BYTES = 400 * 1024 * 1024
+MAX_RESIDENT_BYTES = 400 * 1024 * 1024
 _START_SECONDS = 60.0
 _LOG_LINES = 50
 _LOG_LINE_CHARACTERS = 500
@@ -98,7 +98,7 @@ class Child:
         while "progress" in (message := await self._receive()):
             on_progress(Progress(**message["progress"]))
         self._busy = False
-        self._spent = bool(message.get("spent")) or message.get("peak_bytes", 0) > MAX_PEAK_BYTES
+        self._spent = bool(message.get("spent")) or message.get("resident_bytes", 0) > MAX_RESIDENT_BYTES
         if "error" in message:
             raise error_for_code(message["error"]["code"], message["error"]["detail"])
         return message["result"]
@@ -293,11 +293,16 @@ def _child_settings(settings: AudioSettings) -> ChildSettings:
 
 
 def _environment() -> dict[str, str]:
-    """Return what a child may know: no secrets, no proxies (the guard must see real peers), no home directory."""
+    """Return what a child may know: no secrets, no proxies (the guard must see real peers), no place to write.
+
+    HOME is a folder that is not there (the JavaScript runtime refuses one that is not a folder at all).
+    """
     passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return {
         **passed_on,
-        "HOME": os.devnull,
+        "DENO_DIR": f"{os.devnull}/deno",
+        "DENO_NO_UPDATE_CHECK": "1",
+        "HOME": "/nonexistent",
         "LANG": "C.UTF-8",
         "NO_COLOR": "1",
         "PATH": os.devnull,

@@ -13,6 +13,7 @@ from audio_service.sources.children import ChildPool
 from audio_service.sources.jobs import Job, Progress
 from common.messages import PlatformMetadata
 
+_WORK_SECONDS = 30.0
 _LEFTOVERS = ("source*", "out.dca")
 
 
@@ -78,8 +79,8 @@ async def fetch(  # noqa: PLR0913 - each says another thing about one job
 
 
 def open_ytdlp(settings: AudioSettings, children: ChildPool) -> YtDlpSource:
-    """Return the source that needs no key. A resolution may take as long as four slow answers."""
-    return YtDlpSource(children, deadline_seconds=4 * settings.network_timeout_seconds)
+    """Return the source that needs no key. A resolution may take as long as four slow answers and its own work."""
+    return YtDlpSource(children, deadline_seconds=_WORK_SECONDS + 4 * settings.network_timeout_seconds)
 
 
 def _sweep(directory: Path) -> None:

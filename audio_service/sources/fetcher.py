@@ -29,7 +29,7 @@ from audio_service.sources.limits import (
     end_with_parent,
     limit_job,
     limit_process,
-    peak_memory,
+    resident_memory,
 )
 from audio_service.sources.ytdlp import Extractor
 from common.errors import AppError, InternalError, MediaTooLarge, ProcessingLimitExceeded, StorageFull
@@ -113,7 +113,7 @@ def main() -> None:
     while True:
         job = pipe.receive()
         limit_job(limits)
-        pipe.send({**_outcome(worker, job, pipe), "peak_bytes": peak_memory()})
+        pipe.send({**_outcome(worker, job, pipe), "resident_bytes": resident_memory()})
 
 
 def _outcome(worker: Worker, job: JsonObject, pipe: Pipe) -> JsonObject:

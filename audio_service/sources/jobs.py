@@ -2,7 +2,7 @@
 
 Four bytes of length (big-endian), then a JSON object. To the child: its settings, then one job after the other. From
 the child: `{"ready": true}`, then for each job any number of `{"progress": …}` and one `{"result": …}` or `{"error":
-{"code", "detail"}}` with `peak_bytes` and `spent` beside it. Plain data only: nothing that either side would execute.
+{"code", "detail"}}` with `resident_bytes` and `spent` beside it. Plain data: nothing that either side would execute.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 _FILE_ROOM_BYTES = 16 * 1024 * 1024
 _OPEN_FILES = 256
@@ -46,10 +47,13 @@ def limit_job(limits: Limits) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
-def peak_memory() -> int:
-    """Return the most memory that this process had resident, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def resident_memory() -> int:
+    """Return how much memory of this process is resident now, in bytes (where that cannot be had: at its peak)."""
+    try:
+        resident_pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    except FileNotFoundError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(resident_pages) * resource.getpagesize()
 
 
 def end_with_parent(end: Callable[[], None]) -> None:

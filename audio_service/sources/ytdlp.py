@@ -42,7 +42,7 @@ OnStatus = Callable[[Info], None]
 _PAGE_BYTES = 64 * 1024 * 1024
 _FRAGMENT_REQUESTS = 50_000
 _BLOCK_BYTES = 16 * 1024
-_RETRIES = 2
+_RETRIES = 1
 _FORMATS = (
     "(bestaudio[acodec^=opus]/bestaudio/best[height<=?480]/best)"
     "[protocol~='^(https?|m3u8|m3u8_native|http_dash_segments)$']"

@@ -19,6 +19,7 @@ import gzip
 import html
 import json
 import socket
+import struct
 import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -33,6 +34,9 @@ from tests.servers.media_files import CONTENT_TYPES
 
 _BLOCK = 16 * 1024
 _BOMB_BYTES = 256 * 1024 * 1024
+# 48 kHz, 16 bits, stereo; the sizes say "not known".
+_WAV_FORMAT = struct.pack("<IHHIIHH", 16, 1, 2, 48_000, 192_000, 4, 16)
+_WAV_HEADER = b"RIFF\xff\xff\xff\xffWAVEfmt " + _WAV_FORMAT + b"data\xff\xff\xff\xff"
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -67,6 +71,9 @@ class _Behaviour:
         fail: answer this status instead.
         ranges: False ignores Range headers.
         etag: another ETag than the file's own ("changing": a new one at each GET).
+        type: another Content-Type.
+        silent: never answer at all.
+        damage: the bytes after the first KB are nonsense.
     """
 
     gate: str = "gate"
@@ -80,6 +87,8 @@ class _Behaviour:
     ranges: bool = True
     etag: str = ""
     type: str = ""
+    silent: bool = False
+    damage: bool = False
 
     @classmethod
     def of(cls, request: web.Request, seen: int) -> _Behaviour:
@@ -102,6 +111,8 @@ class _Behaviour:
             ranges=query.get("ranges") != "no",
             etag=f'"{seen}"' if query.get("etag") == "changing" else query.get("etag", '"file"'),
             type=query.get("type", ""),
+            silent="silent" in query,
+            damage="damage" in query,
         )
 
 
@@ -176,7 +187,7 @@ class MediaSite:
             "/playlist.m3u8": self._playlist,
             "/status/{code}": self._status,
             "/body": self._body,
-            "/endless.mp3": self._endless,
+            "/endless.wav": self._endless,
             "/gzip-page": self._gzip_page,
             "/gzip-media.mp3": self._gzip_media,
             "/counters": self._counters,
@@ -215,6 +226,10 @@ class MediaSite:
         if request.method == "GET":
             self.gets[key] += 1
             self._seen[request.path_qs] += 1
+        if behaviour.silent:
+            await asyncio.Event().wait()
+        if behaviour.damage:
+            data = data[:1024] + bytes(byte ^ 0x5A for byte in data[1024:])
         if behaviour.fail is not None:
             return web.Response(status=behaviour.fail)
         start, end = _range(request, len(data)) if behaviour.ranges else (0, len(data))
@@ -309,8 +324,10 @@ class MediaSite:
         return web.Response(status=int(request.match_info["code"]), text="as asked")
 
     async def _endless(self, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "audio/mpeg"})
+        """Answer a WAV of unknown length whose silence never ends."""
+        response = web.StreamResponse(headers={"Content-Type": "audio/wav"})
         await response.prepare(request)
+        await response.write(_WAV_HEADER)
         while True:
             await response.write(bytes(_BLOCK))
             self.bytes_sent[request.path] += _BLOCK

@@ -1,0 +1,85 @@
+"""What the tests of the sources share: a site, a warm pool that reaches it, and one way to run a URL through both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from audio_service.audio.base import Origin
+from audio_service.settings import AudioSettings
+from audio_service.sources.base import Query, Resolved
+from audio_service.sources.children import ChildPool, open_children
+from audio_service.sources.client import Fetched, fetch, open_ytdlp
+from audio_service.sources.jobs import Progress
+from common.errors import SourceUnavailable
+from tests.servers.media_site import MediaSite, closed_port, open_media_site
+
+MAX_BYTES = 2_000_000
+MAX_SECONDS = 60
+
+
+def settings_for(allow: str, **changes: object) -> AudioSettings:
+    values: dict[str, object] = {
+        "network_allow": allow,
+        "network_timeout_seconds": 0.5,
+        "num_workers": 1,
+        "max_download_bytes": MAX_BYTES,
+        "max_duration_seconds": MAX_SECONDS,
+    }
+    return AudioSettings.model_validate({**values, **changes})
+
+
+@dataclass
+class Bench:
+    """A site and a pool; `made` is where the last song went."""
+
+    site: MediaSite
+    pool: ChildPool
+    settings: AudioSettings
+    directory: Path
+    refusing: str
+    progress: list[Progress] = field(default_factory=list[Progress])
+
+    async def resolve(self, url: str) -> Resolved:
+        query = Query(text=url, is_url=True, media_id=None, key="u-test")
+        return await open_ytdlp(self.settings, self.pool).resolve(query)
+
+    async def fetch(self, resolved: Resolved, *, seconds: float = 30) -> Fetched:
+        for old in self.directory.iterdir():
+            old.unlink()
+        return await fetch(
+            self.pool,
+            resolved,
+            self.directory,
+            origin=Origin(source="web", url=resolved.metadata.url, title=resolved.metadata.title),
+            on_progress=self.progress.append,
+            deadline_seconds=seconds,
+        )
+
+    async def run(self, url: str) -> Fetched:
+        return await self.fetch(await self.resolve(url))
+
+    def leftovers(self) -> list[str]:
+        return [path.name for path in self.directory.iterdir()]
+
+
+@pytest.fixture(scope="session")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("media")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bench(media: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Bench]:
+    refusing = closed_port()
+    async with open_media_site(media) as site:
+        settings = settings_for(f"{site.address},127.0.0.1:{refusing}")
+        async with open_children(settings) as pool:
+            bench = Bench(site, pool, settings, tmp_path_factory.mktemp("job"), f"http://127.0.0.1:{refusing}")
+            with suppress(SourceUnavailable):  # the first job waits until the child is warm
+                await bench.resolve(bench.refusing)
+            yield bench

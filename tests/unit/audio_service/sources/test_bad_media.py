@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from audio_service.audio.base import Origin
+from audio_service.sources.client import fetch
+from common.errors import (
+    AppError,
+    MediaCorrupt,
+    MediaLive,
+    MediaNotFound,
+    MediaTooLarge,
+    MediaTooLong,
+    MediaUnsupported,
+    ProcessingTimeout,
+    SourceAuthRequired,
+    SourceForbidden,
+    SourceTruncated,
+    SourceUnavailable,
+    StorageFull,
+)
+from tests.servers.media_files import make
+from tests.servers.media_site import MediaSite
+from tests.unit.audio_service.sources.conftest import MAX_BYTES, MAX_SECONDS, Bench
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def song(media: Path) -> Path:
+    return make("webm_opus", media, 3)
+
+
+Ask = Callable[[MediaSite, Path], str]
+BAD_INPUT: dict[str, tuple[Ask, type[AppError]]] = {
+    "401": (lambda site, _: site.to("/status/401"), SourceAuthRequired),
+    "403": (lambda site, _: site.to("/status/403"), SourceForbidden),
+    "404": (lambda site, _: site.to("/status/404"), MediaNotFound),
+    "410": (lambda site, _: site.to("/status/410"), MediaNotFound),
+    "429": (lambda site, _: site.to("/status/429"), SourceUnavailable),
+    "500": (lambda site, _: site.to("/status/500"), SourceUnavailable),
+    "503": (lambda site, _: site.to("/status/503"), SourceUnavailable),
+    "404 behind a page": (lambda site, _: site.page(site.to("/status/404")), MediaNotFound),
+    "stalled body": (lambda site, media: site.file(song(media), stall=20_000), SourceTruncated),
+    "truncated body": (lambda site, media: site.file(song(media), cut=20_000), SourceTruncated),
+    "longer than it is": (lambda site, media: site.file(song(media), claim=90_000), SourceTruncated),
+    "breaks off, cannot go on": (
+        lambda site, media: site.page(site.file(song(media), cut=20_000, times=1, ranges="no")),
+        SourceTruncated,
+    ),
+    "breaks off, is another file then": (
+        lambda site, media: site.page(site.file(song(media), cut=20_000, times=1, etag="changing")),
+        SourceTruncated,
+    ),
+    "zero length": (lambda site, _: site.to("/body", type="audio/mpeg"), MediaUnsupported),
+    "text": (lambda site, _: site.to("/body", text="not a song"), MediaUnsupported),
+    "a page without media": (
+        lambda site, _: site.to("/body", text="<html></html>", type="text/html"),
+        MediaUnsupported,
+    ),
+    "junk that says it is MP3": (lambda site, _: site.to("/body", junk=50_000, type="audio/mpeg"), MediaUnsupported),
+    "corrupt container": (
+        lambda site, media: site.file(make("webm_opus", media, 3), type="audio/webm", damage=1),
+        MediaCorrupt,
+    ),
+    "too large, as announced": (lambda site, media: site.file(song(media), claim=MAX_BYTES + 1), MediaTooLarge),
+    "too large, unannounced": (lambda site, _: site.to("/endless.wav"), MediaTooLarge),
+    "a page that grows when unpacked": (lambda site, _: site.to("/gzip-page"), MediaTooLarge),
+    "too long, as announced": (
+        lambda site, media: site.jsonld(site.file(song(media)), seconds=MAX_SECONDS + 1),
+        MediaTooLong,
+    ),
+    "too long, unannounced": (
+        lambda site, media: site.file(make("webm_opus", media, MAX_SECONDS + 10)),
+        MediaTooLong,
+    ),
+    "live": (lambda site, media: site.live(make("hls", media, 3)), MediaLive),
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUT)
+async def test_bad_input_has_its_error_and_leaves_nothing(bench: Bench, media: Path, name: str) -> None:
+    ask, error = BAD_INPUT[name]
+    pids = bench.pool.pids
+    with pytest.raises(error) as raised:
+        await bench.run(ask(bench.site, media))
+    assert type(raised.value) is error
+    assert bench.leftovers() == []
+    assert bench.pool.pids == pids, "the child was lost"
+
+
+async def test_media_that_grows_when_unpacked_is_cut_off(bench: Bench) -> None:
+    with pytest.raises((MediaTooLarge, MediaUnsupported)):
+        await bench.run(bench.site.to("/gzip-media.mp3"))
+    assert bench.leftovers() == []
+
+
+async def test_a_refused_connection_is_worth_another_attempt(bench: Bench) -> None:
+    with pytest.raises(SourceUnavailable):
+        await bench.run(bench.refusing)
+
+
+async def test_a_host_that_never_answers_is_given_up(bench: Bench, media: Path) -> None:
+    with pytest.raises(SourceUnavailable):
+        await bench.run(bench.site.redirect(bench.site.file(song(media), silent=1)))
+
+
+@pytest.mark.parametrize("name", ["source.part", "out.dca"])
+async def test_a_full_disk_is_told(bench: Bench, media: Path, name: str) -> None:
+    resolved = await bench.resolve(bench.site.file(song(media)))
+    for old in bench.directory.iterdir():
+        old.unlink()
+    (bench.directory / name).symlink_to("/dev/full")
+    with pytest.raises(StorageFull):
+        await fetch(
+            bench.pool,
+            resolved,
+            bench.directory,
+            origin=Origin(),
+            on_progress=bench.progress.append,
+            deadline_seconds=30,
+        )
+    assert bench.leftovers() == []
+
+
+async def test_a_deadline_ends_the_job_and_its_files(bench: Bench, media: Path) -> None:
+    resolved = await bench.resolve(bench.site.page(bench.site.file(song(media), rate=2_000)))
+    pids = bench.pool.pids
+    with pytest.raises(ProcessingTimeout):
+        await bench.fetch(resolved, seconds=0.5)
+    assert bench.leftovers() == []
+    assert not bench.pool.pids & pids
+    assert (await bench.run(bench.site.file(song(media)))).encoded.mode == "passthrough"
+
+
+async def test_a_cancelled_job_ends_and_leaves_nothing(bench: Bench, media: Path) -> None:
+    resolved = await bench.resolve(bench.site.page(bench.site.file(song(media), hold=20_000, gate="cancel")))
+    job = asyncio.ensure_future(bench.fetch(resolved))
+    await bench.site.gate("cancel").reached.wait()
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    assert bench.leftovers() == []
+    assert (await bench.run(bench.site.file(song(media)))).encoded.mode == "passthrough"

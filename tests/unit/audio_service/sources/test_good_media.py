@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from common.dca import DcaReader
+from common.messages import PlatformMetadata
+from tests.servers.media_files import make
+from tests.unit.audio_service.sources.conftest import Bench
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SECONDS = 3
+EXPECTED_MODES = {
+    "webm_opus": "passthrough",
+    "ogg_opus": "passthrough",
+    "m4a": "transcoded",
+    "fmp4": "transcoded",
+    "mp3": "transcoded",
+    "flac": "transcoded",
+    "wav": "transcoded",
+    "mp4_video": "transcoded",
+    "hls": "transcoded",
+}
+
+
+def packets(path: Path) -> list[bytes]:
+    with path.open("rb") as file:
+        return list(DcaReader(file))
+
+
+@pytest.mark.parametrize("kind", EXPECTED_MODES)
+async def test_each_format_becomes_a_complete_dca_file_and_nothing_else(bench: Bench, media: Path, kind: str) -> None:
+    fetched = await bench.run(bench.site.file(make(kind, media, SECONDS)))
+
+    made = fetched.path.read_bytes()
+    assert fetched.encoded.mode == EXPECTED_MODES[kind]
+    assert (len(made), hashlib.sha256(made).hexdigest()) == (fetched.encoded.size, fetched.encoded.sha256)
+    assert abs(fetched.encoded.duration_ms - SECONDS * 1000) < 200
+    assert bench.leftovers() == ["out.dca"]
+
+
+async def test_the_bytes_that_were_received_are_counted(bench: Bench, media: Path) -> None:
+    path = make("webm_opus", media, SECONDS)
+    assert (await bench.run(bench.site.file(path))).downloaded_bytes == path.stat().st_size
+
+
+async def test_an_audio_element_is_fetched_once_and_named_after_its_page(bench: Bench, media: Path) -> None:
+    path = make("webm_opus", media, SECONDS, sound="sweep")
+    resolved = await bench.resolve(bench.site.page(bench.site.file(path), title="Canción / ..\x07 🎵"))
+    await bench.fetch(resolved)
+
+    assert resolved.metadata.title == "Canción / .. 🎵"
+    assert resolved.metadata.platform == "127.0.0.1"
+    assert bench.site.gets[bench.site.file_path(path)] == 1
+
+
+async def test_a_video_element_with_a_source_is_fetched(bench: Bench, media: Path) -> None:
+    url = bench.site.page(bench.site.file(make("mp4_video", media, SECONDS)), tag="video")
+    assert (await bench.run(url)).encoded.source_codec == "aac"
+
+
+async def test_json_ld_gives_title_duration_and_thumbnail(bench: Bench, media: Path) -> None:
+    url = bench.site.jsonld(bench.site.file(make("ogg_opus", media, SECONDS)), title="שיר חדש", seconds=SECONDS)
+    resolved = await bench.resolve(url)
+
+    assert resolved.metadata == PlatformMetadata(
+        title="שיר חדש",
+        duration_ms=SECONDS * 1000,
+        url=url,
+        thumbnail_url=bench.site.to("/files/cover.jpg"),
+        platform="127.0.0.1",
+    )
+
+
+async def test_titles_are_cut(bench: Bench, media: Path) -> None:
+    url = bench.site.jsonld(bench.site.file(make("ogg_opus", media, SECONDS)), title="x" * 800)
+    assert (await bench.resolve(url)).metadata.title == "x" * 500
+
+
+async def test_redirects_are_followed_and_both_ways_are_the_same_record(bench: Bench, media: Path) -> None:
+    target = bench.site.file(make("webm_opus", media, SECONDS))
+    ways = [await bench.resolve(url) for url in (target, bench.site.redirect(target, hops=3, code=301))]
+    assert ways[0].media_id == ways[1].media_id
+    assert (await bench.fetch(ways[1])).encoded.mode == "passthrough"
+
+
+async def test_pages_of_the_same_name_are_different_records(bench: Bench, media: Path) -> None:
+    file = bench.site.file(make("webm_opus", media, SECONDS))
+    one, two = bench.site.page(file, title="a"), bench.site.page(file, title="b")
+    assert (await bench.resolve(one)).media_id != (await bench.resolve(two)).media_id
+
+
+async def test_encoding_starts_before_the_download_has_ended(bench: Bench, media: Path) -> None:
+    path = make("webm_opus", media, 30)
+    url = bench.site.page(bench.site.file(path, hold=path.stat().st_size // 2, gate="half"))
+    resolved = await bench.resolve(url)
+
+    async def look_inside() -> int:
+        gate = bench.site.gate("half")
+        await gate.reached.wait()
+        size = 0
+        while not size:
+            # The encoder writes in blocks; the download cannot go on, so what appears was made of its first half.
+            out = bench.directory / "out.dca"
+            size = out.stat().st_size if out.exists() else 0
+            await asyncio.sleep(0)
+        gate.release()
+        return size
+
+    async with asyncio.TaskGroup() as tasks:
+        looking = tasks.create_task(look_inside())
+        fetched = await bench.fetch(resolved)
+    assert 0 < looking.result() < fetched.encoded.size
+
+
+async def test_a_download_that_breaks_off_goes_on_where_it_was(bench: Bench, media: Path) -> None:
+    path = make("webm_opus", media, 20)
+    whole = packets((await bench.run(bench.site.file(path))).path)
+    broken = await bench.run(bench.site.page(bench.site.file(path, cut=path.stat().st_size // 2, times=1)))
+    assert packets(broken.path) == whole
+
+
+async def test_progress_says_how_far_the_download_is(bench: Bench, media: Path) -> None:
+    path = make("webm_opus", media, 20)
+    bench.progress.clear()
+    await bench.run(bench.site.file(path))
+    first = bench.progress[0]
+    assert (first.stage, first.percent is not None and 0 < first.percent <= 100) == ("downloading", True)
+
+
+async def test_an_old_description_is_asked_for_again(bench: Bench, media: Path) -> None:
+    path = make("webm_opus", media, SECONDS, sound="noise")
+    page = bench.site.page(bench.site.file(path, fail=403, times=1))
+    resolved = await bench.resolve(page)
+    assert (await bench.fetch(resolved)).encoded.mode == "passthrough"
+    assert bench.site.gets[bench.site.file_path(path)] == 2
