@@ -35,6 +35,9 @@ format: $(VENV)/.dev ## Rewrite the sources in the project's format
 bench: $(VENV)/.dev ## Side-by-side benchmarks, each prints a ratio
 	@$(BIN)/python -m bench
 
+bench-full: $(VENV)/.dev ## The slow rows too
+	@$(BIN)/python -m bench --full
+
 lock: $(VENV)/.dev ## Resolve pyproject.toml into requirements/ with hashes
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --no-emit-index-url --extra audio --extra build -o requirements/audio.txt

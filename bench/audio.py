@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +25,7 @@ from av.packet import Packet
 
 from audio_service.audio.base import Encoded, EncodeOptions, Origin
 from audio_service.audio.opus import encode_dca
+from bench.table import Row
 from common.dca import DcaMetadata, DcaReader, DcaWriter
 from tests.servers.media_files import make
 
@@ -46,18 +46,6 @@ with open(source, "rb") as read, open(out, "wb") as write:
 status = Path("/proc/self/status")
 print(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1] if status.exists() else 0)
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table: ours against something else. `ratio` above 1 is in our favour; "" where there is none."""
-
-    name: str
-    ours: str
-    other: str
-    ratio: str = ""
-    target: str = ""
-    met: bool | None = None
 
 
 def rows(directory: Path, *, repeats: int = 5, full: bool = False) -> Iterator[Row]:
