@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 import orjson
 
 from butakero.layout import print_facts, print_table
-from butakero.screen import plain, safe_json
+from butakero.screen import plain, safe_json, visible
 from butakero.shell import Shell
 from butakero.texts import (
     ATTEMPT,
@@ -151,7 +151,7 @@ def _readable_body(body: bytes) -> str:
     try:
         return safe_json(orjson.loads(body))
     except orjson.JSONDecodeError:
-        return "\n".join(plain(line) for line in body.decode(errors="backslashreplace").splitlines())
+        return "\n".join(visible(line) for line in body.decode(errors="backslashreplace").splitlines())
 
 
 def _unknown(shell: Shell, topic: str, position: str) -> int:

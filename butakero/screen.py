@@ -29,7 +29,12 @@ def plain(text: str) -> str:
 def safe_json(value: object) -> str:
     """Format a JSON value for people; what `plain` would take out is written as an escape, so the value is the same."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
-    return "".join(_escape(c) if c != "\n" and _is_unsafe(c) else c for c in text)
+    return "\n".join(visible(line) for line in text.split("\n"))
+
+
+def visible(line: str) -> str:
+    """Return a line as it is, with what `plain` would take out written as escapes."""
+    return "".join(_escape(c) if _is_unsafe(c) else c for c in line)
 
 
 def clock(milliseconds: int) -> str:

@@ -19,7 +19,7 @@ from rich.status import Status
 from butakero.layout import print_facts
 from butakero.request import follow
 from butakero.result import show_result
-from butakero.screen import plain, safe_json
+from butakero.screen import plain, safe_json, visible
 from butakero.service import PortTaken, Service, ServiceDied, base_url, reserve_port, run_service, wait_until_ready
 from butakero.shell import Shell
 from butakero.texts import (
@@ -212,7 +212,7 @@ async def _stop(shell: Shell, service: Service, signals: _Signals) -> int:
 def _show_last_words(shell: Shell, service: Service, text: Text, **values: object) -> None:
     shell.err.print(shell.say(text, **values), style="red", soft_wrap=True)
     for line in service.last_words() or [shell.say(SAID_NOTHING)]:
-        shell.err.print(f"  {plain(line)}", soft_wrap=True)
+        shell.err.print(f"  {visible(line)}", soft_wrap=True)
     shell.err.print(shell.say(LOGS_AT, path=service.log_path), soft_wrap=True)
 
 

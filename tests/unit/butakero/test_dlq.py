@@ -63,7 +63,7 @@ def test_one_letter_in_full(heard: Heard) -> None:
     assert "correlation_id=c1 schema_version=1" in heard.out()
     assert '"song": "x\\u001b"' in heard.out()
     assert dlq.run_show(heard.shell, TOPIC, "0:1") == 0
-    assert "\\xff not  text" in heard.out()
+    assert "\\xff not \\u001b text" in heard.out()
 
 
 def test_an_unknown_position_is_said(heard: Heard) -> None:

@@ -1,0 +1,386 @@
+"""The command line as people meet it: real processes, a real service, a song site on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from audio_service.settings import AudioSettings
+from butakero.demo_site import DemoSite, open_demo_site
+from common.broker import open_broker
+from common.broker.base import Broker
+from common.messages import StatusEvent
+
+REQUESTS = "bot.download.requests"
+LIMIT_SECONDS = 60.0
+
+
+def free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        return int(listener.getsockname()[1])
+
+
+@dataclass
+class Place:
+    """A directory where somebody works, and the environment of their commands."""
+
+    path: Path
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+
+    def __post_init__(self) -> None:
+        self.environment = {**os.environ, "HTTP_PORT": str(free_port()), "LOCALE": "en", **self.environment}
+
+    def run(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end; what it prints holds no traceback, whatever happens."""
+        done = subprocess.run(
+            _command(*args),
+            cwd=self.path,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+        assert "Traceback" not in done.stdout + done.stderr
+        return done
+
+    @contextmanager
+    def start(self, *args: str) -> Generator[Running]:
+        """Run a command as the foreground job of a terminal; afterwards nothing of it is left."""
+        process = subprocess.Popen(
+            _command(*args),
+            cwd=self.path,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        running = Running(process)
+        try:
+            yield running
+        finally:
+            running.end()
+
+    def settings(self) -> AudioSettings:
+        return AudioSettings(embedded_broker_path=self.path / "data" / "broker.db")
+
+
+class Running:
+    """A command that is under way, and what it has printed."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._arriving: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._arriving.put(line.rstrip("\n"))
+        self._arriving.put(None)
+
+    def until(self, text: str) -> str:
+        """Return the first line from here on that holds `text`."""
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while (line := self._arriving.get(timeout=max(0.1, deadline - time.monotonic()))) is not None:
+            self.lines.append(line)
+            if text in line:
+                return line
+        raise AssertionError(f"it ended without saying {text!r}:\n" + "\n".join(self.lines))
+
+    def rest(self) -> str:
+        """Wait for its end and return what it printed in the meantime."""
+        self.process.wait(LIMIT_SECONDS)
+        self._reader.join(LIMIT_SECONDS)
+        left: list[str] = []
+        while (line := self._arriving.get()) is not None:
+            left.append(line)
+        self.lines += left
+        return "\n".join(left)
+
+    def service(self) -> psutil.Process:
+        """Return the audio service that this `up` started."""
+        (found,) = (
+            child
+            for child in psutil.Process(self.process.pid).children()
+            if child.cmdline()[1:3] == ["-m", "audio_service"]
+        )
+        return found
+
+    def descendants(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def press_ctrl_c(self) -> None:
+        """Interrupt the foreground group, as a terminal does."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def end(self) -> None:
+        """Leave nothing behind, also when a test failed midway."""
+        if self.process.poll() is None:
+            self._terminate()
+        self._reader.join(LIMIT_SECONDS)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def _terminate(self) -> None:
+        left = self.descendants()
+        self.process.terminate()
+        try:
+            self.process.wait(LIMIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            for process in left:
+                process.kill()
+            raise
+
+
+def _command(*args: str) -> list[str]:
+    return [sys.executable, "-m", "butakero", *args]
+
+
+def shown_json(running: Running) -> dict[str, Any]:
+    """Return the JSON document that the program printed between its other lines."""
+    start, end = running.lines.index("{"), running.lines.index("}")
+    loaded: dict[str, Any] = json.loads("\n".join(running.lines[start : end + 1]))
+    return loaded
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@dataclass(frozen=True, slots=True)
+class Town:
+    """A place with a service that is up, and a site whose songs it may fetch."""
+
+    place: Place
+    site: DemoSite
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Generator[Town]:
+    path = tmp_path_factory.mktemp("town")
+    with open_demo_site(path / "site") as site:
+        place = Place(path, {"NETWORK_ALLOW": site.address, "RETRY_BASE_SECONDS": "0.01"})
+        with place.start("up") as running:
+            running.until("Ctrl-C")
+            yield Town(place, site)
+
+
+# --- up
+
+
+def test_the_first_run_does_the_main_job_and_the_second_finds_the_song(place: Place) -> None:
+    with place.start("up", "--demo") as first:
+        first.until("Ctrl-C")
+        answer = shown_json(first)
+        assert answer["success"] is True
+        assert answer["data"]["status"] == "success"
+        assert answer["data"]["metadata"]["title"] == "Butakero - Milonga de prueba"
+        stored = place.path / "data" / "storage" / answer["data"]["file_data"]["file_path"]
+        assert any("Ready: Butakero" in line for line in first.lines)
+        assert any("Downloading" in line for line in first.lines)
+        for address in ("/docs", "/metrics", "/api/v1/health", "data/logs/audio_service.log"):
+            assert any(address in line for line in first.lines), address
+        descendants = first.descendants()
+        assert descendants
+        first.press_ctrl_c()
+        assert "has stopped" in first.rest()
+        assert first.process.returncode == 0
+        assert not psutil.wait_procs(descendants, timeout=10)[1]
+    assert [entry.name for entry in place.path.iterdir()] == ["data"]
+
+    with place.start("up", "--demo") as second:
+        second.until("Ctrl-C")
+        assert any("in the library already: Butakero" in line for line in second.lines)
+        assert shown_json(second)["data"] == answer["data"]
+        second.process.terminate()
+        second.rest()
+        assert second.process.returncode == 0
+
+    inspected = place.run("inspect", str(stored))
+    assert inspected.returncode == 0
+    assert "Opus packets copied" in inspected.stdout
+    listed = place.run("library", "list").stdout.splitlines()
+    assert listed[1].startswith(f"Butakero - Milonga de prueba\t{answer['data']['video_id']}\t0:08\t")
+
+
+def test_a_song_that_fails_says_why_and_the_service_stays(place: Place) -> None:
+    with place.start("up", "--song", "http://127.0.0.1:9/x") as running:
+        running.until("(url_not_allowed)")
+        running.until("Ctrl-C")
+        running.press_ctrl_c()
+        running.rest()
+        assert running.process.returncode == 0
+
+
+def test_a_taken_port_is_one_line_that_names_the_setting(place: Place) -> None:
+    with closing(socket.create_server(("127.0.0.1", int(place.environment["HTTP_PORT"])))):
+        done = place.run("up", "--demo")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "HTTP_PORT" in done.stderr
+
+
+def test_a_service_that_dies_at_start_is_quoted(place: Place) -> None:
+    place.environment["SQLITE_PATH"] = "/proc/library.db"
+    done = place.run("up")
+    assert done.returncode == 1
+    assert "did not start (exit code 1)" in done.stderr
+    assert "SQLITE_PATH" in done.stderr
+    assert "data/logs/audio_service.log" in done.stderr
+
+
+def test_a_stuck_start_ends(place: Place) -> None:
+    done = place.run("up", "--start-timeout", "0.1")
+    assert done.returncode == 1
+    assert "was not ready within" in done.stderr
+
+
+def test_a_crash_of_the_service_ends_up_at_once(place: Place) -> None:
+    with place.start("up") as running:
+        running.until("Ctrl-C")
+        descendants = running.descendants()
+        running.service().kill()
+        assert "ended by itself (exit code 137)" in running.rest()
+        assert running.process.returncode == 137
+    assert not psutil.wait_procs(descendants, timeout=10)[1]
+
+
+def test_wrong_settings_are_named(place: Place) -> None:
+    place.environment["NUM_WORKERS"] = "many"
+    for command in (["up"], ["request", "x"]):
+        done = place.run(*command)
+        assert done.returncode == 78
+        assert done.stderr.startswith("NUM_WORKERS: ")
+
+
+def test_the_dot_env_file_counts_and_the_environment_stands_above_it(place: Place) -> None:
+    (place.path / ".env").write_text("LOCALE=es\nNUM_WORKERS=many\n")
+    place.environment["NUM_WORKERS"] = "1"
+    del place.environment["LOCALE"]
+    assert "La biblioteca está vacía" in place.run("library", "list").stdout
+
+
+# --- request
+
+
+def test_a_request_ends_with_the_song(town: Town) -> None:
+    done = town.place.run("request", town.site.url)
+    assert done.returncode == 0
+    assert "Butakero - Milonga de prueba" in done.stdout
+    assert "Opus packets copied" in done.stdout
+    assert "\x1b" not in done.stdout
+    again = town.place.run("request", town.site.url)
+    assert again.returncode == 0
+    assert "in the library already" in again.stdout
+
+
+def test_json_alone_on_stdout(town: Town) -> None:
+    done = town.place.run("request", "--json", "--user", "u1", town.site.url)
+    assert done.returncode == 0
+    status = StatusEvent.model_validate_json(done.stdout)
+    assert (status.success, status.user_id) == (True, "u1")
+    failed = town.place.run("request", "--json", "file:///etc/passwd")
+    assert failed.returncode == 1
+    assert StatusEvent.model_validate_json(failed.stdout).error_code == "url_not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("options", "song", "code"),
+    [
+        ([], "{site}/nothing-here", "media_not_found"),
+        (["--provider", "cassette"], "a song", "provider_not_found"),
+    ],
+)
+def test_a_request_that_fails_shows_the_code(town: Town, options: list[str], song: str, code: str) -> None:
+    done = town.place.run("request", *options, song.format(site=f"http://{town.site.address}"))
+    assert done.returncode == 1
+    assert f"({code})" in done.stderr
+
+
+def test_nobody_there_is_said_while_the_request_waits(place: Place) -> None:
+    with place.start("request", "x", "--timeout", "5") as running:
+        running.until("Nobody is consuming the queue")
+        assert "stays in the queue" in running.rest()
+        assert running.process.returncode == 3
+    assert asyncio.run(_lag(place)) == 1
+
+
+def test_ctrl_c_stops_the_waiting_and_not_the_request(place: Place) -> None:
+    with place.start("request", "x") as running:
+        running.until("Nobody is consuming the queue")
+        running.press_ctrl_c()
+        assert "The request goes on" in running.rest()
+        assert running.process.returncode == 130
+    assert asyncio.run(_lag(place)) == 1
+
+
+def test_an_empty_song_is_wrong_usage(place: Place) -> None:
+    assert place.run("request", "  ").returncode == 2
+    assert place.run("request").returncode == 2
+
+
+async def _lag(place: Place) -> int:
+    async with open_broker(place.settings()) as broker:
+        return await broker.lag(REQUESTS, "audio-workers")
+
+
+# --- dlq
+
+
+def test_a_damaged_request_is_buried_shown_and_replayed(town: Town) -> None:
+    asyncio.run(_bury(town.place, b'{"song": '))
+    listed = town.place.run("dlq", "list")
+    assert "0:0\tinvalid_message\t1\tdamaged" in listed.stdout
+    shown = town.place.run("dlq", "show", "0:0")
+    assert '{"song": ' in shown.stdout
+    assert town.place.run("dlq", "replay").returncode == 2
+
+    # Nothing has changed about it, so the service buries it again.
+    replayed = asyncio.run(_replay(town.place, "0:0"))
+    assert "Replayed: 1." in replayed.stdout
+    assert [line.split("\t")[0] for line in town.place.run("dlq", "list").stdout.splitlines()[1:]] == ["0:1"]
+
+
+async def _bury(place: Place, body: bytes) -> None:
+    async with open_broker(place.settings()) as broker, _next_dead_letter(broker):
+        await broker.publish(REQUESTS, "damaged", body, {})
+
+
+async def _replay(place: Place, position: str) -> subprocess.CompletedProcess[str]:
+    async with open_broker(place.settings()) as broker, _next_dead_letter(broker):
+        return await asyncio.to_thread(place.run, "dlq", "replay", position)
+
+
+@asynccontextmanager
+async def _next_dead_letter(broker: Broker) -> AsyncGenerator[None]:
+    """Wait, at the end of the body, for a dead letter that it led to. It is only looked at."""
+    group = f"test-{uuid.uuid4()}"
+    async with (
+        asyncio.timeout(LIMIT_SECONDS),
+        broker.consume(f"{REQUESTS}.dlq", group, start="latest") as letters,
+    ):
+        yield
+        await anext(letters)
