@@ -19,15 +19,16 @@ _LIST = "l"
 _EXACT, _PART = 0, 1
 _MAX_SEQ = 2**63 - 1
 
-# One statement, so that both halves see the same moment. Each half ends at its own LIMIT.
+# One statement, so that both halves see the same moment; each ends at its own LIMIT. Left to itself, the planner walks
+# all finished records for the first half (100 ms in 100 000, against 0.5): INDEXED BY and CROSS JOIN fix its choice.
 _SEARCH_SQL = f"""
     SELECT * FROM (
-        SELECT {COLUMNS}, {_EXACT} AS rank, seq FROM media
+        SELECT {COLUMNS}, {_EXACT} AS rank, seq FROM media INDEXED BY media_by_text
         WHERE search_text = :text AND status = 'success' AND seq < :exact_before ORDER BY seq DESC LIMIT :limit
     )
     UNION ALL
     SELECT * FROM (
-        SELECT {COLUMNS}, {_PART} AS rank, seq FROM media_trigrams JOIN media ON seq = media_trigrams.rowid
+        SELECT {COLUMNS}, {_PART} AS rank, seq FROM media_trigrams CROSS JOIN media ON seq = media_trigrams.rowid
         WHERE media_trigrams MATCH :phrase AND media_trigrams.rowid < :part_before AND status = 'success'
         AND media.search_text <> :text ORDER BY media_trigrams.rowid DESC LIMIT :limit
     )

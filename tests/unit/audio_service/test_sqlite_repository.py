@@ -252,6 +252,10 @@ def test_every_statement_finds_its_rows_by_an_index() -> None:
     for sql, plan in plans.items():
         assert "SCAN media " not in f"{plan} ".replace(";", " ; "), sql
         assert all(f"SCAN {table}" not in plan for table in ("waiters", "answered", "leases", "resolutions")), sql
+    assert not any("media_by_status" in plan for plan in plans.values())
+    searched = next(plan for sql, plan in plans.items() if "MATCH" in sql)
+    assert "media_by_text" in searched
+    assert "SCAN media_trigrams VIRTUAL TABLE" in searched
     listed = next(plan for sql, plan in plans.items() if "(updated_at, seq) <" in sql)
     assert "media_by_update" in listed
     assert "TEMP B-TREE" not in listed
