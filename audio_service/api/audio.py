@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
 from audio_service.api.conditions import ByteRange, Unsatisfiable, is_fresh, parse_range, range_applies, strong_etag
-from audio_service.api.deps import ApiDeps, Deps
+from audio_service.api.deps import ApiDeps, deps_of
 from audio_service.api.errors import Refused
 from audio_service.api.media import VideoIdPath, find
 from audio_service.api.metrics import HttpMetrics
@@ -28,8 +28,9 @@ OGG_TYPE = "audio/ogg"
 _CACHE = "public, max-age=3600"
 
 
-async def dca_file(deps: Deps, request: Request, video_id: VideoIdPath) -> Response:
+async def dca_file(request: Request, video_id: VideoIdPath) -> Response:
     """Return the DCA file, or the one range of it that is asked for."""
+    deps = deps_of(request)
     _, stat = await stored(deps, video_id)
     etag = strong_etag(stat.etag)
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": _CACHE}
@@ -49,8 +50,9 @@ async def dca_file(deps: Deps, request: Request, video_id: VideoIdPath) -> Respo
     )
 
 
-async def ogg_file(deps: Deps, request: Request, video_id: VideoIdPath) -> Response:
+async def ogg_file(request: Request, video_id: VideoIdPath) -> Response:
     """Return the same packets as Ogg Opus. The file is made while it is sent: no ranges, no length."""
+    deps = deps_of(request)
     media, stat = await stored(deps, video_id)
     etag = strong_etag(f"{stat.etag.strip(chr(34))}-ogg")
     headers = {"ETag": etag, "Accept-Ranges": "none", "Cache-Control": _CACHE}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from fastapi import Depends
 from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 
@@ -40,10 +39,10 @@ class ApiDeps:
         )
 
 
-async def _of_app(request: Request) -> ApiDeps:
+def deps_of(request: Request) -> ApiDeps:
+    """Return what the application was made with.
+
+    A function and not a FastAPI dependency: resolving one costs every request a tenth of what the whole look-up does.
+    """
     deps: ApiDeps = request.app.state.deps
     return deps
-
-
-Deps = Annotated[ApiDeps, Depends(_of_app)]
-"""The parameter type by which a route gets them."""

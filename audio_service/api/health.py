@@ -16,7 +16,7 @@ import orjson
 from fastapi import Request, Response
 
 from audio_service import texts
-from audio_service.api.deps import ApiDeps, Deps
+from audio_service.api.deps import ApiDeps, deps_of
 from audio_service.api.locale import preferred
 from common.errors import AppError, BrokerUnavailable, DatabaseUnavailable, Locale, StorageUnavailable
 from common.telemetry import get_logger
@@ -60,8 +60,9 @@ class Check:
     failure: AppError | None
 
 
-async def health(deps: Deps, request: Request) -> Response:
+async def health(request: Request) -> Response:
     """Return every dependency with its state: 200 when all work, else 503."""
+    deps = deps_of(request)
     checks = await examine(deps)
     locale = preferred(request.headers.get("accept-language", ""), deps.settings.locale)
     well = all(check.failure is None for check in checks)
@@ -73,9 +74,9 @@ async def health(deps: Deps, request: Request) -> Response:
     return _json(answer, well=well)
 
 
-async def readiness(deps: Deps) -> Response:
+async def readiness(request: Request) -> Response:
     """Return whether the dependencies work: 200, else 503."""
-    checks = await examine(deps)
+    checks = await examine(deps_of(request))
     ready = all(check.failure is None for check in checks)
     return _json({"ready": ready, "services": {check.name: check.failure is None for check in checks}}, well=ready)
 

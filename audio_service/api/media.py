@@ -4,17 +4,28 @@ that goes through the queue.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Any
 
 import orjson
-from fastapi import Path, Query, Response
+from fastapi import Path, Query, Request, Response
 
 from audio_service import texts
-from audio_service.api.deps import ApiDeps, Deps
+from audio_service.api.deps import ApiDeps, deps_of
 from audio_service.api.errors import InvalidParameter, Refused
-from audio_service.media.model import MIN_SEARCH_CHARACTERS, Media, MediaStatus, check_media_id, search_text
+from audio_service.media.model import (
+    MIN_SEARCH_CHARACTERS,
+    Media,
+    MediaStatus,
+    check_media_id,
+    normalise_title,
+    search_text,
+)
 from common.errors import MediaNotFound
 from common.messages import MAX_ID, wire_time
+
+# The same text always has the same form, so nothing remembered here can be stale.
+_normalised = lru_cache(maxsize=1024)(normalise_title)
 
 MAX_TITLE = 200
 MAX_LIMIT = 100
@@ -42,20 +53,20 @@ CursorQuery = Annotated[
 ]
 
 
-async def look_up(deps: Deps, video_id: VideoIdQuery) -> Response:
+async def look_up(request: Request, video_id: VideoIdQuery) -> Response:
     """Return a record, whatever its state.
 
     The outer `success` says that the look-up worked; `data.status` and `data.success` say how the record is.
     """
-    media = await find(deps, video_id)
+    media = await find(deps_of(request), video_id)
     return _json({"data": record(media), "success": True})
 
 
-async def search(deps: Deps, title: TitleQuery, limit: LimitQuery = 10, cursor: CursorQuery = None) -> Response:
+async def search(request: Request, title: TitleQuery, limit: LimitQuery = 10, cursor: CursorQuery = None) -> Response:
     """Return the records whose title contains the text; nothing found is an empty list."""
     if len(search_text(title)) < MIN_SEARCH_CHARACTERS:
         raise InvalidParameter("title", texts.PARAMETER_TOO_SHORT, MIN_SEARCH_CHARACTERS)
-    page = await deps.repository.search(title, limit=limit, cursor=cursor)
+    page = await deps_of(request).repository.search(title, limit=limit, cursor=cursor)
     answer: dict[str, Any] = {"data": [record(media) for media in page.items], "success": True}
     if page.cursor is not None:
         answer["next_cursor"] = page.cursor
@@ -74,7 +85,7 @@ def record(media: Media) -> dict[str, Any]:
     """Return a record as the wire has it."""
     shown: dict[str, Any] = {
         "video_id": media.video_id,
-        "title_lower": media.title_lower,
+        "title_lower": _normalised(media.metadata.title),
         "status": media.status,
         "message": media.message,
         "metadata": media.metadata.model_dump(),

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastapi import Response
+from fastapi import Request, Response
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from audio_service.api.deps import Deps
+from audio_service.api.deps import deps_of
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
@@ -46,6 +46,6 @@ class HttpMetrics:
         )
 
 
-async def metrics_page(deps: Deps) -> Response:
+async def metrics_page(request: Request) -> Response:
     """Return every metric of this process in Prometheus' text format 0.0.4."""
-    return Response(generate_latest(deps.registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+    return Response(generate_latest(deps_of(request).registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
