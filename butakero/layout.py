@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text as RichText
 
 _LABEL_WIDTH = 16
+_GAP = "  "
+_LEAST_FLEXIBLE = 24
+
+Row = Sequence[str]
 
 
 def print_facts(console: Console, facts: Sequence[tuple[str, str]]) -> None:
@@ -18,19 +22,40 @@ def print_facts(console: Console, facts: Sequence[tuple[str, str]]) -> None:
         console.print(f"  {label:<{width}}{value}", soft_wrap=True)
 
 
-def print_table(console: Console, headings: Sequence[str], rows: Sequence[Sequence[str]], *, flexible: int = 0) -> None:
-    """Print rows of `plain` texts. At a terminal the column numbered `flexible` gives way when there is no room."""
+def print_table(console: Console, headings: Row, rows: Sequence[Row], *, flexible: int = 0) -> None:
+    """Print rows of `plain` texts.
+
+    At a terminal the column numbered `flexible` is cut to the room there is; where that is next to none, it gets a line
+    of its own above the rest of its row. Nothing else is ever cut: ids and positions are there to be copied.
+    """
     if not console.is_terminal:
         for row in (headings, *rows):
             console.file.write("\t".join(row) + "\n")  # the console itself would turn tabs into spaces
         return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for number, heading in enumerate(headings):
-        table.add_column(
-            heading, no_wrap=True, overflow="ellipsis", min_width=None if number == flexible else len(heading)
-        )
-        if number != flexible:
-            table.columns[number].width = max(len(heading), *(len(row[number]) for row in rows))
+    widths = [max(cell_len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
+    others = sum(widths) - widths[flexible] + len(_GAP) * (len(widths) - 1)
+    room = console.width - others
+    if room < min(_LEAST_FLEXIBLE, widths[flexible]):
+        _print_blocks(console, rows, flexible)
+        return
+    widths[flexible] = min(widths[flexible], room)
+    console.print(RichText(_line(headings, widths), style="bold"), soft_wrap=True)
     for row in rows:
-        table.add_row(*row)
-    console.print(table)
+        console.print(RichText(_line(row, widths)), soft_wrap=True)
+
+
+def _print_blocks(console: Console, rows: Sequence[Row], flexible: int) -> None:
+    for row in rows:
+        console.print(RichText(row[flexible], style="bold"), soft_wrap=True)
+        rest = [cell for column, cell in enumerate(row) if column != flexible]
+        console.print(RichText(f"  {_GAP.join(rest)}"), soft_wrap=True)
+
+
+def _line(row: Row, widths: Sequence[int]) -> str:
+    return _GAP.join(_fit(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _fit(cell: str, width: int) -> str:
+    if cell_len(cell) <= width:
+        return set_cell_size(cell, width)
+    return set_cell_size(cell, width - 1) + "…"

@@ -79,7 +79,7 @@ def _show(shell: Shell, records: Sequence[Media], *, more: bool) -> None:
 
 def _row(media: Media) -> list[str]:
     return [
-        plain(media.metadata.title) or "-",
+        plain(media.metadata.title or media.metadata.url) or "-",
         plain(media.video_id),
         clock(media.metadata.duration_ms),
         human_size(media.size_bytes) if media.size_bytes else "-",
