@@ -41,7 +41,7 @@ OnStatus = Callable[[Info], None]
 
 _PAGE_BYTES = 64 * 1024 * 1024
 _FRAGMENT_REQUESTS = 50_000
-_BLOCK_BYTES = 16 * 1024
+_BLOCK_BYTES = 64 * 1024
 _RETRIES = 1
 _FORMATS = (
     "(bestaudio[acodec^=opus]/bestaudio/best[height<=?480]/best)"

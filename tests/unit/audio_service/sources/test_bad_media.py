@@ -30,8 +30,16 @@ from tests.unit.audio_service.sources.conftest import MAX_BYTES, MAX_SECONDS, Be
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+HALF = 150_000
+
+
 def song(media: Path) -> Path:
     return make("webm_opus", media, 3)
+
+
+def longer_song(media: Path) -> Path:
+    """Return twice HALF: several of the blocks in which a download arrives."""
+    return make("webm_opus", media, 20)
 
 
 Ask = Callable[[MediaSite, Path], str]
@@ -44,15 +52,15 @@ BAD_INPUT: dict[str, tuple[Ask, type[AppError]]] = {
     "500": (lambda site, _: site.to("/status/500"), SourceUnavailable),
     "503": (lambda site, _: site.to("/status/503"), SourceUnavailable),
     "404 behind a page": (lambda site, _: site.page(site.to("/status/404")), MediaNotFound),
-    "stalled body": (lambda site, media: site.file(song(media), stall=20_000), SourceTruncated),
-    "truncated body": (lambda site, media: site.file(song(media), cut=20_000), SourceTruncated),
+    "stalled body": (lambda site, media: site.file(longer_song(media), stall=HALF), SourceTruncated),
+    "truncated body": (lambda site, media: site.file(longer_song(media), cut=HALF), SourceTruncated),
     "longer than it is": (lambda site, media: site.file(song(media), claim=90_000), SourceTruncated),
     "breaks off, cannot go on": (
-        lambda site, media: site.page(site.file(song(media), cut=20_000, times=1, ranges="no")),
+        lambda site, media: site.page(site.file(longer_song(media), cut=HALF, times=1, ranges="no")),
         SourceTruncated,
     ),
     "breaks off, is another file then": (
-        lambda site, media: site.page(site.file(song(media), cut=20_000, times=1, etag="changing")),
+        lambda site, media: site.page(site.file(longer_song(media), cut=HALF, times=1, etag="changing")),
         SourceTruncated,
     ),
     "zero length": (lambda site, _: site.to("/body", type="audio/mpeg"), MediaUnsupported),
@@ -90,6 +98,11 @@ async def test_bad_input_has_its_error_and_leaves_nothing(bench: Bench, media: P
     assert type(raised.value) is error
     assert bench.leftovers() == []
     assert bench.pool.pids == pids, "the child was lost"
+
+
+async def test_a_body_that_breaks_off_before_anything_was_kept_starts_again(bench: Bench, media: Path) -> None:
+    url = bench.site.page(bench.site.file(song(media), cut=20_000, times=1, ranges="no"))
+    assert (await bench.run(url)).encoded.mode == "passthrough"
 
 
 async def test_media_that_grows_when_unpacked_is_cut_off(bench: Bench) -> None:

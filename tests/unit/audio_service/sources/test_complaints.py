@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import errno
 import importlib.resources
-import sys
 from functools import cache
 from importlib.resources.abc import Traversable
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UnsupportedError, UserNotLive
@@ -110,10 +109,8 @@ def said(exc: BaseException) -> AppError:
 
 def wrapped(cause: Exception) -> DownloadError:
     """Return an error as YoutubeDL raises it."""
-    try:
-        raise cause
-    except Exception:  # noqa: BLE001 - to have the interpreter's own triple
-        return DownloadError(f"ERROR: {cause}", cast("Any", sys.exc_info()))
+    triple: Any = (type(cause), cause, None)
+    return DownloadError(f"ERROR: {cause}", triple)
 
 
 @pytest.mark.parametrize(("text", "error"), OWN)
