@@ -341,6 +341,26 @@ async def test_a_consumer_waits_through_a_time_without_the_file(path: Path) -> N
         assert (await broker.health()).ok
 
 
+async def test_a_publish_wakes_the_consumers_of_its_own_process(path: Path) -> None:
+    async with (
+        asyncio.timeout(20),  # far below the time after which a consumer looks without having been woken
+        open_embedded(path, WIDE, lease_seconds=LEASE) as broker,
+        broker.consume("t", "g") as deliveries,
+        asyncio.TaskGroup() as tasks,
+    ):
+        waiting = tasks.create_task(take(deliveries))
+        await asyncio.wait({waiting}, timeout=0.3)  # past the first look at other processes, which wakes everybody
+        await broker.publish("t", "k", b"a", {})
+        await (await waiting).ack()
+
+        gone = tasks.create_task(take(deliveries))
+        await asyncio.sleep(0)  # it has begun to claim, and what it finds is older than the next message
+        gone.cancel()
+        await asyncio.wait({gone})
+        await broker.publish("t", "k", b"b", {})
+        await (await take(deliveries)).ack()
+
+
 async def test_an_ending_that_failed_can_be_called_again(path: Path) -> None:
     async with (
         open_embedded(path, WIDE, lease_seconds=LEASE, busy_seconds=0.05) as broker,
