@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import io
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -124,6 +125,15 @@ def test_what_is_not_media_is_told_from_what_is_broken(data: bytes, error: type[
         probe(io.BytesIO(data))
     with pytest.raises(error):
         probe(cast("BinaryIO", OnceOnly(data)))
+
+
+def test_a_format_that_is_not_on_the_list_is_not_tried() -> None:
+    """Sun audio: FFmpeg knows it well, and nobody asked for it."""
+    sun = struct.pack(">4sIIIII", b".snd", 24, 9600, 3, 48_000, 1) + bytes(9600)
+    with av.open(io.BytesIO(sun), "r") as container:
+        assert container.format.name == "au"
+    with pytest.raises(MediaUnsupported):
+        probe(io.BytesIO(sun))
 
 
 def test_a_file_without_sound_is_unsupported(media: Path) -> None:
