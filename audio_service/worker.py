@@ -155,7 +155,9 @@ class Worker:
                 await self._yield_claim(job)
                 await delivery.retry(delay)
                 return
-            job.media_id = job.media_id or rejected_key(job.request.song)
+            if job.fence is None:
+                waits_for = await self._repository.waits_for(job.request.request_id)
+                job.media_id = waits_for or job.media_id or rejected_key(job.request.song)
             await self._answers.fail(job, error)
         await delivery.ack()
         self._began.forget(job.request.request_id)

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from audio_service.audio.base import Encoded, Origin
 from audio_service.audio.stored import examine
-from audio_service.media.model import Encoding, audio_key, human_size
+from audio_service.media.model import Encoding, MediaStatus, audio_key, human_size
 from audio_service.media.repository.base import Busy, Finished, Joined, Made, Owned, Unsettled
 from audio_service.pipelines.base import HandBack, Job, Outcome
 from audio_service.progress import ProgressFeed
@@ -74,7 +74,7 @@ async def resolve_once(job: Job, query: Query, services: Services) -> Resolved:
     """Resolve a query, or remember what it resolved to: a burst of the same words is one search."""
     repository = services.repository
     lease_name = f"resolve:{query.key}"
-    if known := await remembered(query, services):
+    if known := await joined_before(job, services) or await remembered(query, services):
         return known
     if await repository.acquire(lease_name, job.owner, timedelta(seconds=services.settings.lease_seconds)):
         raise HandBack("resolving_elsewhere", _RESOLVING_ELSEWHERE)
@@ -89,13 +89,20 @@ async def resolve_once(job: Job, query: Query, services: Services) -> Resolved:
         await repository.surrender(lease_name, job.owner)
 
 
+async def joined_before(job: Job, services: Services) -> Resolved | None:
+    """Return the record that an earlier attempt of this request claimed: whoever joined it there is still waiting."""
+    media_id = await services.repository.waits_for(job.request.request_id)
+    media = await services.repository.get(media_id) if media_id else None
+    return Resolved(media.video_id, media.metadata) if media else None
+
+
 async def remembered(query: Query, services: Services) -> Resolved | None:
     """Return what is known without the network: a remembered resolution, or the record that the URL's id names."""
     if found := await services.repository.recall(query.key):
         return Resolved(*found)
-    if query.media_id and (media := await services.repository.get(query.media_id)) and media.metadata.title:
-        return Resolved(media.video_id, media.metadata)
-    return None
+    media = await services.repository.get(query.media_id) if query.media_id else None
+    # A failed record may never have been described.
+    return Resolved(media.video_id, media.metadata) if media and media.status is not MediaStatus.ERROR else None
 
 
 async def claim_record(job: Job, resolved: Resolved, services: Services) -> Owned | Joined | Finished | Unsettled:

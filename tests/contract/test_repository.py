@@ -301,6 +301,19 @@ class TestFence:
         _, waiters = await repository.mark_success(SONG, successor, made())
         assert list(waiters) == [ANN, BOB, CAT]
 
+    async def test_a_request_knows_what_it_waits_for_until_it_is_settled(self, repository: MediaRepository) -> None:
+        assert await repository.waits_for(ANN.request_id) is None
+        fence = await own(repository, ANN)
+        await claim(repository, BOB)
+        await repository.yield_claim(SONG, fence)
+        assert await repository.waits_for(ANN.request_id) == SONG
+        assert await repository.waits_for(BOB.request_id) == SONG
+        fence = await own(repository, ANN)
+        await repository.mark_success(SONG, fence, made())
+        await repository.settle(SONG, fence, [ANN.request_id], keep=LONG)
+        assert await repository.waits_for(ANN.request_id) is None
+        assert await repository.waits_for(BOB.request_id) == SONG
+
     async def test_outcomes_are_recorded_whole(self, repository: MediaRepository) -> None:
         fence = await own(repository, ANN)
         done = made("Dua Lipa - New Rules")

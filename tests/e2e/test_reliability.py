@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from pathlib import Path
 
-from common.messages import CORRELATION_ID
+from audio_service.media.repository import open_repository
+from audio_service.media.repository.base import Joined, Owned, Waiter
+from common.messages import CORRELATION_ID, PlatformMetadata
 from tests.servers.media_site import MediaSite
 from tests.servers.system import free_port, open_audio_process, open_client, open_worker, settings_for
 
@@ -103,6 +106,28 @@ async def test_a_killed_process_leaves_no_child_behind_and_another_finishes_its_
         site.gate().release()
         async with open_worker(settings):
             assert (await client.status(request)).success
+
+
+async def test_those_who_joined_a_request_that_kills_workers_hear_of_its_end(tmp_path: Path, site: MediaSite) -> None:
+    settings = settings_for(tmp_path, site.address)
+    topic = settings.kafka_bot_download_requests
+    deadly, joined = "web-deadly", Waiter("joined-1", "43")
+    async with open_client(settings) as client:
+        request = await client.ask("words that no search will find again")
+        async with client.broker.consume(topic, "audio-workers") as deliveries:
+            for _ in range(settings.service_max_attempts):
+                await (await anext(deliveries)).retry(timedelta(0))
+        async with open_repository(settings) as repository:
+            lease = timedelta(milliseconds=1)
+            owner = Waiter(request.request_id, request.user_id)
+            assert isinstance(await repository.claim(deadly, owner, PlatformMetadata(title="Deadly"), lease), Owned)
+            assert isinstance(
+                await repository.claim(deadly, joined, PlatformMetadata(title="Deadly"), lease), Owned | Joined
+            )
+        async with open_worker(settings):
+            statuses = await client.all_of([request.request_id, joined.request_id])
+    assert [status.error_code for status in statuses] == ["processing_crashed"] * 2
+    assert [status.video_id for status in statuses] == [deadly] * 2
 
 
 async def test_a_song_whose_file_was_removed_is_made_again(tmp_path: Path, site: MediaSite) -> None:

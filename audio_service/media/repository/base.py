@@ -144,6 +144,12 @@ class MediaRepository(Protocol):
         """
         ...
 
+    async def waits_for(self, request_id: str) -> str | None:
+        """Return the record on whose waiting list the request stands: an attempt that follows one that claimed it
+        must end there, or those who joined since would never hear.
+        """
+        ...
+
     async def renew(self, media_id: str, fence: int, lease: timedelta) -> None:
         """Extend a claim; one that was yielded or settled stays ended. Raises LeaseLost when a newer fence exists."""
         ...
@@ -185,7 +191,7 @@ class MediaRepository(Protocol):
         ...
 
     async def reopen(self, media_id: str) -> None:
-        """Turn a `success` record whose file is gone into a claimable `processing` one without a lease."""
+        """Turn a `success` record whose file is gone into a claimable `processing` one without a lease (fence + 1)."""
         ...
 
     async def remember(self, query_key: str, media_id: str, metadata: PlatformMetadata, ttl: timedelta) -> None:

@@ -77,6 +77,10 @@ class SqliteRepository:
         """Decide who makes a record."""
         return await self._writer.write(lambda tx: claims.claim(tx, media_id, waiter, metadata, lease))
 
+    async def waits_for(self, request_id: str) -> str | None:
+        """Return the record that a request waits for."""
+        return await self._reader.read(lambda tx: claims.waits_for(tx, request_id))
+
     async def renew(self, media_id: str, fence: int, lease: timedelta) -> None:
         """Extend a claim; one that has ended stays ended."""
         await self._writer.write(lambda tx: claims.renew(tx, media_id, fence, lease))

@@ -56,6 +56,12 @@ def claim(tx: Transaction, media_id: str, waiter: Waiter, metadata: PlatformMeta
             return _own(tx, media_id, waiter, metadata, lease)
 
 
+def waits_for(tx: Transaction, request_id: str) -> str | None:
+    """Return the record that a request waits for."""
+    row = tx.db.execute("SELECT video_id FROM waiters WHERE request_id = ?", (request_id,)).fetchone()
+    return None if row is None else row[0]
+
+
 def renew(tx: Transaction, media_id: str, fence: int, lease: timedelta) -> None:
     """Extend a claim. One that was given back or settled stays ended: a last heartbeat does not revive it."""
     state = _guarded(tx, media_id, fence)

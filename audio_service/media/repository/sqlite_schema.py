@@ -69,6 +69,7 @@ _V1 = (
         UNIQUE (video_id, request_id)
     )
     """,
+    "CREATE INDEX waiters_by_request ON waiters (request_id)",
     "CREATE TABLE answered (request_id TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE INDEX answered_by_until ON answered (until)",
     "CREATE TABLE leases (name TEXT PRIMARY KEY, owner TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID",
