@@ -1,7 +1,7 @@
 """The SQLite adapter of the repository port: one file, shared by any number of processes on one machine.
 
-Writes go through one connection, look-ups through another (WAL lets them run side by side), so a question of the API
-does not wait for a claim, nor for another process's lock.
+Writes go through one connection, reads through another (WAL lets them run side by side), so a question of the API
+does not wait for a claim, nor for another process's lock. A look-up by id has a third one, in the event loop's thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ from audio_service.media.repository import sqlite_answers as answers
 from audio_service.media.repository import sqlite_claims as claims
 from audio_service.media.repository import sqlite_search
 from audio_service.media.repository.base import Claim, Made, Page, RepositoryHealth, Waiter
-from audio_service.media.repository.sqlite_connection import StepConnection, Transaction, connected
+from audio_service.media.repository.sqlite_connection import (
+    PointReader,
+    StepConnection,
+    Transaction,
+    connected,
+    point_reader,
+)
 from audio_service.media.repository.sqlite_schema import configure_reader, configure_writer, migrate
 from common.errors import DatabaseUnavailable
 from common.messages import PlatformMetadata
@@ -42,20 +48,25 @@ async def open_sqlite(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> Asyn
         await writer.configure(configure_writer)
         await writer.write(migrate)
         await reader.configure(configure_reader)
-        yield SqliteRepository(path, reader, writer)
+        with point_reader(path) as points:
+            yield SqliteRepository(path, reader, writer, points)
 
 
 class SqliteRepository:
-    """MediaRepository over two connections to one SQLite file; the port's docstrings hold. Made by `open_sqlite`."""
+    """MediaRepository over connections to one SQLite file; the port's docstrings hold. Made by `open_sqlite`."""
 
-    def __init__(self, path: Path, reader: StepConnection, writer: StepConnection) -> None:
+    def __init__(self, path: Path, reader: StepConnection, writer: StepConnection, points: PointReader) -> None:
         self._path = path
         self._reader = reader
         self._writer = writer
+        self._points = points
 
     async def get(self, media_id: str) -> Media | None:
-        """Return a record, from the reader."""
-        return await self._reader.read(lambda tx: claims.find(tx, media_id))
+        """Return a record, without changing threads unless the file is locked."""
+        try:
+            return self._points.read(lambda tx: claims.find(tx, media_id))
+        except sqlite3.Error:
+            return await self._reader.read(lambda tx: claims.find(tx, media_id))
 
     async def search(self, text: str, *, limit: int = 10, cursor: str | None = None) -> Page:
         """Find `success` records by a part of their title; at most 100 a page."""

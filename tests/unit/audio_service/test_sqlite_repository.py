@@ -17,7 +17,7 @@ from audio_service.media.repository import sqlite_answers, sqlite_claims, sqlite
 from audio_service.media.repository.base import Joined, Owned, Waiter
 from audio_service.media.repository.sqlite import SqliteRepository, open_sqlite
 from audio_service.media.repository.sqlite_answers import PURGE_BATCH
-from audio_service.media.repository.sqlite_connection import StepConnection, Transaction, connected
+from audio_service.media.repository.sqlite_connection import StepConnection, Transaction, connected, point_reader
 from audio_service.media.repository.sqlite_schema import configure_writer, migrate
 from common.errors import DatabaseUnavailable
 from common.messages import PlatformMetadata
@@ -48,7 +48,8 @@ async def over_own_writer(path: Path) -> AsyncGenerator[tuple[SqliteRepository, 
     async with open_sqlite(path):
         pass
     async with connected(path, 5) as writer, connected(path, 5) as reader:
-        yield SqliteRepository(path, reader, writer), writer
+        with point_reader(path) as points:
+            yield SqliteRepository(path, reader, writer, points), writer
 
 
 def count(path: Path, table: str) -> int:
@@ -56,6 +57,19 @@ def count(path: Path, table: str) -> int:
         (rows,) = other.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - names come from the tests
         assert isinstance(rows, int)
         return rows
+
+
+async def test_a_look_up_by_id_waits_for_a_file_that_is_locked_to_readers_too(path: Path) -> None:
+    async with open_sqlite(path) as repository:
+        await repository.claim("one", ANN, SONG, LONG)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+    async with over_own_writer(path) as (repository, _):
+        with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+            other.execute("PRAGMA journal_mode = DELETE")
+            other.execute("BEGIN EXCLUSIVE")
+            asyncio.get_running_loop().call_later(0.1, other.rollback)
+            assert await repository.get("one") is not None
 
 
 async def test_look_ups_do_not_wait_for_writers_and_writers_wait_only_so_long(path: Path) -> None:
