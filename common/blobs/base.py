@@ -28,7 +28,10 @@ class StoreHealth:
 
 
 class BlobStore(Protocol):
-    """Whole files by key. A reader sees the old file, the new file or BlobNotFound, never a part of one."""
+    """Whole files by key. A reader sees the old file, the new file or BlobNotFound, never a part of one.
+
+    A key that `common.blobs.keys.check_key` refuses raises ValueError: keys are made from checked ids.
+    """
 
     async def put(self, key: str, path: Path) -> BlobStat:
         """Store the file at `path` under `key`, replacing what is there. The file at `path` may be consumed.

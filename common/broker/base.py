@@ -33,7 +33,8 @@ class Delivery(Protocol):
     """One message in a consumer's hands, leased until exactly one of the four endings is called.
 
     The broker keeps the lease alive while the subscription is open; a consumer that dies lets it expire, and the
-    message is delivered again with `attempt` one higher.
+    message is delivered again with `attempt` one higher. An ending after the lease was lost is logged and changes
+    nothing. Calling a second ending is a defect: RuntimeError; one that raised BrokerUnavailable may be called again.
     """
 
     @property
