@@ -10,7 +10,8 @@ import pytest
 from audio_service.settings import AudioSettings
 from common.settings import SettingsError, load
 
-EXAMPLE = Path(__file__).parents[2] / ".env.example"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / ".env.example"
 KEY = re.compile(r"^#?([A-Z][A-Z0-9_]+)=(.*)$", re.MULTILINE)
 
 
@@ -20,6 +21,11 @@ def documented() -> dict[str, str]:
 
 def test_every_setting_is_documented_and_every_documented_key_is_a_setting() -> None:
     assert set(documented()) == {name.upper() for name in AudioSettings.model_fields}
+
+
+def test_the_readme_lists_every_key_with_its_default() -> None:
+    listed = re.findall(r"^\| `([A-Z_]+)` \| (?:`(.*?)`)? \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert dict(listed) == documented()
 
 
 def test_the_documented_values_are_the_defaults(tmp_path: Path) -> None:
