@@ -35,16 +35,15 @@ _READER_FRAMES = 300_000
 
 # Runs in a process of its own: what a cold start costs, and how much memory it takes (VmHWM is reset by exec).
 _CHILD = """
-import re, sys
-from pathlib import Path
+import os, sys
 from audio_service.audio.base import EncodeOptions, Origin
 from audio_service.audio.opus import encode_dca
 source, out, force = sys.argv[1:]
 with open(source, "rb") as read, open(out, "wb") as write:
     options = EncodeOptions(force_transcode=force == "1")
     encode_dca(read, write, origin=Origin(), options=options, on_frames=lambda frames: None)
-status = Path("/proc/self/status")
-print(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1] if status.exists() else 0)
+status = open("/proc/self/status") if os.path.exists("/proc/self/status") else ()
+print(next((line.split()[1] for line in status if line.startswith("VmHWM")), 0))
 """
 
 

@@ -86,22 +86,19 @@ class OpenedMedia:
         Raises:
             MediaCorrupt: the container is damaged, a packet is absurdly large.
         """
-        for packet in self._demuxed():
-            size = packet.size
-            if not size:
-                continue
-            if size > MAX_PACKET_BYTES:
-                raise MediaCorrupt(f"a packet of {size} bytes")
-            self._last = packet
-            yield packet
-        if self._file.failure is not None:
-            raise self._file.failure
-
-    def _demuxed(self) -> Iterator[Packet[AudioStream]]:
         # At its end PyAV's demux looks up every stream the container has by then, and fails for one that appeared
         # after opening (damaged or spliced MPEG-TS). All packets have come before that.
         with suppress(IndexError):
-            yield from self._container.demux(self._stream)
+            for packet in self._container.demux(self._stream):
+                size = packet.size
+                if not size:
+                    continue
+                if size > MAX_PACKET_BYTES:
+                    raise MediaCorrupt(f"a packet of {size} bytes")
+                self._last = packet
+                yield packet
+        if self._file.failure is not None:
+            raise self._file.failure
 
     def check_complete(self, played_ms: int) -> None:
         """Raise MediaCorrupt when the container states a duration or size and the media ended well before it.
