@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
-from audio_service.sources.addresses import parse_allow
+from audio_service.addresses import parse_allow
 from common.settings import SharedSettings
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 from urllib.parse import urlsplit
 
-from audio_service.sources.addresses import Address, AllowList, is_public, parse_allow
+from audio_service.addresses import Address, AllowList, is_public, parse_allow
 from common.errors import UrlNotAllowed
 
 __all__ = ["AddressRefusedError", "AllowList", "Guard", "ProgramRefusedError", "parse_allow"]

@@ -33,8 +33,9 @@ async def test_every_answer_is_named_and_closed_by_default(api: Api, route: str)
     answer = await api.client.get(route, headers={"origin": "http://elsewhere.test"})
     assert uuid.UUID(answer.headers["x-request-id"]).version == 4
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["x-frame-options"] == "DENY"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert "cache-control" in answer.headers
     assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from audio_service.audio.base import Origin
+from audio_service.sources.children import open_children
 from audio_service.sources.client import fetch
 from common.errors import (
     AppError,
@@ -25,7 +26,7 @@ from common.errors import (
 )
 from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite
-from tests.unit.audio_service.sources.conftest import MAX_BYTES, MAX_SECONDS, Bench
+from tests.unit.audio_service.sources.conftest import MAX_BYTES, MAX_SECONDS, Bench, settings_for
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -140,17 +141,17 @@ async def test_a_full_disk_is_told(bench: Bench, media: Path, name: str) -> None
 
 
 async def test_a_deadline_ends_the_job_and_its_files(bench: Bench, media: Path) -> None:
-    resolved = await bench.resolve(bench.site.page(bench.site.file(song(media), rate=2_000)))
+    resolved = await bench.resolve(bench.site.page(bench.site.file(longer_song(media), rate=100_000)))
     pids = bench.pool.pids
     with pytest.raises(ProcessingTimeout):
-        await bench.fetch(resolved, seconds=0.5)
+        await bench.fetch(resolved, seconds=1)
     assert bench.leftovers() == []
     assert not bench.pool.pids & pids
     assert (await bench.run(bench.site.file(song(media)))).encoded.mode == "passthrough"
 
 
 async def test_a_cancelled_job_ends_and_leaves_nothing(bench: Bench, media: Path) -> None:
-    resolved = await bench.resolve(bench.site.page(bench.site.file(song(media), hold=20_000, gate="cancel")))
+    resolved = await bench.resolve(bench.site.page(bench.site.file(longer_song(media), hold=HALF, gate="cancel")))
     job = asyncio.ensure_future(bench.fetch(resolved))
     await bench.site.gate("cancel").reached.wait()
     job.cancel()
@@ -158,3 +159,17 @@ async def test_a_cancelled_job_ends_and_leaves_nothing(bench: Bench, media: Path
         await job
     assert bench.leftovers() == []
     assert (await bench.run(bench.site.file(song(media)))).encoded.mode == "passthrough"
+
+
+async def test_a_download_that_hangs_after_its_encoder_failed_costs_the_child_and_no_time(
+    bench: Bench, tmp_path: Path
+) -> None:
+    settings = settings_for(bench.site.address, network_timeout_seconds=60)
+    async with open_children(settings) as pool:
+        patient = Bench(bench.site, pool, settings, tmp_path, "")
+        resolved = await patient.resolve(bench.site.page(bench.site.to("/body", junk=3 * HALF, stall=2 * HALF)))
+        pids = pool.pids
+        with pytest.raises(MediaUnsupported):
+            await patient.fetch(resolved)
+        assert patient.leftovers() == []
+        assert not pool.pids & pids

@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from audio_service.sources.addresses import is_public
+from audio_service.addresses import is_public
 from audio_service.sources.guard import AddressRefusedError, AllowList, Guard, parse_allow
 from common.errors import UrlNotAllowed
 
