@@ -155,10 +155,10 @@ def _program() -> str:
 
 
 def _fail(line: str) -> NoReturn:
-    open_screen(stderr=True).print(plain(line), style="red", soft_wrap=True)
+    open_screen(stderr=True).print(plain(line), style="red")
     sys.exit(EXIT_ERROR)
 
 
 def _refuse(shell: Shell, line: str) -> NoReturn:
-    shell.err.print(line, style="red", soft_wrap=True)
+    shell.err.print(line, style="red")
     raise typer.Exit(EXIT_USAGE)

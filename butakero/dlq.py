@@ -48,7 +48,7 @@ def run_list(shell: Shell, topic: str) -> int:
     """Print the dead letters of `topic` that were not replayed."""
     messages = asyncio.run(_look(shell, topic))
     if not messages:
-        shell.out.print(shell.say(DLQ_EMPTY, topic=plain(dead_letter_topic(topic))), soft_wrap=True)
+        shell.out.print(shell.say(DLQ_EMPTY, topic=plain(dead_letter_topic(topic))))
         return 0
     headings = [shell.say(text) for text in (POSITION, ERROR, ATTEMPT, KEY)]
     print_table(shell.out, headings, [_row(message) for message in messages], flexible=3)
@@ -67,7 +67,7 @@ def run_show(shell: Shell, topic: str, position: str) -> int:
 def run_replay(shell: Shell, topic: str, position: str | None, *, everything: bool) -> int:
     """Publish dead letters to the topics they came from, and take them off the dead-letter topic."""
     if (position is None) != everything:
-        shell.err.print(shell.say(DLQ_WHICH), style="red", soft_wrap=True)
+        shell.err.print(shell.say(DLQ_WHICH), style="red")
         return EXIT_USAGE
     count = asyncio.run(_replay(shell, topic, position))
     if position is not None and not count:
@@ -91,7 +91,7 @@ async def _replay(shell: Shell, topic: str, position: str | None) -> int:
                 await broker.publish(target, message.key, message.value, live_headers(message.headers))
                 await letter.ack()
                 count += 1
-                shell.out.print(shell.say(REPLAYED, position=message.position, topic=plain(target)), soft_wrap=True)
+                shell.out.print(shell.say(REPLAYED, position=message.position, topic=plain(target)))
     return count
 
 
@@ -156,5 +156,5 @@ def _readable_body(body: bytes) -> str:
 
 def _unknown(shell: Shell, topic: str, position: str) -> int:
     words = shell.say(DLQ_UNKNOWN, topic=plain(dead_letter_topic(topic)), position=plain(position))
-    shell.err.print(words, style="red", soft_wrap=True)
+    shell.err.print(words, style="red")
     return EXIT_ERROR

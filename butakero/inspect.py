@@ -52,7 +52,7 @@ def run_inspect(path: Path, locale: Locale, out: Console, err: Console) -> int:
     """Print what the file is. Returns the exit code: 0 whole, 1 damaged, 2 no DCA file or not to be read."""
 
     def refuse(text: Text, reason: str) -> int:
-        err.print(say(text, locale, path=plain(str(path)), reason=reason), style="red", soft_wrap=True)
+        err.print(say(text, locale, path=plain(str(path)), reason=reason), style="red")
         return EXIT_NOT_DCA
 
     try:
@@ -67,7 +67,7 @@ def run_inspect(path: Path, locale: Locale, out: Console, err: Console) -> int:
     if damage is None:
         return 0
     words = say(DAMAGED, locale, reason=plain(str(damage)), frames=found.scan.frames)
-    err.print(f"{plain(str(path))}: {words}", style="red", soft_wrap=True)
+    err.print(f"{plain(str(path))}: {words}", style="red")
     return EXIT_DAMAGED
 
 

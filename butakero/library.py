@@ -32,7 +32,7 @@ def run_list(shell: Shell, *, limit: int | None) -> int:
     """Print records of any status, last updated first; None for `limit` prints them all."""
     records, more = asyncio.run(_list(shell, limit))
     if not records:
-        shell.out.print(shell.say(LIBRARY_EMPTY), soft_wrap=True)
+        shell.out.print(shell.say(LIBRARY_EMPTY))
     _show(shell, records, more=more)
     return 0
 
@@ -40,11 +40,11 @@ def run_list(shell: Shell, *, limit: int | None) -> int:
 def run_search(shell: Shell, text: str, *, limit: int) -> int:
     """Print the playable records whose title contains `text`."""
     if len(normalise_title(text).strip()) < MIN_SEARCH_CHARACTERS:
-        shell.err.print(shell.say(SEARCH_TOO_SHORT, least=MIN_SEARCH_CHARACTERS), style="red", soft_wrap=True)
+        shell.err.print(shell.say(SEARCH_TOO_SHORT, least=MIN_SEARCH_CHARACTERS), style="red")
         return EXIT_USAGE
     page = asyncio.run(_search(shell, text, limit))
     if not page.items:
-        shell.out.print(shell.say(NOTHING_FOUND, text=plain(text)), soft_wrap=True)
+        shell.out.print(shell.say(NOTHING_FOUND, text=plain(text)))
     _show(shell, page.items, more=page.cursor is not None)
     return 0
 
@@ -74,7 +74,7 @@ def _show(shell: Shell, records: Sequence[Media], *, more: bool) -> None:
     print_table(shell.out, headings, [_row(media) for media in records])
     if more:
         # Not part of the table that a pipe reads.
-        shell.err.print(shell.say(MORE), soft_wrap=True)
+        shell.err.print(shell.say(MORE))
 
 
 def _row(media: Media) -> list[str]:

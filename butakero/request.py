@@ -34,20 +34,20 @@ def run_request(shell: Shell, request: DownloadRequest, *, timeout_seconds: floa
     try:
         return asyncio.run(_request(shell, screen, request, timeout_seconds=timeout_seconds, as_json=as_json))
     except KeyboardInterrupt:
-        shell.err.print(shell.say(STOPPED_WAITING), soft_wrap=True)
+        shell.err.print(shell.say(STOPPED_WAITING))
         return EXIT_INTERRUPTED
 
 
 async def _request(
     shell: Shell, screen: Console, request: DownloadRequest, *, timeout_seconds: float, as_json: bool
 ) -> int:
-    screen.print(shell.say(ASKING, song=plain(request.song)), soft_wrap=True)
+    screen.print(shell.say(ASKING, song=plain(request.song)))
     try:
         async with asyncio.timeout(timeout_seconds):
             status = await follow(shell, screen, request)
     except TimeoutError:
         words = shell.say(TIMED_OUT, seconds=f"{timeout_seconds:g}", request_id=request.request_id)
-        shell.err.print(words, style="yellow", soft_wrap=True)
+        shell.err.print(words, style="yellow")
         return EXIT_TIMED_OUT
     if as_json:
         shell.out.print(safe_json(status.model_dump(mode="json")), soft_wrap=True)
@@ -83,7 +83,7 @@ async def _say_if_nobody_works(shell: Shell, screen: Console, heard: asyncio.Eve
     except TimeoutError:
         url = base_url(shell.settings.http_host, shell.settings.http_port)
         if not await _answers(f"{url}/livez"):
-            screen.print(shell.say(NOBODY, url=url), style="yellow", soft_wrap=True)
+            screen.print(shell.say(NOBODY, url=url), style="yellow")
 
 
 async def _answers(url: str) -> bool:

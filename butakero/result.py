@@ -27,12 +27,12 @@ async def show_result(shell: Shell, request: DownloadRequest, status: StatusEven
     """Print the outcome. What the status does not tell comes from the library, if that can be reached from here."""
     if not status.success:
         code = status.error_code or "internal_error"
-        shell.err.print(shell.say(FAILED, message=plain(status.message), code=plain(code)), style="red", soft_wrap=True)
+        shell.err.print(shell.say(FAILED, message=plain(status.message), code=plain(code)), style="red")
         return
     media = await _record(shell, status.video_id)
     was_there = media is not None and media.updated_at < request.timestamp
     title = plain(status.platform_metadata.title)
-    shell.out.print(shell.say(ALREADY_THERE if was_there else READY, title=title), style="bold green", soft_wrap=True)
+    shell.out.print(shell.say(ALREADY_THERE if was_there else READY, title=title), style="bold green")
     facts = [
         ("ID", plain(status.video_id)),
         (shell.say(DURATION), clock(status.platform_metadata.duration_ms)),

@@ -17,7 +17,10 @@ _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 def open_screen(*, stderr: bool = False) -> Console:
     """Return a console for results (stdout) or for what goes wrong (stderr). Colours only at a terminal."""
-    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    screen = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    # Sentences are wrapped between words for a person; what reads a pipe gets a line for a line.
+    screen.soft_wrap = not screen.is_terminal
+    return screen
 
 
 def plain(text: str) -> str:

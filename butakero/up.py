@@ -88,11 +88,11 @@ def run_up(shell: Shell, plan: Plan) -> int:
     try:
         port = reserve_port(host, shell.settings.http_port)
     except PortTaken:
-        shell.err.print(shell.say(PORT_IN_USE, host=host, port=shell.settings.http_port), style="red", soft_wrap=True)
+        shell.err.print(shell.say(PORT_IN_USE, host=host, port=shell.settings.http_port), style="red")
         return EXIT_ERROR
     except OSError as exc:
         words = shell.say(HOST_UNUSABLE, host=host, port=shell.settings.http_port, reason=exc.strerror)
-        shell.err.print(words, style="red", soft_wrap=True)
+        shell.err.print(words, style="red")
         return EXIT_ERROR
     return asyncio.run(_up(shell, plan, port))
 
@@ -152,7 +152,7 @@ async def _serve(shell: Shell, plan: Plan, service: Service, base: str, song: st
         try:
             media_id = await _ask_once(shell, base, song)
         except AppError as exc:
-            shell.err.print(f"{exc.message(shell.locale)} ({exc.code}: {exc.detail})", style="red", soft_wrap=True)
+            shell.err.print(f"{exc.message(shell.locale)} ({exc.code}: {exc.detail})", style="red")
         if not media_id:
             shell.out.print(shell.say(DEMO_FAILED))
     _show_addresses(shell, plan, service, base, media_id)
@@ -162,7 +162,7 @@ async def _serve(shell: Shell, plan: Plan, service: Service, base: str, song: st
 async def _ask_once(shell: Shell, base: str, song: str) -> str:
     """Ask for the song through the queue and show what the API then answers. Returns its id, "" when it failed."""
     request = DownloadRequest.new(song, user_id="butakero")
-    shell.out.print(shell.say(ASKING, song=plain(song)), soft_wrap=True)
+    shell.out.print(shell.say(ASKING, song=plain(song)))
     status = await follow(shell, shell.out, request)
     await show_result(shell, request, status)
     if not status.success:
@@ -172,10 +172,10 @@ async def _ask_once(shell: Shell, base: str, song: str) -> str:
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
             answer = await http.get(base + path)
-        shell.out.print(shell.say(ANSWER, path=path), soft_wrap=True)
+        shell.out.print(shell.say(ANSWER, path=path))
         shell.out.print(safe_json(answer.json()), soft_wrap=True)
     except (httpx.HTTPError, ValueError) as exc:
-        shell.err.print(shell.say(NO_ANSWER, path=path, reason=type(exc).__name__), style="red", soft_wrap=True)
+        shell.err.print(shell.say(NO_ANSWER, path=path, reason=type(exc).__name__), style="red")
     return status.video_id
 
 
@@ -193,27 +193,29 @@ def _show_addresses(shell: Shell, plan: Plan, service: Service, base: str, media
         ],
     )
     shell.out.print()
-    shell.out.print(shell.say(TRY_IT, command=f'{plan.program} request "…"'), soft_wrap=True)
-    shell.out.print(shell.say(PRESS_CTRL_C), soft_wrap=True)
+    shell.out.print(shell.say(TRY_IT, command=f'{plan.program} request "…"'))
+    shell.out.print(shell.say(PRESS_CTRL_C))
 
 
 async def _stop(shell: Shell, service: Service, signals: _Signals) -> int:
-    # The terminal shows ^C where the cursor is.
-    shell.out.print()
-    shell.out.print(shell.say(STOPPING), soft_wrap=True)
+    """Let the service drain. A terminal that was closed cannot be written to, and must not keep it from that."""
+    with contextlib.suppress(OSError):
+        shell.out.print(f"\n{shell.say(STOPPING)}")  # the terminal shows ^C where the cursor is
     patience = shell.settings.drain_seconds + _STOP_MARGIN_SECONDS
-    if await service.stop(patience, signals.hurry):
-        shell.out.print(shell.say(STOPPED))
-        return 0
-    shell.err.print(shell.say(KILLED), style="yellow", soft_wrap=True)
-    return EXIT_ERROR
+    in_time = await service.stop(patience, signals.hurry)
+    with contextlib.suppress(OSError):
+        if in_time:
+            shell.out.print(shell.say(STOPPED))
+        else:
+            shell.err.print(shell.say(KILLED), style="yellow")
+    return 0 if in_time else EXIT_ERROR
 
 
 def _show_last_words(shell: Shell, service: Service, text: Text, **values: object) -> None:
-    shell.err.print(shell.say(text, **values), style="red", soft_wrap=True)
+    shell.err.print(shell.say(text, **values), style="red")
     for line in service.last_words() or [shell.say(SAID_NOTHING)]:
         shell.err.print(f"  {visible(line)}", soft_wrap=True)
-    shell.err.print(shell.say(LOGS_AT, path=service.log_path), soft_wrap=True)
+    shell.err.print(shell.say(LOGS_AT, path=service.log_path))
 
 
 def _open_demo(stack: AsyncExitStack, shell: Shell) -> tuple[str, str]:
@@ -222,7 +224,7 @@ def _open_demo(stack: AsyncExitStack, shell: Shell) -> tuple[str, str]:
     from butakero.demo_site import open_demo_site  # noqa: PLC0415 - as said above
 
     site = stack.enter_context(open_demo_site())
-    shell.out.print(shell.say(DEMO_SONG, url=site.url), soft_wrap=True)
+    shell.out.print(shell.say(DEMO_SONG, url=site.url))
     allowed = [entry for entry in (shell.settings.network_allow, site.address) if entry]
     return site.url, ",".join(allowed)
 

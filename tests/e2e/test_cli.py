@@ -268,6 +268,32 @@ def test_a_crash_of_the_service_ends_up_at_once(place: Place) -> None:
     assert not psutil.wait_procs(descendants, timeout=10)[1]
 
 
+def test_a_closed_terminal_stops_the_service_as_gently(place: Place) -> None:
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        _command("up", "--demo"),
+        cwd=place.path,
+        env={**place.environment, "TERM": "xterm"},
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        shown = b""
+        while b"Ctrl-C" not in shown:
+            shown += os.read(ours, 65536)
+        descendants = psutil.Process(process.pid).children(recursive=True)
+    finally:
+        os.close(ours)
+        process.send_signal(signal.SIGHUP)
+        process.wait(LIMIT_SECONDS)
+    assert not psutil.wait_procs(descendants, timeout=10)[1]
+    assert "program.draining" in (place.path / "data" / "logs" / "audio_service.log").read_text()
+    # A terminal was there, so the progress was a bar.
+    assert "Looking it up \x1b" in shown.decode()
+
+
 def test_wrong_settings_are_named(place: Place) -> None:
     place.environment["NUM_WORKERS"] = "many"
     for command in (["up"], ["request", "x"]):

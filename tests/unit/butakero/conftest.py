@@ -23,7 +23,7 @@ class Heard:
 
 def console() -> tuple[Console, Callable[[], str]]:
     text = io.StringIO()
-    return Console(file=text, markup=False, highlight=False, emoji=False, width=100), text.getvalue
+    return Console(file=text, markup=False, highlight=False, emoji=False, width=100, soft_wrap=True), text.getvalue
 
 
 @pytest.fixture
