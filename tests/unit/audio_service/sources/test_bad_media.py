@@ -162,14 +162,16 @@ async def test_a_cancelled_job_ends_and_leaves_nothing(bench: Bench, media: Path
 
 
 async def test_a_download_that_hangs_after_its_encoder_failed_costs_the_child_and_no_time(
-    bench: Bench, tmp_path: Path
+    bench: Bench, media: Path, tmp_path: Path
 ) -> None:
     settings = settings_for(bench.site.address, network_timeout_seconds=60)
     async with open_children(settings) as pool:
         patient = Bench(bench.site, pool, settings, tmp_path, "")
-        resolved = await patient.resolve(bench.site.page(bench.site.to("/body", junk=3 * HALF, stall=2 * HALF)))
+        path = make("webm_opus", media, MAX_SECONDS + 40)
+        url = bench.site.file(path, stall=path.stat().st_size * 9 // 10)
+        resolved = await patient.resolve(bench.site.page(url))
         pids = pool.pids
-        with pytest.raises(MediaUnsupported):
+        with pytest.raises(MediaTooLong):
             await patient.fetch(resolved)
         assert patient.leftovers() == []
         assert not pool.pids & pids
