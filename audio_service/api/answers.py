@@ -18,6 +18,7 @@ from audio_service.api.schemas import (
     protocol_error_example,
 )
 from common.errors import AppError, BlobNotFound, DatabaseUnavailable, InternalError, InvalidVideoId, MediaNotFound
+from common.messages import MAX_ID
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -70,6 +71,18 @@ _NO_FILE = _errors(
 )
 _NOT_MODIFIED = {"description": "The client's copy is current.", "headers": {"ETag": _header("ETag")}}
 
+# As FastAPI would describe it, had it the parameter to read (see `media.look_up`).
+LOOK_UP_PARAMETERS: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "video_id",
+            "in": "query",
+            "required": True,
+            "schema": {"type": "string", "minLength": 1, "maxLength": MAX_ID, "examples": [_ID]},
+            "description": "The record's id.",
+        }
+    ]
+}
 LOOK_UP: Responses = _with_headers(
     {
         200: json_example(MediaAnswer, {"data": MEDIA_EXAMPLE, "success": True}, "The record, whatever its state."),

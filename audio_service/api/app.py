@@ -46,11 +46,19 @@ class _Route(NamedTuple):
     summary: str
     responses: Responses
     shown: bool = True
+    extra: dict[str, Any] | None = None
 
 
 _MEDIA = f"{API}/media"
 _ROUTES = (
-    _Route(f"{_MEDIA}/", media.look_up, "library", "Look a record up by its id", answers.LOOK_UP),
+    _Route(
+        f"{_MEDIA}/",
+        media.look_up,
+        "library",
+        "Look a record up by its id",
+        answers.LOOK_UP,
+        extra=answers.LOOK_UP_PARAMETERS,
+    ),
     _Route(_MEDIA, media.look_up, "library", "Look a record up by its id", answers.LOOK_UP, shown=False),
     _Route(f"{_MEDIA}/search", media.search, "library", "Search by a part of the title", answers.SEARCH),
     _Route(f"{_MEDIA}/{{video_id}}/audio", audio.dca_file, "library", "The DCA file", answers.AUDIO),
@@ -75,5 +83,6 @@ def _add(app: FastAPI, route: _Route) -> None:
             summary=route.summary,
             tags=[route.tag],
             responses=route.responses,
+            openapi_extra=route.extra,
             include_in_schema=route.shown and method == "GET",
         )

@@ -26,6 +26,7 @@ DCA_TYPE = "audio/dca"
 OGG_TYPE = "audio/ogg"
 # A song that is made again may differ in its bytes: copies are good for an hour, then the entity tag decides.
 _CACHE = "public, max-age=3600"
+_HEADERS = {"Cache-Control": _CACHE, "Cross-Origin-Resource-Policy": "same-origin"}
 
 
 async def dca_file(request: Request, video_id: VideoIdPath) -> Response:
@@ -33,7 +34,7 @@ async def dca_file(request: Request, video_id: VideoIdPath) -> Response:
     deps = deps_of(request)
     _, stat = await stored(deps, video_id)
     etag = strong_etag(stat.etag)
-    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": _CACHE}
+    headers = {**_HEADERS, "ETag": etag, "Accept-Ranges": "bytes"}
     if is_fresh(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     headers |= {"Content-Type": DCA_TYPE, "Content-Disposition": f'inline; filename="{video_id}.dca"'}
@@ -55,7 +56,7 @@ async def ogg_file(request: Request, video_id: VideoIdPath) -> Response:
     deps = deps_of(request)
     media, stat = await stored(deps, video_id)
     etag = strong_etag(f"{stat.etag.strip(chr(34))}-ogg")
-    headers = {"ETag": etag, "Accept-Ranges": "none", "Cache-Control": _CACHE}
+    headers = {**_HEADERS, "ETag": etag, "Accept-Ranges": "none"}
     if is_fresh(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     headers |= {"Content-Type": OGG_TYPE, "Content-Disposition": f'inline; filename="{video_id}.ogg"'}

@@ -72,6 +72,20 @@ async def test_every_library_route_documents_its_errors_and_not_the_frameworks(a
     assert all("X-Request-ID" in answer["headers"] for answer in responses.values())
 
 
+async def test_every_parameter_is_documented(api: Api) -> None:
+    paths = (await document_of(api))["paths"]
+    found = {
+        path: {parameter["name"]: parameter["required"] for parameter in paths[path]["get"].get("parameters", ())}
+        for path in OPERATIONS
+    }
+    assert {path: parameters for path, parameters in found.items() if parameters} == {
+        "/api/v1/media/": {"video_id": True},
+        "/api/v1/media/search": {"title": True, "limit": False, "cursor": False},
+        "/api/v1/media/{video_id}/audio": {"video_id": True},
+        "/api/v1/media/{video_id}/audio.ogg": {"video_id": True},
+    }
+
+
 async def test_the_docs_page_lists_every_route_without_any_script(api: Api) -> None:
     answer = await api.client.get("/docs")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
