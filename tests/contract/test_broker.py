@@ -184,6 +184,17 @@ async def test_a_known_group_goes_on_where_it_was_whatever_start_says(broker: Br
         assert await take_values(deliveries, 1) == ["while away"]
 
 
+async def test_a_forgotten_group_begins_anew(broker: Broker, backend: Backend) -> None:
+    async with broker.consume(backend.topic, "group"), broker.consume(backend.topic, "other"):
+        await put(broker, backend.topic, "before")
+    await broker.forget(backend.topic, "group")
+    await broker.forget(backend.topic, "group")
+    async with broker.consume(backend.topic, "group", start="latest") as deliveries:
+        await put(broker, backend.topic, "after")
+        assert await take_values(deliveries, 1) == ["after"]
+    assert await broker.lag(backend.topic, "other") == 2
+
+
 async def test_no_more_than_prefetch_are_unfinished(broker: Broker, backend: Backend) -> None:
     await put(broker, backend.topic, "a", "b", "c")
     async with broker.consume(backend.topic, "g", prefetch=2) as deliveries, asyncio.TaskGroup() as tasks:
