@@ -20,13 +20,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
-import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from audio_service.api.app import create_app
-from audio_service.api.protocol import BoundedHttpToolsProtocol
+from audio_service.server import serve
 from bench.table import Row
 from common.runtime import run
 from common.telemetry import configure_logging
@@ -132,27 +132,20 @@ def _both(ours: ASGIApp) -> ASGIApp:
     return dispatch
 
 
-async def _serve(descriptor: int, root: Path) -> None:
+async def _serve(descriptor: int, root: Path, stop: asyncio.Event) -> None:
     async with open_deps(root) as deps:
         await add_song(deps, "k2qgadSvNyU", _TITLE)
-        config = uvicorn.Config(
-            _both(create_app(deps)),
-            loop="none",
-            http=BoundedHttpToolsProtocol,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-        )
+        # `serve` asks no more of an application than that it speaks ASGI.
+        app = cast("FastAPI", _both(create_app(deps)))
         with socket.socket(fileno=descriptor) as listener:
-            await uvicorn.Server(config).serve(sockets=[listener])
+            await serve(app, listener, stop)
 
 
 def _main() -> int:
     configure_logging("warning", "json")
     descriptor, root = int(sys.argv[1]), Path(sys.argv[2])
     # The service's own way to run: its loop and what else it sets for the process are part of what is measured.
-    return run(lambda _stop: _serve(descriptor, root), drain=timedelta(seconds=5))
+    return run(lambda stop: _serve(descriptor, root, stop), drain=timedelta(seconds=5))
 
 
 if __name__ == "__main__":
