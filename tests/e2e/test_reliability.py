@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from audio_service.media.repository import open_repository
 from audio_service.media.repository.base import Joined, Owned, Waiter
 from common.messages import CORRELATION_ID, PlatformMetadata
 from tests.servers.media_site import MediaSite
-from tests.servers.system import free_port, open_audio_process, open_client, open_worker, settings_for
+from tests.servers.system import free_port, open_audio_process, open_client, open_worker, settings_for, until
 
 
 def add_song(site: MediaSite, name: str) -> Path:
@@ -196,3 +198,22 @@ async def test_progress_reaches_the_topic_while_a_song_is_made(tmp_path: Path, s
     assert {event.request_id for event in client.progress} == {request.request_id}
     assert client.progress[0].stage == "resolving"
     assert client.progress[-1].video_id == status.video_id
+
+
+async def test_a_library_that_is_locked_for_long_costs_a_request_time_and_no_attempt(
+    tmp_path: Path, site: MediaSite
+) -> None:
+    settings = settings_for(tmp_path, site.address, service_max_attempts=1)
+    async with open_client(settings) as client, open_worker(settings) as services:
+        with closing(sqlite3.connect(settings.sqlite_path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            request = await client.ask(site.page(site.file(add_song(site, "patient"))))
+            handed_back = services.metrics.handed_back.labels("db_connection_failed")
+
+            async def counted() -> bool:
+                return bool(next(iter(handed_back.collect())).samples[0].value)
+
+            await until(counted)
+            assert not client.statuses
+            other.execute("ROLLBACK")
+        assert (await client.status(request)).success

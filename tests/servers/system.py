@@ -11,7 +11,7 @@ import socket
 import sys
 import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,9 +99,18 @@ class Client:
 
     async def drained(self) -> None:
         """Wait until the workers have finished every request."""
-        while await self.broker.lag(self.settings.kafka_bot_download_requests, "audio-workers"):
-            async with asyncio.timeout(60):
-                await asyncio.sleep(0.02)  # the port has no event for this; a bounded poll of its state
+
+        async def finished() -> bool:
+            return not await self.broker.lag(self.settings.kafka_bot_download_requests, "audio-workers")
+
+        await until(finished)
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for a state that nothing announces: a bounded poll. Raises TimeoutError."""
+    async with asyncio.timeout(60):
+        while not await condition():
+            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
