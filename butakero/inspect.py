@@ -74,9 +74,6 @@ def run_inspect(path: Path, locale: Locale, out: Console, err: Console) -> int:
 def _inspect(file: BufferedReader) -> _Inspected:
     """Read the file three times: its frames, its first packet, its bytes. Raises DcaError, OSError."""
     scanned = scan(file)
-    if scanned.damage is not None and scanned.version == "DCA0" and not scanned.frames:
-        # DCA0 has no mark of its own: without one sound frame nothing speaks for it.
-        raise DcaError("neither DCA1 nor DCA0", 0)
     file.seek(0)
     channels = scanned.metadata.opus.channels if scanned.metadata else _channels(DcaReader(file))
     file.seek(0)
@@ -85,7 +82,11 @@ def _inspect(file: BufferedReader) -> _Inspected:
 
 
 def _channels(reader: DcaReader) -> int:
-    """Tell mono from stereo by the first packet's TOC byte: DCA0 says it nowhere else."""
+    """Tell mono from stereo by the first packet's TOC byte: DCA0 says it nowhere else.
+
+    Raises:
+        DcaError: there is not one sound frame, and nothing else would mark the file as DCA0.
+    """
     first = next(iter(reader))
     return 2 if first[0] & _TOC_STEREO else 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -169,5 +170,9 @@ async def test_what_is_left_of_its_group_is_killed_with_it(tmp_path: Path, fifo:
         assert died.value.code == 137
         os.kill(grandchild, 0)
     with child:
-        # The end of the file comes with the death of the last one who holds it open.
-        assert await asyncio.wait_for(asyncio.to_thread(child.read), 30) == ""
+        try:
+            # The end of the file comes with the death of the last one who holds it open.
+            assert await asyncio.wait_for(asyncio.to_thread(child.read), 30) == ""
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(grandchild, signal.SIGKILL)
