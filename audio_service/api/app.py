@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import anyio
 from fastapi import FastAPI, Response
 
-from audio_service.api import answers, audio, docs, health, media, metrics, ogg
+from audio_service.api import answers, audio, docs, health, media, metrics, ogg, pages
 from audio_service.api.answers import Responses
 from audio_service.api.deps import ApiDeps
 from audio_service.api.errors import add_error_handlers
@@ -67,6 +67,8 @@ _ROUTES = (
     _Route("/livez", health.liveness, "operations", "Does the process answer", answers.LIVENESS),
     _Route("/readyz", health.readiness, "operations", "Should requests be sent here", answers.READINESS),
     _Route("/metrics", metrics.metrics_page, "operations", "Prometheus metrics", answers.METRICS),
+    _Route("/", pages.index, "people", "Search and listen", {}, shown=False),
+    _Route("/web/{name}", pages.asset, "people", "A file of that page", {}, shown=False),
     _Route("/docs", docs.docs_page, "operations", "The API's description for people", {}, shown=False),
 )
 

@@ -1,0 +1,69 @@
+// Searches the library and plays audio.ogg. Titles are strangers' text: they only ever become text nodes.
+
+const API = "/api/v1/media";
+const form = document.querySelector("#search");
+const news = document.querySelector("#news");
+const songs = document.querySelector("#songs");
+const more = document.querySelector("#more");
+const player = document.querySelector("#player");
+
+let asked = { title: "", cursor: undefined };
+
+function duration(milliseconds) {
+  const seconds = Math.round(milliseconds / 1000);
+  const rest = String(seconds % 60).padStart(2, "0");
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60 ? `${minutes}:${rest}` : `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${rest}`;
+}
+
+function play(song, button) {
+  songs.querySelector("[aria-current]")?.removeAttribute("aria-current");
+  button.setAttribute("aria-current", "true");
+  news.textContent = song.metadata.title;
+  player.hidden = false;
+  player.src = `${API}/${encodeURIComponent(song.video_id)}/audio.ogg`;
+  player.play().catch(() => { news.textContent = "No se pudo reproducir."; });
+}
+
+function row(song) {
+  const item = document.createElement("li");
+  const button = document.createElement("button");
+  const title = document.createElement("span");
+  const length = document.createElement("span");
+  title.textContent = song.metadata.title;
+  length.textContent = duration(song.metadata.duration_ms);
+  button.append(title, length);
+  button.addEventListener("click", () => play(song, button));
+  item.append(button);
+  return item;
+}
+
+async function load() {
+  const question = asked;
+  const query = new URLSearchParams({ title: question.title });
+  if (question.cursor) query.set("cursor", question.cursor);
+  let body;
+  try {
+    body = await (await fetch(`${API}/search?${query}`)).json();
+  } catch {
+    body = { success: false, error: { message: "El servicio no responde." } };
+  }
+  if (question !== asked) return; // a later search has taken over
+  if (!body.success) {
+    news.textContent = body.error.message;
+    return;
+  }
+  songs.append(...body.data.map(row));
+  news.textContent = songs.children.length ? "" : "Nada por acá con ese título.";
+  asked = { title: question.title, cursor: body.next_cursor };
+  more.hidden = !body.next_cursor;
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  asked = { title: new FormData(form).get("title"), cursor: undefined };
+  songs.replaceChildren();
+  more.hidden = true;
+  load();
+});
+more.addEventListener("click", load);
