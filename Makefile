@@ -3,7 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-SONG ?=
+# Through the environment, so that quotes and dollars in a title stay what they are.
+export SONG
 
 .PHONY: help run test check lint types imports format lock bench bench-full clean
 
@@ -11,7 +12,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: $(VENV)/.run ## Start the audio service and do the main job once (SONG="<URL or title>" to choose)
-	@$(BIN)/butakero up --demo $(if $(SONG),--song "$(SONG)")
+	@$(BIN)/butakero up --demo $${SONG:+--song "$$SONG"}
 
 test: $(VENV)/.dev ## Install what the tests need and run them all
 	@$(BIN)/pytest

@@ -12,6 +12,7 @@ from audio_service.media.model import Media, MediaStatus
 from audio_service.media.repository.base import Busy, Finished, Joined, Owned, Unsettled, Waiter
 from audio_service.pipelines.base import HandBack, Job, Outcome
 from audio_service.services import Services
+from audio_service.sources.descriptions import clean_title
 from audio_service.texts import DOWNLOADED
 from common.errors import AppError, error_for_code
 from common.messages import PlatformMetadata, ProgressEvent, StatusEvent
@@ -19,6 +20,8 @@ from common.telemetry import correlation, outgoing_headers
 
 ANSWERED_KEEP = timedelta(days=7)
 """How long a request is remembered as answered: as long as a broker may still redeliver it."""
+MAX_ASKED = 200
+"""Characters of what was asked that a record of a failure shows in the place of a title."""
 
 
 class Answers:
@@ -83,7 +86,7 @@ class Answers:
     async def _recorded_failure(self, job: Job, error: AppError) -> Outcome | None:
         if job.fence is None:
             lease = timedelta(seconds=self._settings.lease_seconds)
-            claim = await self._repository.claim(job.media_id, job.waiter, PlatformMetadata(), lease)
+            claim = await self._repository.claim(job.media_id, job.waiter, await self._asked_for(job), lease)
             match claim:
                 case Joined():
                     return None
@@ -100,6 +103,11 @@ class Answers:
             job.media_id, job.fence, error_code=error.code, message=error.message(self._settings.locale)
         )
         return Outcome(media, waiters)
+
+    async def _asked_for(self, job: Job) -> PlatformMetadata:
+        """Return what is known of the media; when that is nothing, what was asked, so that people recognise it."""
+        media = await self._repository.get(job.media_id)
+        return media.metadata if media else PlatformMetadata(title=clean_title(job.request.song)[:MAX_ASKED])
 
     def _status(self, waiter: Waiter, media: Media) -> StatusEvent:
         if media.status is MediaStatus.SUCCESS:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -33,6 +34,7 @@ from butakero.texts import (
 )
 from common.broker import open_broker
 from common.broker.base import Broker, Delivery, Message, dead_letter_topic
+from common.messages import CORRELATION_ID
 
 GROUP = "butakero.dlq"
 EXIT_ERROR = 1
@@ -88,7 +90,8 @@ async def _replay(shell: Shell, topic: str, position: str | None) -> int:
             message = letter.message
             if position in {None, message.position}:
                 target = message.headers.get("origin_topic") or topic
-                await broker.publish(target, message.key, message.value, live_headers(message.headers))
+                value, headers = as_new_request(message)
+                await broker.publish(target, message.key, value, headers)
                 await letter.ack()
                 count += 1
                 shell.out.print(shell.say(REPLAYED, position=message.position, topic=plain(target)))
@@ -110,6 +113,21 @@ async def _dead_letters(broker: Broker, topic: str) -> AsyncGenerator[Sequence[D
                 async with asyncio.timeout(_NEXT_SECONDS if letters else _FIRST_SECONDS):
                     letters.append(await anext(deliveries))
         yield sorted(letters, key=lambda letter: _order(letter.message.position))
+
+
+def as_new_request(message: Message) -> tuple[bytes, dict[str, str]]:
+    """Return body and headers under a new request id: the old one was answered with an error when the message died,
+    and an answered request is not worked on again.
+    """
+    request_id = str(uuid.uuid4())
+    headers = {**live_headers(message.headers), CORRELATION_ID: request_id}
+    try:
+        body = orjson.loads(message.value)
+    except orjson.JSONDecodeError:
+        return message.value, headers
+    if not isinstance(body, dict) or "request_id" not in body:
+        return message.value, headers
+    return orjson.dumps({**body, "request_id": request_id}), headers
 
 
 def live_headers(headers: Mapping[str, str]) -> dict[str, str]:

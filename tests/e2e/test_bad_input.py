@@ -70,7 +70,7 @@ PERMANENT: dict[str, tuple[Song, str]] = {
     "too long": (lambda s: s.site.file(make("webm_opus", s.site.directory, 40.0)), "media_too_long"),
     "too long as announced": (lambda s: s.site.jsonld(s.song(), seconds=4000), "media_too_long"),
     "too large": (lambda s: s.site.file(make("wav", s.site.directory, 25.0)), "media_too_large"),
-    "endless": (lambda s: s.site.to("/endless.mp3"), "media_unsupported|media_too_large"),
+    "endless": (lambda s: s.site.to("/endless.wav"), "media_too_large|media_too_long"),
     "live": (lambda s: s.site.live(make("hls", s.site.directory, 4.0)), "media_live"),
     "duration bomb": (
         lambda s: s.site.file(make("flac", s.site.directory, 600.0, sound="silence")),

@@ -16,6 +16,7 @@ STEPS = (
     "broker.deliver",
     "repository.is_answered",
     "repository.acquire:request",
+    "repository.waits_for",
     "repository.recall",
     "repository.acquire:resolve",
     "source.resolve",
