@@ -1,4 +1,4 @@
-"""What the audio functions agree on: the result of making a DCA file, its limits, and how they say no."""
+"""What the audio functions agree on: what a file holds, what a finished DCA file is, its limits, how they say no."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from common.errors import MediaCorrupt
+
 SAMPLE_RATE = 48_000
 FRAME_SAMPLES = 960
 FRAME_MS = 20
+CHANNELS = 2
+"""A DCA file has at most these; what has more is mixed down."""
+
+COMPLETE_SHARE = 0.9
+"""Media that reaches this part of its stated length is taken as whole: stated lengths are rough."""
 
 Mode = Literal["passthrough", "repacketised", "transcoded"]
 
@@ -31,6 +38,17 @@ class EncodeOptions:
     complexity: int = 5
     max_duration_ms: int = 3 * 3600 * 1000
     force_transcode: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a file holds: `sample_rate` in Hz; `duration_ms` as announced or derived, None when nothing is known."""
+
+    codec: str
+    container: str
+    sample_rate: int
+    channels: int
+    duration_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +82,9 @@ class WholeFileNeededError(Exception):
     """This media cannot be read in order (an index at the end, a decision to change midway): the caller waits for
     the complete file and calls again with a seekable one.
     """
+
+
+def check_reached(reached_ms: int, stated_ms: int) -> None:
+    """Raise MediaCorrupt for media that ends well before the duration it states."""
+    if reached_ms < stated_ms * COMPLETE_SHARE:
+        raise MediaCorrupt(f"ends at {reached_ms} ms of {stated_ms}")

@@ -1,4 +1,6 @@
-"""The file object that FFmpeg reads from: cuts reads to size, keeps what went wrong, watches for an index at the end.
+"""The file objects that media is read from: one that can start again, and those that FFmpeg gets.
+
+What FFmpeg gets cuts reads to size, keeps what went wrong, and watches for an index at the end.
 
 FFmpeg calls `read` from C, where exceptions get lost or turned into others. So nothing is raised there: the failure
 is kept, FFmpeg is told that the file has ended, and whoever drives it raises `failure` as it was.
@@ -11,11 +13,51 @@ from typing import BinaryIO
 
 from audio_service.audio.base import WholeFileNeededError
 
+KEPT_BYTES = 256 * 1024
 HEAD_BYTES = 16
 _BOX_HEADER = 8
 _LONG_BOX_HEADER = 16
 # What an ISO media file may start with (ISO/IEC 14496-12 §4.3, and QuickTime's own).
 _FIRST_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
+
+
+class StartKept(io.RawIOBase):
+    """A download without `seek` that can be read from its first byte again, until more than KEPT_BYTES were read.
+
+    That is how far one has to look to know whose business a file is.
+    """
+
+    def __init__(self, source: BinaryIO) -> None:
+        super().__init__()
+        self._source = source
+        self._kept = bytearray()
+        self._position = 0
+        self._keeps = True
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As the source's: at most `size` bytes, none at the end, and whatever it raises."""
+        if self._position < len(self._kept):
+            data = bytes(self._kept[self._position : self._position + size])
+            self._position += len(data)
+            return data
+        data = self._source.read(size)
+        if self._keeps:
+            self._kept += data
+            self._position = len(self._kept)
+            if self._position > KEPT_BYTES:
+                self._keeps, self._position = False, 0
+                self._kept.clear()
+        return data
+
+    def start_again(self, reason: str) -> None:
+        """Go back to the first byte. Raises WholeFileNeededError when it is gone."""
+        if not self._keeps:
+            raise WholeFileNeededError(reason)
+        self._position = 0
 
 
 class SequentialFile:

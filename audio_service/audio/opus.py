@@ -13,14 +13,13 @@ Pre-skip (312 samples as a rule) is not cut from copied streams: DCA cannot say 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
-from typing import BinaryIO, TypeAlias
-
-from av.audio.stream import AudioStream
-from av.packet import Packet
+from typing import TYPE_CHECKING, BinaryIO, Protocol, SupportsBytes, cast
 
 from audio_service.audio.base import (
+    CHANNELS,
     FRAME_MS,
     SAMPLE_RATE,
     Encoded,
@@ -28,8 +27,10 @@ from audio_service.audio.base import (
     Mode,
     OnFrames,
     Origin,
-    WholeFileNeededError,
+    Probed,
 )
+from audio_service.audio.ebml import NotPlainError
+from audio_service.audio.files import StartKept
 from audio_service.audio.packets import (
     MAX_FRAME_BYTES,
     WHOLE_FRAME_TOCS,
@@ -38,17 +39,43 @@ from audio_service.audio.packets import (
     Repacketiser,
     parse,
 )
-from audio_service.audio.probe import OpenedMedia, open_media
 from audio_service.audio.sink import FrameSink
-from audio_service.audio.transcode import CHANNELS, transcode
+from audio_service.audio.webm import WebmAudio
 from common.dca import DcaMetadata, OpusInfo, OriginInfo
 from common.errors import MediaCorrupt
 
-Packets: TypeAlias = "Iterator[Packet[AudioStream]]"
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.packet import Packet
 
 _HEADERS = (b"OpusHead", b"OpusTags")
 _HEAD_GAIN = slice(16, 18)
 _HEAD_FAMILY = 18
+
+
+class Media(Protocol):
+    """One audio stream of an open file: a plain WebM that is read here, or whatever FFmpeg has opened."""
+
+    @property
+    def probed(self) -> Probed:
+        """What the file holds."""
+        ...
+
+    @property
+    def extradata(self) -> bytes:
+        """For Opus, its OpusHead; b"" when there is none."""
+        ...
+
+    def packets(self) -> Iterator[SupportsBytes]:
+        """Yield the stream's packets."""
+        ...
+
+    def check_complete(self, played_ms: int) -> None:
+        """Raise MediaCorrupt when the media ended well before the length it states."""
+        ...
+
+
+Packets = Iterator[SupportsBytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +116,44 @@ def encode_dca(
         return FrameSink(out, metadata, options, on_frames)
 
     plan = _Plan("transcoded", "forced") if options.force_transcode else None
+    plain = True
+    file = source if source.seekable() else cast("BinaryIO", StartKept(source))
     while True:
+        plain = plain and (plan is None or plan.mode != "transcoded")
         try:
-            with open_media(source) as media:
+            with _open(file, plain=plain) as media:
                 return _encode(media, plan, options, sink, origin)
         except _PlanChanged as change:
-            plan = change.plan
-        if not source.seekable():
-            raise WholeFileNeededError(plan.reason)
-        source.seek(0)
+            plan, reason = change.plan, change.plan.reason
+        except (NotPlainError, PacketError) as exc:
+            # FFmpeg's demuxer of WebM drops malformed packets, as players do, and knows how to go on after damage.
+            if not plain:
+                raise MediaCorrupt(f"opus packet: {exc}") from exc
+            plain, reason = False, str(exc)
+        _start_again(file, reason)
         out.seek(0)
         out.truncate()
 
 
+def _open(file: BinaryIO, *, plain: bool) -> AbstractContextManager[Media]:
+    """Open a plain WebM here and everything else with FFmpeg. Raises NotPlainError when it was not that plain."""
+    if plain:
+        return nullcontext(WebmAudio(file))
+    # Only now: loading FFmpeg takes longer than copying a song.
+    from audio_service.audio.probe import open_media  # noqa: PLC0415 - see above
+
+    return open_media(file)
+
+
+def _start_again(file: BinaryIO | StartKept, reason: str) -> None:
+    if isinstance(file, StartKept):
+        file.start_again(reason)
+    else:
+        file.seek(0)
+
+
 def _encode(
-    media: OpenedMedia,
+    media: Media,
     plan: _Plan | None,
     options: EncodeOptions,
     open_sink: Callable[[DcaMetadata], FrameSink],
@@ -114,6 +164,9 @@ def _encode(
     if first is None:
         raise MediaCorrupt("no audio in the stream")
     plan = plan or _decide(media, bytes(first))
+    if plan.mode == "transcoded" and isinstance(media, WebmAudio):
+        # Decoding needs the packets as FFmpeg's demuxer gives them.
+        raise _PlanChanged(plan)
     sink = open_sink(_metadata(media, plan, origin, options))
     _WAYS[plan.mode](chain((first,), packets), sink, options)
     if not sink.frames:
@@ -131,7 +184,7 @@ def _encode(
     )
 
 
-def _decide(media: OpenedMedia, first: bytes) -> _Plan:
+def _decide(media: Media, first: bytes) -> _Plan:
     """Plan by codec, OpusHead (RFC 7845 §5.1; absent in MPEG-TS) and the first packet."""
     probed, head = media.probed, media.extradata
     if probed.codec != "opus":
@@ -148,15 +201,13 @@ def _decide(media: OpenedMedia, first: bytes) -> _Plan:
 
 
 def _plan_for(packet: bytes) -> _Plan:
-    """Return the cheapest plan that takes this packet."""
+    """Return the cheapest plan that takes this packet. Raises PacketError."""
+    parsed = parse(packet)
     try:
-        parsed = parse(packet)
         if Repacketiser().push(packet) == [packet]:
             return _Plan("passthrough", "opus 48k 20ms")
     except NotCopyableError as exc:
         return _Plan("transcoded", exc.reason)
-    except PacketError as exc:
-        raise MediaCorrupt(f"opus packet: {exc}") from exc
     return _Plan("repacketised", f"opus {parsed.samples * 1000 // SAMPLE_RATE}ms packets")
 
 
@@ -183,14 +234,15 @@ def _repacketise(packets: Packets, sink: FrameSink, _options: EncodeOptions) -> 
                     sink.put(frame)
     except NotCopyableError as exc:
         raise _PlanChanged(_Plan("transcoded", exc.reason)) from exc
-    except PacketError as exc:
-        raise MediaCorrupt(f"opus packet: {exc}") from exc
     for frame in repacketiser.finish():
         sink.put(frame)
 
 
 def _transcode(packets: Packets, sink: FrameSink, options: EncodeOptions) -> None:
-    for packet in transcode(packets, options):
+    from audio_service.audio.transcode import transcode  # noqa: PLC0415 - it loads FFmpeg, as in _open
+
+    # Packets to be decoded come from FFmpeg's demuxer: see `encode_dca`.
+    for packet in transcode(cast("Iterator[Packet[AudioStream]]", packets), options):
         sink.put(packet)
 
 
@@ -201,7 +253,7 @@ _WAYS: dict[Mode, Callable[[Packets, FrameSink, EncodeOptions], None]] = {
 }
 
 
-def _metadata(media: OpenedMedia, plan: _Plan, origin: Origin, options: EncodeOptions) -> DcaMetadata:
+def _metadata(media: Media, plan: _Plan, origin: Origin, options: EncodeOptions) -> DcaMetadata:
     """Say how the file was made. Its length is not known yet: frames are the business of the record."""
     probed = media.probed
     transcoded = plan.mode == "transcoded"

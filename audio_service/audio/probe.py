@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import BinaryIO, NoReturn, cast
 
 import av
@@ -18,6 +17,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 
+from audio_service.audio.base import COMPLETE_SHARE, Probed, check_reached
 from audio_service.audio.files import SeekableFile, SequentialFile
 from common.errors import MediaCorrupt, MediaUnsupported
 
@@ -35,7 +35,6 @@ DECODERS = frozenset(
 # Containers whose header states a duration; in the others FFmpeg derives one from the size, the bit rate or the end.
 _STATING = frozenset({"mov", "matroska", "flac", "wav"})
 _RIFF_UNKNOWN = 0xFFFF_FF00
-_COMPLETE_SHARE = 0.9
 _MAGIC = (b"\x1a\x45\xdf\xa3", b"OggS", b"fLaC", b"RIFF", b"ID3", b"FORM", b"caff", b"FLV\x01")
 _OPTIONS = {
     "format_whitelist": DEMUXERS,
@@ -44,17 +43,6 @@ _OPTIONS = {
     "enable_drefs": "0",
     "probesize": "2000000",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Probed:
-    """What a file holds: `sample_rate` in Hz; `duration_ms` as announced or derived, None when nothing is known."""
-
-    codec: str
-    container: str
-    sample_rate: int
-    channels: int
-    duration_ms: int | None
 
 
 class OpenedMedia:
@@ -110,14 +98,12 @@ class OpenedMedia:
         stated = self._stated_ms()
         if stated is None:
             return
-        reached = max(played_ms, self._last_timestamp_ms())
-        if reached < stated * _COMPLETE_SHARE:
-            raise MediaCorrupt(f"ends at {reached} ms of {stated}")
+        check_reached(max(played_ms, self._last_timestamp_ms()), stated)
 
     def _check_riff_size(self) -> None:
         """For WAV, whose duration FFmpeg corrects by the file's size. 0 and all ones mean that it was streamed."""
         size = int.from_bytes(self._file.head[4:8], "little")
-        if size < _RIFF_UNKNOWN and self._file.bytes_read < size * _COMPLETE_SHARE:
+        if size < _RIFF_UNKNOWN and self._file.bytes_read < size * COMPLETE_SHARE:
             raise MediaCorrupt(f"ends at {self._file.bytes_read} bytes of {size}")
 
     def _stated_ms(self) -> int | None:

@@ -20,7 +20,6 @@ from av.packet import Packet
 from audio_service.audio.base import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE, EncodeOptions
 from common.errors import MediaCorrupt
 
-CHANNELS = 2
 # Floats, interleaved: what libopus works with inside; 16 bits would be rounded and clipped on the way.
 _SAMPLES = "flt"
 # A song may have a damaged packet here and there, as players skip them; one in twenty is no song.

@@ -14,6 +14,7 @@ import pytest
 from av.packet import Packet
 
 from audio_service.audio.base import Encoded, EncodeOptions, Origin, WholeFileNeededError
+from audio_service.audio.files import KEPT_BYTES
 from audio_service.audio.opus import encode_dca
 from audio_service.audio.packets import parse
 from common.dca import DcaReader, scan
@@ -192,8 +193,10 @@ def opus_stream(path: Path, *, packets: list[bytes], muxer: str = "ogg") -> Path
     return path
 
 
-def mixed(media: Path, first: str, then: str, tmp_path: Path) -> Path:
-    parts = [demuxed(make("ogg_opus", media, codec_options={"frame_duration": each})) for each in (first, then)]
+def mixed(media: Path, first: str, then: str, tmp_path: Path, seconds: float = 3) -> Path:
+    parts = [
+        demuxed(make("ogg_opus", media, seconds, codec_options={"frame_duration": each})) for each in (first, then)
+    ]
     return opus_stream(tmp_path / f"{first}-{then}.ogg", packets=parts[0] + parts[1])
 
 
@@ -226,8 +229,15 @@ def test_starting_again_leaves_nothing_of_the_first_try(media: Path, tmp_path: P
 
 
 def test_a_change_midway_in_a_download_asks_for_the_whole_file(media: Path, tmp_path: Path) -> None:
+    path = mixed(media, "20", "2.5", tmp_path, 20)
+    assert len(demuxed(path)) * 200 > KEPT_BYTES
     with pytest.raises(WholeFileNeededError, match="opus 2"):
-        encode(once_only(mixed(media, "20", "2.5", tmp_path)))
+        encode(once_only(path))
+
+
+def test_a_change_at_the_start_of_a_download_does_not(media: Path, tmp_path: Path) -> None:
+    result, _ = encode(once_only(mixed(media, "20", "2.5", tmp_path)))
+    assert (result.mode, result.reason) == ("transcoded", "opus 2.5ms frames")
 
 
 def test_a_lower_start_needs_no_second_look(media: Path, tmp_path: Path) -> None:
