@@ -3,56 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from audio_service.media.model import MediaStatus
-from audio_service.services import Services
 from common.errors import error_for_code
 from tests.servers.media_damage import flipped, truncated
 from tests.servers.media_files import make
-from tests.servers.media_site import MediaSite, open_media_site
-from tests.servers.system import Client, open_client, open_worker, settings_for
+from tests.servers.system import System, open_system
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ATTEMPTS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class System:
-    """A running service, a client of it, and a site it may fetch from."""
-
-    site: MediaSite
-    client: Client
-    services: Services
-    directory: Path
-
-    def song(self, **query: str | int) -> str:
-        return self.site.file(make("webm_opus", self.site.directory, 2.0), **query)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[System]:
-    directory = tmp_path_factory.mktemp("bad-input")
-    files = directory / "files"
-    files.mkdir()
-    async with open_media_site(files) as site:
-        settings = settings_for(
-            directory,
-            site.address,
-            # Nobody listens there: allowed, so that it is the refusal that is seen.
-            "127.0.0.1:1",
-            service_max_attempts=ATTEMPTS,
-            network_timeout_seconds=1.0,
-            max_duration_seconds=30,
-            max_download_bytes=2_000_000,
-        )
-        async with open_client(settings) as client, open_worker(settings) as services:
-            yield System(site, client, services, directory)
+    async with open_system(
+        tmp_path_factory.mktemp("bad-input"),
+        # Nobody listens there: allowed, so that it is the refusal that is seen.
+        "127.0.0.1:1",
+        service_max_attempts=ATTEMPTS,
+        network_timeout_seconds=1.0,
+        max_duration_seconds=30,
+        max_download_bytes=2_000_000,
+    ) as running:
+        yield running
+
+
+def song_of(system: System, **query: str | int) -> str:
+    """Return the URL of a good song, misbehaving as the query says."""
+    return system.site.file(make("webm_opus", system.site.directory, 2.0), **query)
 
 
 Song = Callable[[System], str]
@@ -68,7 +50,7 @@ PERMANENT: dict[str, tuple[Song, str]] = {
     ),
     "zero length": (lambda s: s.site.to("/body", zeros=0, type="audio/mpeg"), "media_unsupported|media_corrupt"),
     "too long": (lambda s: s.site.file(make("webm_opus", s.site.directory, 40.0)), "media_too_long"),
-    "too long as announced": (lambda s: s.site.jsonld(s.song(), seconds=4000), "media_too_long"),
+    "too long as announced": (lambda s: s.site.jsonld(song_of(s), seconds=4000), "media_too_long"),
     "too large": (lambda s: s.site.file(make("wav", s.site.directory, 25.0)), "media_too_large"),
     "endless": (lambda s: s.site.to("/endless.wav"), "media_too_large|media_too_long"),
     "live": (lambda s: s.site.live(make("hls", s.site.directory, 4.0)), "media_live"),
@@ -91,15 +73,15 @@ PERMANENT: dict[str, tuple[Song, str]] = {
     "redirect to file": (lambda s: s.site.redirect("file:///etc/passwd"), "url_not_allowed"),
     "source inside": (lambda s: s.site.page("http://10.0.0.1/song.mp3"), "url_not_allowed"),
     "segment inside": (lambda s: s.site.playlist("http://10.0.0.1/segment.ts"), "url_not_allowed"),
-    "too many redirects": (lambda s: s.site.redirect(s.song(), hops=30), "source_unavailable|url_not_allowed"),
+    "too many redirects": (lambda s: s.site.redirect(song_of(s), hops=30), "source_unavailable|url_not_allowed"),
 }
 
 TRANSIENT: dict[str, tuple[Song, str]] = {
     "500": (lambda s: s.site.to("/status/500"), "source_unavailable"),
     "refused": (lambda _: "http://127.0.0.1:1/song.mp3", "source_unavailable"),
     "no such name": (lambda _: "http://no-such-host.invalid/song.mp3", "source_unavailable"),
-    "stalled": (lambda s: s.site.page(s.song(stall=4000)), "source_truncated|source_unavailable"),
-    "truncated": (lambda s: s.site.page(s.song(cut=4000, ranges="no")), "source_truncated|source_unavailable"),
+    "stalled": (lambda s: s.site.page(song_of(s, stall=4000)), "source_truncated|source_unavailable"),
+    "truncated": (lambda s: s.site.page(song_of(s, cut=4000, ranges="no")), "source_truncated|source_unavailable"),
 }
 
 
@@ -140,7 +122,7 @@ async def test_a_transient_error_is_retried_before_it_is_told(system: System, ca
 
 
 async def test_a_source_that_recovers_is_worth_the_retry(system: System) -> None:
-    status = await system.client.status(await system.client.ask(system.song(fail=503, times=1)))
+    status = await system.client.status(await system.client.ask(song_of(system, fail=503, times=1)))
     assert status.success, status
 
 
@@ -166,5 +148,5 @@ async def test_a_truncated_container_leaves_no_half_song(system: System) -> None
 
 
 async def test_the_service_is_well_after_all_that(system: System) -> None:
-    status = await system.client.status(await system.client.ask(system.song(after="all")))
+    status = await system.client.status(await system.client.ask(song_of(system, after="all")))
     assert status.success, status

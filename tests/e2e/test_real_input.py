@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from audio_service.services import Services
 from common.dca import DcaReader
 from tests.servers.media_files import make
-from tests.servers.media_site import MediaSite, open_media_site
-from tests.servers.system import Client, open_client, open_worker, settings_for
+from tests.servers.system import System, open_system
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SECONDS = 2.4
 
 
-@dataclass(frozen=True, slots=True)
-class System:
-    """A running service, a client of it, and a site it may fetch from."""
-
-    site: MediaSite
-    client: Client
-    services: Services
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[System]:
-    directory = tmp_path_factory.mktemp("real-input")
-    files = directory / "files"
-    files.mkdir()
-    async with open_media_site(files) as site:
-        settings = settings_for(directory, site.address)
-        async with open_client(settings) as client, open_worker(settings) as services:
-            yield System(site, client, services)
+    async with open_system(tmp_path_factory.mktemp("real-input")) as running:
+        yield running
 
 
 async def frames_of(system: System, key: str, path: Path) -> list[bytes]:

@@ -26,6 +26,7 @@ from audio_service.worker import Worker
 from common.broker import open_broker
 from common.broker.base import Broker
 from common.messages import CORRELATION_ID, DownloadRequest, ProgressEvent, StatusEvent, parse
+from tests.servers.media_site import MediaSite, open_media_site
 
 ROOT = Path(__file__).parents[2]
 
@@ -200,3 +201,23 @@ def free_port() -> int:
     """Return a port of 127.0.0.1 that nobody listens on right now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A running service, a client of it, and a site that it may fetch from."""
+
+    site: MediaSite
+    client: Client
+    services: Services
+
+
+@asynccontextmanager
+async def open_system(directory: Path, *allowed: str, **overrides: Any) -> AsyncGenerator[System]:  # noqa: ANN401 - any setting
+    """Open all three; the site serves `files` in `directory`."""
+    files = directory / "files"
+    await asyncio.to_thread(files.mkdir)
+    async with open_media_site(files) as site:
+        settings = settings_for(directory, site.address, *allowed, **overrides)
+        async with open_client(settings) as client, open_worker(settings) as services:
+            yield System(site, client, services)
