@@ -15,9 +15,11 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from audio_service.settings import AudioSettings
+from audio_service.sources.cookies import read_cookies, why_unusable
 from audio_service.sources.jobs import (
     HEADER,
     ChildSettings,
@@ -269,12 +271,25 @@ class ChildPool:
 @asynccontextmanager
 async def open_children(settings: AudioSettings, *, module: str = CHILD_MODULE) -> AsyncGenerator[ChildPool]:
     """Start the children of a service and end them with the block. `module` is the program that they run."""
+    await asyncio.to_thread(_say_cookies, settings.cookies_youtube)
     pool = ChildPool(_child_settings(settings), settings.num_workers, module)
     pool.start()
     try:
         yield pool
     finally:
         await pool.close()
+
+
+def _say_cookies(path: Path | None) -> None:
+    """Tell the operator once what the children find; it may come and change later, and they will notice."""
+    if path is None:
+        return
+    try:
+        log.info("cookies.found", count=len(read_cookies(path)))
+    except FileNotFoundError:
+        log.info("cookies.absent")
+    except (OSError, ValueError) as exc:
+        log.warning("cookies.unusable", reason=why_unusable(exc))
 
 
 def _child_settings(settings: AudioSettings) -> ChildSettings:

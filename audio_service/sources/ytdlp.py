@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from audio_service.sources.complaints import translate
+from audio_service.sources.cookies import CookieFile
 from audio_service.sources.descriptions import describe
 from audio_service.sources.growing import AbandonedError, GrowingFile
 from audio_service.sources.guard import Guard
@@ -66,7 +67,7 @@ class Extractor:
         self._guard = guard
         self._ydl: Any = GuardedYoutubeDL(_parameters(settings, javascript), guard, settings.max_redirects)
         self._ydl.add_progress_hook(self._hook)
-        self._cookies = list(self._ydl.cookiejar)
+        self._cookies = CookieFile(Path(settings.cookies) if settings.cookies else None)
         self._on_status: OnStatus = lambda _: None
 
     def resolve(self, text: str, *, is_url: bool) -> JsonObject:
@@ -117,7 +118,7 @@ class Extractor:
         self._guard.forget()
         self._ydl.transfer = Transfer(_PAGE_BYTES)
         self._ydl.cookiejar.clear()
-        for cookie in self._cookies:
+        for cookie in self._cookies.current():
             self._ydl.cookiejar.set_cookie(cookie)
 
     def _extract(self, url: str) -> Info:
@@ -203,12 +204,12 @@ class _Log:
 
 
 def _parameters(settings: ChildSettings, javascript: str) -> Info:
-    cookies = settings.cookies if settings.cookies and Path(settings.cookies).is_file() else None
     return {
         "buffersize": _BLOCK_BYTES,
         "cachedir": False,
         "color": "never",
-        "cookiefile": cookies,
+        # `CookieFile` reads them, and yt-dlp writes none back.
+        "cookiefile": None,
         "external_downloader": {"default": "native"},
         "extractor_retries": 1,
         "fixup": "never",
