@@ -72,6 +72,7 @@ class Media:
     attempts: int = 0
     failures: int = 0
     play_count: int = 0
+    last_played_at: datetime | None = None
 
     @property
     def title_lower(self) -> str:

@@ -1,0 +1,253 @@
+"""The one client of the process, made from settings, and the collections behind it. Knows nothing of media.
+
+This is the one module that imports motor, and the one place where pymongo's exceptions become ours. motor runs pymongo
+in threads; its successor, PyMongo's own AsyncMongoClient, has the same methods (see docs/adr/0011-mongodb.md).
+
+Whole steps: a command that was sent is finished by its thread even when its caller was cancelled. Every step has
+OPERATION_SECONDS, within which the driver chooses a server, tries again after a failover, and waits for the majority.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pymongo
+from bson.codec_options import CodecOptions
+from motor.motor_asyncio import (
+    AsyncIOMotorClient,
+    AsyncIOMotorClientSession,
+    AsyncIOMotorCollection,
+    AsyncIOMotorDatabase,
+)
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from audio_service.media.repository.mongodb_indexes import INDEXES
+from audio_service.settings import AudioSettings
+from common.errors import DatabaseUnavailable
+from common.telemetry import get_logger
+
+log = get_logger(__name__)
+
+OPERATION_SECONDS = 5.0
+_OPENING_SECONDS = 2.0
+_INDEX_SECONDS = 900.0
+_TRANSACTION_TRIES = 20
+
+Document = dict[str, Any]
+Client = AsyncIOMotorClient[Document]
+Collection = AsyncIOMotorCollection[Document]
+Database = AsyncIOMotorDatabase[Document]
+Session = AsyncIOMotorClientSession
+
+_CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
+
+T = TypeVar("T")
+
+
+class MisconfiguredDatabase(DatabaseUnavailable):
+    """The server has answered, and waiting will not help: credentials, certificates, rights or a standalone server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collections:
+    """What a step works with. Reads and writes are the majority's: what was read or acknowledged cannot be undone."""
+
+    songs: Collection
+    answered: Collection
+    leases: Collection
+    resolutions: Collection
+    client: Client
+
+    async def in_transaction(self, step: Callable[[Session], Awaitable[T]]) -> T:
+        """Run `step` in a transaction, again when somebody else's write came between. It must change nothing else."""
+        async with await self.client.start_session() as session:
+            for last in (*(False for _ in range(_TRANSACTION_TRIES - 1)), True):
+                try:
+                    async with session.start_transaction():
+                        result = await step(session)
+                except PyMongoError as exc:
+                    if last or not exc.has_error_label("TransientTransactionError"):
+                        raise
+                else:
+                    return result
+        raise AssertionError("unreachable: the last try returns or raises")
+
+
+class MongoConnection:
+    """Runs steps. The indexes are made before the first of them that finds the server up."""
+
+    def __init__(self, client: Client, settings: AudioSettings) -> None:
+        self._client = client
+        self._database: Database = client.get_database(
+            settings.mongo_database,
+            codec_options=_CODEC,
+            read_concern=ReadConcern("majority"),
+            write_concern=WriteConcern("majority"),
+        )
+        songs = settings.mongo_collection_songs
+        self._collections = Collections(
+            songs=self._database[songs],
+            answered=self._database[f"{songs}_answered"],
+            leases=self._database[f"{songs}_leases"],
+            resolutions=self._database[f"{songs}_resolutions"],
+            client=client,
+        )
+        self._indexed = False
+        self._indexing = asyncio.Lock()
+
+    async def run(self, step: Callable[[Collections], Awaitable[T]]) -> T:
+        """Run a step. Raises DatabaseUnavailable."""
+        with translated_errors():
+            if not self._indexed:
+                await self._make_indexes()
+            with pymongo.timeout(OPERATION_SECONDS):
+                return await step(self._collections)
+
+    async def prepare(self) -> None:
+        """Make the indexes now, if the server answers soon.
+
+        Raises:
+            MisconfiguredDatabase: it answered, and will not work like this.
+            DatabaseUnavailable: it did not answer; the first step will try again.
+        """
+        with translated_errors():
+            with pymongo.timeout(_OPENING_SECONDS):
+                await self._client.admin.command("ping")
+            await self._make_indexes()
+
+    async def command(self, database: str, command: Document, *, seconds: float) -> Document:
+        """Run a command, for questions about the server itself. Raises DatabaseUnavailable."""
+        with translated_errors(), pymongo.timeout(seconds):
+            return dict(await self._client[database].command(command))
+
+    async def _make_indexes(self) -> None:
+        async with self._indexing:
+            if self._indexed:
+                return
+            # An index that is there already costs nothing; the first one over a large library takes its time.
+            with pymongo.timeout(_INDEX_SECONDS):
+                for name, models in INDEXES.items():
+                    collection: Collection = getattr(self._collections, name)
+                    await collection.create_indexes(list(models))
+            self._indexed = True
+
+
+@asynccontextmanager
+async def connected(settings: AudioSettings) -> AsyncGenerator[MongoConnection, None]:
+    """Make the client; a server that is down right now is no failure, and is tried again with each step.
+
+    Raises:
+        DatabaseUnavailable: the settings cannot work; the detail names the one to look at.
+    """
+    client = _client(settings)
+    try:
+        connection = MongoConnection(client, settings)
+        try:
+            await connection.prepare()
+        except MisconfiguredDatabase:
+            raise
+        except DatabaseUnavailable as exc:
+            log.warning("mongodb.away", detail=exc.detail)
+        yield connection
+    finally:
+        client.close()
+
+
+def _client(settings: AudioSettings) -> Client:
+    options: dict[str, Any] = {
+        "port": settings.mongo_port,
+        "appname": "butakero",
+        "directConnection": settings.mongo_direct_connection,
+        "serverSelectionTimeoutMS": int(OPERATION_SECONDS * 1000),
+        "connectTimeoutMS": int(OPERATION_SECONDS * 1000),
+        "retryWrites": True,
+        "retryReads": True,
+        "tz_aware": True,
+        "io_loop": asyncio.get_running_loop(),
+    }
+    if settings.mongo_replica_set_name:
+        options["replicaSet"] = settings.mongo_replica_set_name
+    if settings.mongo_user:
+        options |= {"username": settings.mongo_user, "password": settings.mongo_password.get_secret_value()}
+    hosts = [host.strip() for host in settings.mongo_host.split(",") if host.strip()]
+    if not hosts or any("/" in host or "@" in host for host in hosts):
+        raise MisconfiguredDatabase("MONGO_HOST: host or host:port, separated by commas, is expected, and no URL")
+    with _tls_options(settings) as tls:
+        try:
+            return AsyncIOMotorClient(hosts, **options, **tls)
+        except (PyMongoError, OSError, ValueError) as exc:
+            raise MisconfiguredDatabase(f"MONGO_* settings: {exc}") from exc
+
+
+@contextmanager
+def _tls_options(settings: AudioSettings) -> Generator[dict[str, Any]]:
+    """Give the client its files. It wants certificate and key in one, which exists only until it has read it."""
+    if not settings.mongo_enable_tls:
+        yield {}
+        return
+    named = {
+        "MONGO_CA_FILE": settings.mongo_ca_file,
+        "MONGO_CERT_FILE": settings.mongo_cert_file,
+        "MONGO_KEY_FILE": settings.mongo_key_file,
+    }
+    texts = {key: _text(key, path) for key, path in named.items() if path is not None}
+    if "MONGO_KEY_FILE" in texts and "MONGO_CERT_FILE" not in texts:
+        raise MisconfiguredDatabase("MONGO_CERT_FILE: MONGO_KEY_FILE alone is no client certificate")
+    options: dict[str, Any] = {"tls": True}
+    if settings.mongo_ca_file is not None:
+        options["tlsCAFile"] = str(settings.mongo_ca_file)
+    with contextlib.ExitStack() as stack:
+        if "MONGO_CERT_FILE" in texts:
+            # NamedTemporaryFile makes files that only their owner can read.
+            pair = stack.enter_context(tempfile.NamedTemporaryFile("w", suffix=".pem", encoding="utf-8"))
+            same = settings.mongo_cert_file == settings.mongo_key_file
+            pair.write(texts["MONGO_CERT_FILE"] + "\n" + ("" if same else texts.get("MONGO_KEY_FILE", "")))
+            pair.flush()
+            options["tlsCertificateKeyFile"] = pair.name
+        yield options
+
+
+def _text(key: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as exc:
+        raise MisconfiguredDatabase(f"{key}: {path} cannot be read as PEM: {exc}") from exc
+
+
+@contextmanager
+def translated_errors() -> Generator[None]:
+    """Turn pymongo's exceptions into DatabaseUnavailable, naming the setting to look at."""
+    try:
+        yield
+    except DuplicateKeyError:
+        raise
+    except PyMongoError as exc:
+        raise _explained(exc) from exc
+
+
+def _explained(exc: PyMongoError) -> DatabaseUnavailable:
+    text = str(exc)[:500]
+    match exc.code if isinstance(exc, OperationFailure) else None:
+        case 18:
+            return MisconfiguredDatabase(f"MONGO_USER, MONGO_PASSWORD: the server refuses them ({text})")
+        case 13:
+            return MisconfiguredDatabase(f"MONGO_USER: no right to do this ({text})")
+        case 20:
+            return MisconfiguredDatabase(f"MONGO_HOST: a replica set is needed, of one member at least ({text})")
+        case int(code):
+            return DatabaseUnavailable(f"MongoDB: {text} (code {code})")
+        case _:
+            pass
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return MisconfiguredDatabase(f"MONGO_CA_FILE: the server's certificate is not to be trusted ({text})")
+    return DatabaseUnavailable(f"MONGO_HOST: {text}")

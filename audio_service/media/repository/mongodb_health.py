@@ -1,0 +1,94 @@
+"""How the replica set is, in the shape of CONTRACTS.md. What the user has no right to ask (clusterMonitor) is null."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from audio_service.media.repository.base import RepositoryHealth
+from audio_service.media.repository.mongodb_connection import Document, MisconfiguredDatabase, MongoConnection
+from common.errors import DatabaseUnavailable
+
+NAME = "mongo_db"
+_SECONDS = 1.5
+_COUNTED = ("insert", "query", "update", "delete", "getmore", "command")
+
+
+class HealthProbe:
+    """Asks. Remembers the last counters, so that operations a second are those since the last time it asked."""
+
+    def __init__(self, connection: MongoConnection) -> None:
+        self._connection = connection
+        self._before: tuple[float, int] | None = None
+
+    async def ask(self) -> RepositoryHealth:
+        """Return the health; never raises, and takes about a second at most."""
+        try:
+            began = time.monotonic()
+            await self._connection.command("admin", {"ping": 1}, seconds=_SECONDS)
+            latency_ms = round((time.monotonic() - began) * 1000, 3)
+            hello = await self._connection.command("admin", {"hello": 1}, seconds=_SECONDS)
+            version = (await self._connection.command("admin", {"buildInfo": 1}, seconds=_SECONDS))["version"]
+            about = {
+                "replica_set_status": _replica_set(hello, await self._permitted({"replSetGetStatus": 1})),
+                "version": version,
+                **self._load(await self._permitted({"serverStatus": 1}), latency_ms),
+            }
+        except DatabaseUnavailable as exc:
+            return RepositoryHealth(NAME, ok=False, error=exc.detail)
+        return RepositoryHealth(NAME, ok=True, metadata={"mongo": about})
+
+    async def _permitted(self, command: Document) -> Document:
+        """Return the answer, or nothing when the user may not ask."""
+        try:
+            return await self._connection.command("admin", command, seconds=_SECONDS)
+        except MisconfiguredDatabase:
+            return {}
+
+    def _load(self, status: Document, latency_ms: float) -> Document:
+        connections: Document = status.get("connections", {})
+        return {
+            "connections": {
+                "active": connections.get("active"),
+                "available": connections.get("available"),
+                "current": connections.get("current"),
+                # Servers before 6.3 do not count them: they hold on to what they cannot serve.
+                "rejected": connections.get("rejected", 0 if connections else None),
+            },
+            "performance": {
+                "latency_ms": latency_ms,
+                "ops_per_sec": self._operations_a_second(status),
+                "memory_usage_mb": status.get("mem", {}).get("resident"),
+            },
+        }
+
+    def _operations_a_second(self, status: Document) -> int | None:
+        if not status:
+            return None
+        counters: Document = status["opcounters"]
+        now, total = float(status["uptimeMillis"]) / 1000, sum(int(counters.get(name, 0)) for name in _COUNTED)
+        since, counted = self._before or (0.0, 0)
+        if now <= since or total < counted:  # another server answers, or the same one started again
+            since, counted = 0.0, 0
+        self._before = (now, total)
+        return round((total - counted) / max(now - since, 0.001))
+
+
+def _replica_set(hello: Document, status: Document) -> dict[str, Any]:
+    members: list[Document] = status.get("members", [])
+    nobody: Document = {}
+    me = next((member for member in members if member.get("self")), nobody)
+    primary = next((member for member in members if member.get("stateStr") == "PRIMARY"), nobody)
+    return {
+        "role": me.get("stateStr") or ("PRIMARY" if hello.get("isWritablePrimary") else "SECONDARY"),
+        "health": int(me.get("health", 1)),
+        "members": len(members) or len(hello.get("hosts", [])),
+        "last_election": _timestamp(primary.get("electionDate")),
+        "replica_set_id": hello.get("setName", ""),
+        "sync_status": me.get("syncSourceHost", ""),
+    }
+
+
+def _timestamp(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,127 @@
+"""Pages of records: search by a part of the title, and the list of everything.
+
+A finished record holds the trigrams of its `search_text`, each an entry of one index whose order is also the page's. A
+search walks the entries of the query's rarest trigram, newest first, and the server compares the whole text of each: no
+pattern, and no walk through the collection. What a query holds is letters, digits, marks and single spaces by then,
+and reaches the server as a value.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from pymongo import DESCENDING
+
+from audio_service.media.model import MIN_SEARCH_CHARACTERS, search_text
+from audio_service.media.repository.base import Page
+from audio_service.media.repository.cursors import decode_cursor, encode_cursor, page_size
+from audio_service.media.repository.mongodb_connection import Collections, Document
+from audio_service.media.repository.mongodb_documents import FIELDS, literal, media_of, trigrams
+from audio_service.media.repository.mongodb_indexes import BY_TEXT, BY_TRIGRAM, BY_UPDATE
+
+_SEARCH = "s"
+_LIST = "l"
+_EXACT, _PART = 0, 1
+_MAX_SEQ = 2**63 - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FAR = 253_402_300_799_999  # ms: the end of the year 9999, the last that a datetime holds
+# How many trigrams are compared for rareness, and how far each is counted: beyond that, all are called common.
+_SAMPLED_GRAMS = 8
+_COUNTED = 2_000
+_PAGE_FIELDS = dict.fromkeys((*FIELDS, "seq"), 1)
+
+
+async def search(db: Collections, text: str, limit: int, cursor: str | None) -> Page:
+    """Exact titles, newest first; then titles that contain the text, newest first."""
+    rank, before = (_EXACT, _MAX_SEQ) if cursor is None else decode_cursor(_SEARCH, cursor)
+    needle = search_text(text)
+    if len(needle) < MIN_SEARCH_CHARACTERS:
+        return Page((), None)
+    size = page_size(limit)
+    rows: list[tuple[int, Document]] = []
+    if rank == _EXACT:
+        rows += [(_EXACT, found) for found in await _exact(db, needle, before, size + 1)]
+        before = _MAX_SEQ
+    if len(rows) <= size:
+        rows += [(_PART, found) for found in await _part(db, needle, before, size + 1 - len(rows))]
+    shown = rows[:size]
+    following = encode_cursor(_SEARCH, shown[-1][0], shown[-1][1]["seq"]) if len(rows) > size else None
+    return Page(tuple(media_of(found) for _, found in shown), following)
+
+
+async def list_all(db: Collections, limit: int, cursor: str | None) -> Page:
+    """Return records of any status, last updated first; one that is updated meanwhile moves to the first page."""
+    updated_at, seq = (_FAR, _MAX_SEQ) if cursor is None else decode_cursor(_LIST, cursor)
+    size = page_size(limit)
+    moment = _EPOCH + timedelta(milliseconds=min(updated_at, _FAR))
+    query = {"updated_at": {"$lte": moment}, "$or": [{"updated_at": {"$lt": moment}}, {"seq": {"$lt": seq}}]}
+    found = db.songs.find(query, _PAGE_FIELDS, hint=BY_UPDATE, limit=size + 1)
+    rows = await found.sort([("updated_at", DESCENDING), ("seq", DESCENDING)]).to_list(None)
+    shown = rows[:size]
+    following = encode_cursor(_LIST, _ms(shown[-1]["updated_at"]), shown[-1]["seq"]) if len(rows) > size else None
+    return Page(tuple(media_of(row) for row in shown), following)
+
+
+def exact_query(needle: str, before: int) -> Document:
+    """Return the query for titles that are the text."""
+    return {"search_text": needle, "seq": {"$lt": before}, "status": "success"}
+
+
+def part_query(needle: str, gram: str, before: int) -> Document:
+    """Return the query for titles that contain the text and are more than it, by one of its trigrams."""
+    contains = {"$gte": [{"$indexOfCP": ["$search_text", literal(needle)]}, 0]}
+    return {"trigrams": gram, "seq": {"$lt": before}, "search_text": {"$ne": needle}, "$expr": contains}
+
+
+def rareness_pipeline(grams: list[str]) -> list[Document]:
+    """Return a pipeline that counts each trigram's records, up to a bound, in the index alone."""
+    first, *others = [_counting(gram) for gram in grams]
+    return [*first, *({"$unionWith": {"coll": "", "pipeline": steps}} for steps in others)]
+
+
+async def _exact(db: Collections, needle: str, before: int, count: int) -> list[Document]:
+    found = db.songs.find(exact_query(needle, before), _PAGE_FIELDS, hint=BY_TEXT, limit=count)
+    return await found.sort("seq", DESCENDING).to_list(None)
+
+
+async def _part(db: Collections, needle: str, before: int, count: int) -> list[Document]:
+    gram = await _rarest(db, needle)
+    if gram is None:
+        return []
+    found = db.songs.find(part_query(needle, gram, before), _PAGE_FIELDS, hint=BY_TRIGRAM, limit=count)
+    return await found.sort("seq", DESCENDING).to_list(None)
+
+
+async def _rarest(db: Collections, needle: str) -> str | None:
+    """Return the trigram of the text that the fewest titles have; None when one is in no title at all."""
+    grams = _spread(list(trigrams(needle)), _SAMPLED_GRAMS)
+    if len(grams) == 1:
+        return grams[0]
+    pipeline = rareness_pipeline(grams)
+    for step in pipeline:
+        if "$unionWith" in step:
+            step["$unionWith"]["coll"] = db.songs.name
+    counts: dict[str, int] = {row["gram"]: row["n"] async for row in db.songs.aggregate(pipeline)}
+    if len(counts) < len(grams):
+        return None
+    return min(grams, key=counts.__getitem__)
+
+
+def _counting(gram: str) -> list[Document]:
+    return [
+        {"$match": {"trigrams": gram}},
+        {"$limit": _COUNTED},
+        {"$group": {"_id": None, "n": {"$sum": 1}}},
+        {"$project": {"_id": 0, "n": 1, "gram": literal(gram)}},
+    ]
+
+
+def _spread(items: list[str], most: int) -> list[str]:
+    """Take up to `most` items, evenly from the whole list."""
+    if len(items) <= most:
+        return items
+    return [items[at * (len(items) - 1) // (most - 1)] for at in range(most)]
+
+
+def _ms(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
