@@ -10,6 +10,7 @@ from collections.abc import Generator
 import uvicorn
 from fastapi import FastAPI
 
+from audio_service.api.protocol import BoundedHttpToolsProtocol
 from common.beside import beside
 from common.errors import AppError
 
@@ -46,7 +47,8 @@ async def serve(app: FastAPI, listener: socket.socket, stop: asyncio.Event) -> N
         uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=BoundedHttpToolsProtocol,
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,

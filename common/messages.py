@@ -101,6 +101,10 @@ class StatusEvent(WireModel):
     status: Literal["success", "error"]
     error_code: str | None = None
 
+    def to_bytes(self) -> bytes:
+        """Return the JSON that goes on the wire; only an error has an `error_code`."""
+        return orjson.dumps(self.model_dump(exclude=None if self.error_code else {"error_code"}))
+
 
 Stage = Literal["resolving", "downloading", "encoding", "storing"]
 
