@@ -226,7 +226,7 @@ class WebmAudio:
             packet = self._element(kind, size)
             if packet is not None:
                 yield packet
-            if self._clock is not None:
+            if self._clock is not None and self._first is not None:
                 yield from self._run_of_blocks(self._clock, end)
 
     def _run_of_blocks(self, clock: int, end: int) -> list[bytes]:
@@ -258,7 +258,7 @@ class WebmAudio:
             last, position = start, after
         window.position = position
         if packets:
-            self._passed(clock, data[last + 1 : last + 3])
+            self._last = _block_time(clock, data[last + 1 : last + 3])
         return packets
 
     def _element(self, kind: int, size: int) -> bytes | None:
@@ -305,19 +305,21 @@ class WebmAudio:
             raise NotPlainError("an empty block")
         if block[_BLOCK_HEADER_BYTES - 1] & _LACING:
             raise NotPlainError("lacing")
-        self._passed(self._clock, block[1:3])
-        return block[_BLOCK_HEADER_BYTES:]
-
-    def _passed(self, clock: int, relative: bytes) -> None:
-        self._last = clock + int.from_bytes(relative, "big", signed=True)
+        self._last = _block_time(self._clock, block[1:3])
         if self._first is None:
             self._first = self._last
+        return block[_BLOCK_HEADER_BYTES:]
 
     def _skip(self, kind: int, size: int | None) -> None:
         """Pass over an element of the Segment that says nothing about the packets."""
         if kind not in _SKIPPED_IN_SEGMENT or size is None or self._window.offset + size > self._end:
             raise NotPlainError(f"element {kind:#x} in the segment")
         self._window.skip(size)
+
+
+def _block_time(clock: int, relative: bytes) -> int:
+    """Return a block's timestamp in ticks; its own is relative to its cluster's (RFC 9559 §10.1)."""
+    return clock + int.from_bytes(relative, "big", signed=True)
 
 
 def _opus_track(number: int, found: Children) -> _Track:
