@@ -242,6 +242,7 @@ NOT_PLAIN: dict[str, bytes] = {
     "a block that is larger than its cluster": plain(
         webm.cluster(0, [*blocks(), b"\xa3\x50\x00\x81\0\0\x80" + b"a" * 9])
     ),
+    "a block of unknown size": plain(webm.cluster(0, [*blocks(), b"\xa3\x7f\xff\x81\0\0\x80" + bytes(16_379)])),
     "a huge block": plain(
         webm.cluster(0, [*blocks(), b"\xa3\x01\x00\x00\x7f\xff\xff\xff\xff\x81"], unknown=True), unknown=True
     ),
