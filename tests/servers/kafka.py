@@ -1,0 +1,215 @@
+"""Apache Kafka itself (KRaft, one node) on 127.0.0.1, which can be killed and brought back on the same data.
+
+Needs Java 17 and, once, Maven, which copies the broker into `.cache/`. Where either is missing the tests that want it
+are skipped, saying so; in CI (`CI=true`) with both at hand a failing start is a failure. A broker that KAFKA_BROKERS
+names is used instead, but for the tests that kill it or need its other listeners.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import uuid
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.servers.certificates import Certificates, have_openssl, make_certificates
+from tests.servers.system import free_port
+
+_ROOT = Path(__file__).parents[2]
+_POM = Path(__file__).parent / "kafka" / "pom.xml"
+_READY_SECONDS = 60
+_POLL_SECONDS = 0.05
+_JAVA = ("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+_SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+
+ADMIN, STRANGER = ("alice", "alice-secret"), ("bob", "bob-secret")
+"""SCRAM users: one who may do everything, one who may do nothing."""
+
+
+@dataclass(slots=True)
+class Kafka:
+    """One broker. Empty listeners do not exist on a broker that the environment names."""
+
+    bootstrap: str
+    tls: str = ""
+    scram: str = ""
+    certificates: Certificates | None = None
+    directory: Path | None = None
+    process: Process | None = None
+
+    def environment(self, **overrides: str) -> dict[str, str]:
+        """Return the environment that leads a service to the plain listener."""
+        return {"MESSAGING_BACKEND": "kafka", "KAFKA_BROKERS": self.bootstrap, **overrides}
+
+    async def kill(self) -> None:
+        """`kill -9`."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+    async def start(self) -> None:
+        """Start on the data that is there, and wait until it answers."""
+        assert self.directory is not None
+        with (self.directory / "log.txt").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *(*_JAVA, "-cp", _classpath(), "kafka.Kafka", str(self.directory / "server.properties")),
+                stdin=DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+            )
+        host, _, port = self.bootstrap.partition(":")
+        async with asyncio.timeout(_READY_SECONDS):
+            while self.process.returncode is None:
+                try:
+                    _, writer = await asyncio.open_connection(host, int(port))
+                except OSError:
+                    await asyncio.sleep(_POLL_SECONDS)  # a process that has no socket yet gives no event
+                else:
+                    writer.close()
+                    await writer.wait_closed()
+                    return
+        raise RuntimeError(f"Kafka ended at its start: {(self.directory / 'log.txt').read_text()[-2000:]}")
+
+    async def restart(self) -> None:
+        """Kill it if it runs, and start it again."""
+        await self.kill()
+        await self.start()
+
+
+@asynccontextmanager
+async def open_kafka() -> AsyncGenerator[Kafka]:
+    """Run a broker of our own, skipping the test where that cannot be."""
+    _require()
+    with tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True) as name:
+        kafka = await _prepare(Path(name))
+        try:
+            await kafka.start()
+            yield kafka
+        finally:
+            if kafka.process is not None:
+                await kafka.kill()
+
+
+@asynccontextmanager
+async def open_shared_kafka() -> AsyncGenerator[Kafka]:
+    """The broker that KAFKA_BROKERS names, or one of our own."""
+    if named := os.environ.get("KAFKA_BROKERS"):
+        yield Kafka(named)
+        return
+    async with open_kafka() as kafka:
+        yield kafka
+
+
+def _require() -> None:
+    missing = [program for program in ("java", "mvn") if shutil.which(program) is None]
+    if "java" in missing or (missing and not _libraries().is_dir()):
+        pytest.skip(f"Apache Kafka needs Java 17 and Maven; not found: {', '.join(missing)}")
+
+
+def _libraries() -> Path:
+    return _ROOT / ".cache" / "kafka" / "libs"
+
+
+@cache
+def _classpath() -> str:
+    return f"{_libraries()}/*"
+
+
+async def _prepare(directory: Path) -> Kafka:
+    """Fetch the broker unless it is there, and lay out its data with two SCRAM users."""
+    await _fetch()
+    ports = [free_port() for _ in range(4)]
+    plain, tls, scram, _ = (f"127.0.0.1:{port}" for port in ports)
+    certificates = make_certificates(directory) if have_openssl() else None
+    kafka = Kafka(plain, tls if certificates else "", scram, certificates, directory)
+    (directory / "server.properties").write_text(_properties(kafka, controller=f"127.0.0.1:{ports[3]}"))
+    users = [f"SCRAM-SHA-512=[name={name},password={password}]" for name, password in (ADMIN, STRANGER)]
+    await _run(
+        *(*_JAVA, "-cp", _classpath(), "kafka.tools.StorageTool", "format", "-c", str(directory / "server.properties")),
+        *("-t", uuid.uuid4().hex[:22], *(part for user in users for part in ("--add-scram", user))),
+    )
+    return kafka
+
+
+async def _fetch() -> None:
+    """Copy the broker's jars once; another process that does the same at the same moment is no harm."""
+    libraries = _libraries()
+    if libraries.is_dir():
+        return
+    libraries.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=libraries.parent, ignore_cleanup_errors=True) as name:
+        copied = Path(name) / "libs"
+        await _run(
+            *("mvn", "-B", "-q", "-f", str(_POM), "dependency:copy-dependencies"),
+            *("-DincludeScope=runtime", f"-DoutputDirectory={copied}"),
+        )
+        try:
+            copied.rename(libraries)
+        except OSError:
+            if not libraries.is_dir():
+                raise
+
+
+async def _run(*command: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{command[0]} failed: {output.decode()[-2000:]}")
+
+
+def _properties(kafka: Kafka, controller: str) -> str:
+    listeners = {"PLAIN": kafka.bootstrap, "SCRAM": kafka.scram, **({"TLS": kafka.tls} if kafka.tls else {})}
+    advertised = ",".join(f"{name}://{address}" for name, address in listeners.items())
+    lines = {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@{controller}",
+        "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": "PLAIN",
+        "listeners": f"{advertised},CONTROLLER://{controller}",
+        "advertised.listeners": advertised,
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAIN:PLAINTEXT,TLS:SSL,SCRAM:SASL_PLAINTEXT",
+        "log.dirs": f"{kafka.directory}/data",
+        "auto.create.topics.enable": "false",
+        "offsets.topic.replication.factor": "1",
+        "offsets.topic.num.partitions": "4",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        # A killed broker may come back under its own number only when its old session has ended.
+        "broker.session.timeout.ms": "2000",
+        "broker.heartbeat.interval.ms": "400",
+        # A first member need not wait for others, and tests wait for the death of one.
+        "group.initial.rebalance.delay.ms": "0",
+        "group.min.session.timeout.ms": "500",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": f"User:ANONYMOUS;User:{ADMIN[0]};User:CN=client,O=tests",
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "listener.name.scram.scram-sha-512.sasl.jaas.config": _SCRAM,
+        "listener.name.tls.ssl.client.auth": "required",
+        **_stores(kafka.certificates),
+    }
+    return "".join(f"{key}={value}\n" for key, value in lines.items())
+
+
+def _stores(certificates: Certificates | None) -> dict[str, str]:
+    if certificates is None:
+        return {}
+    return {
+        "listener.name.tls.ssl.keystore.type": "PEM",
+        "listener.name.tls.ssl.keystore.location": str(certificates.server_pair),
+        "listener.name.tls.ssl.truststore.type": "PEM",
+        "listener.name.tls.ssl.truststore.location": str(certificates.authority),
+    }
