@@ -28,7 +28,8 @@ def main() -> int:
             async with open_services(settings) as services, asyncio.TaskGroup() as tasks:
                 app = create_app(ApiDeps.of(services))
                 tasks.create_task(until_stopped(stop, "api", serve(app, listener, stop)))
-                tasks.create_task(until_stopped(stop, "worker", Worker(services).run(stop)))
+                if settings.num_workers:
+                    tasks.create_task(until_stopped(stop, "worker", Worker(services).run(stop)))
 
     return run(program, drain=timedelta(seconds=settings.drain_seconds))
 

@@ -17,7 +17,7 @@ class AudioSettings(SharedSettings):
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
 
-    num_workers: Annotated[int, Field(ge=1, le=64)] = 2
+    num_workers: Annotated[int, Field(ge=0, le=64)] = 2
     service_max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
     service_timeout: Annotated[float, Field(gt=0, le=1440, description="minutes")] = 10.0
     retry_base_seconds: Annotated[float, Field(ge=0, le=300)] = 1.0

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Hands a cookie file that may be there to those who may read it, and hands it over again when it changes.
 #
-#   hand-over-cookies SOURCE TARGET [SECONDS]
+#   hand-over-cookies.sh SOURCE TARGET [SECONDS]
 #
 # SOURCE belongs to whoever made it and has mode 600; TARGET gets this process's group and mode 440, in one step, and
 # goes when SOURCE goes. SECONDS between two looks (5). Says that it did something, and nothing of what is in the file.
