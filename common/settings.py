@@ -6,15 +6,18 @@ Nothing reads the environment at import: a program's `main` calls `load` once an
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.errors import Locale
+
+_ADDRESS = re.compile(r"[^\s:]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
 
 
 class SharedSettings(BaseSettings):
@@ -29,17 +32,37 @@ class SharedSettings(BaseSettings):
     log_format: Literal["console", "json"] = "json"
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = 20.0
 
-    messaging_backend: Literal["embedded"] = "embedded"
+    messaging_backend: Literal["embedded", "kafka"] = "embedded"
     embedded_broker_path: Path = Path("data/broker.db")
     embedded_broker_max_backlog: Annotated[int, Field(ge=1)] = 100_000
     embedded_broker_max_bytes: Annotated[int, Field(ge=1_000_000)] = 256 * 1024 * 1024
     broker_lease_seconds: Annotated[float, Field(ge=0.5, le=600)] = 15.0
+    kafka_brokers: str = "localhost:9092"
+    kafka_enable_tls: bool = False
+    kafka_ca_file: Path | None = None
+    kafka_cert_file: Path | None = None
+    kafka_key_file: Path | None = None
+    kafka_sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = ""
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr = SecretStr("")
+    kafka_partitions: Annotated[int, Field(ge=1, le=1000)] = 8
+    kafka_replication_factor: Annotated[int, Field(ge=1, le=10)] = 1
+    kafka_retention_hours: Annotated[int, Field(ge=1)] = 7 * 24
+    kafka_timeout_seconds: Annotated[float, Field(ge=1, le=300)] = 10.0
+    kafka_max_poll_interval_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300.0
     kafka_bot_download_requests: str = "bot.download.requests"
     kafka_bot_download_status: str = "bot.download.status"
     kafka_bot_download_progress: str = "bot.download.progress"
 
     storage_backend: Literal["local"] = "local"
     local_storage_path: Path = Path("data/storage")
+
+    @field_validator("kafka_brokers")
+    @classmethod
+    def _check_kafka_brokers(cls, text: str) -> str:
+        if not all(_ADDRESS.fullmatch(address.strip()) for address in text.split(",")):
+            raise ValueError("host:port is expected, several separated by commas")
+        return text
 
 
 S = TypeVar("S", bound=BaseSettings)
