@@ -67,20 +67,25 @@ class SharedSettings(BaseSettings):
 
 S = TypeVar("S", bound=BaseSettings)
 
+SECRETS = Path("/run/secrets")
+"""Where Compose and Kubernetes mount secrets, one file a key, named as the key in lower case."""
+
 
 class SettingsError(Exception):
     """The environment does not hold what the program needs; `str()` is one line a key, for the operator."""
 
 
-def load(settings_class: type[S], env_file: Path | None = None) -> S:
-    """Read settings from the environment and, below it, from `env_file` when that exists.
+def load(settings_class: type[S], env_file: Path | None = None, *, secrets: Path = SECRETS) -> S:
+    """Read settings from the environment; below it, from `env_file`; below that, from the files in `secrets`.
+
+    Neither needs to exist. A secret in a file is in no process list and in no description of a container.
 
     Raises:
         SettingsError: a value is missing or wrong. Names the key and what is expected, never the value (it may
             be a secret).
     """
     try:
-        return settings_class(_env_file=env_file)
+        return settings_class(_env_file=env_file, _secrets_dir=secrets if secrets.is_dir() else None)
     except ValidationError as exc:
         lines = [_explain(error["loc"], error["msg"]) for error in exc.errors(include_input=False)]
         raise SettingsError("\n".join(lines)) from exc
