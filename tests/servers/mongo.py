@@ -173,7 +173,7 @@ async def open_mongo(*, members: int = 1, auth: bool = False, tls: bool = False)
     """
     with _directory() as directory:
         options: dict[str, Any] = {}
-        extra: list[str] = []
+        extra = ["--replSet", REPLICA_SET, "--oplogSize", "64"]
         user = password = ""
         certificates = make_certificates(directory) if tls else None
         if auth:
@@ -205,6 +205,18 @@ async def open_mongo(*, members: int = 1, auth: bool = False, tls: bool = False)
                 member.process = await _start(member, mongo.extra)
             await mongo.initiate()
             yield mongo
+
+
+@asynccontextmanager
+async def open_standalone() -> AsyncGenerator[Mongo]:
+    """Start a mongod that is in no replica set."""
+    with _directory() as directory:
+        mongo = Mongo([Member(directory / "0", free_port())], {})
+        try:
+            await mongo.restart(mongo.members[0])
+            yield mongo
+        finally:
+            await mongo.kill(mongo.members[0])
 
 
 @asynccontextmanager
@@ -280,7 +292,7 @@ async def _start(member: Member, extra: tuple[str, ...]) -> asyncio.subprocess.P
         return await asyncio.create_subprocess_exec(
             str(mongod_path()),
             *("--dbpath", str(member.directory), "--port", str(member.port), "--bind_ip", "127.0.0.1"),
-            *("--replSet", REPLICA_SET, "--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25", "--nounixsocket"),
+            *("--wiredTigerCacheSizeGB", "0.25", "--nounixsocket"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             *extra,
             stdin=asyncio.subprocess.DEVNULL,

@@ -15,21 +15,23 @@ from audio_service.media.repository import mongodb_answers as answers
 from audio_service.media.repository import mongodb_claims as claims
 from audio_service.media.repository import mongodb_search
 from audio_service.media.repository.base import Claim, Made, Page, RepositoryHealth, Waiter
-from audio_service.media.repository.mongodb_connection import MongoConnection, connected
+from audio_service.media.repository.mongodb_connection import OPERATION_SECONDS, MongoConnection, connected
 from audio_service.media.repository.mongodb_health import HealthProbe
 from audio_service.settings import AudioSettings
 from common.messages import PlatformMetadata
 
 
 @asynccontextmanager
-async def open_mongodb(settings: AudioSettings) -> AsyncGenerator[MongoRepository, None]:
+async def open_mongodb(
+    settings: AudioSettings, *, operation_seconds: float = OPERATION_SECONDS
+) -> AsyncGenerator[MongoRepository, None]:
     """Connect to the replica set that MONGO_HOST names. One that is down is no failure here: health says so, and every
-    method raises DatabaseUnavailable until it is back.
+    method raises DatabaseUnavailable after `operation_seconds`, until it is back.
 
     Raises:
         DatabaseUnavailable: it will not work with these settings; the detail names the one to look at.
     """
-    async with connected(settings) as connection:
+    async with connected(settings, operation_seconds) as connection:
         yield MongoRepository(connection)
 
 

@@ -4,7 +4,8 @@ This is the one module that imports motor, and the one place where pymongo's exc
 in threads; its successor, PyMongo's own AsyncMongoClient, has the same methods (see docs/adr/0011-mongodb.md).
 
 Whole steps: a command that was sent is finished by its thread even when its caller was cancelled. Every step has
-OPERATION_SECONDS, within which the driver chooses a server, tries again after a failover, and waits for the majority.
+the same few seconds, within which the driver chooses a server, tries again after a failover and waits for the
+majority.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ from motor.motor_asyncio import (
     AsyncIOMotorCollection,
     AsyncIOMotorDatabase,
 )
-from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -40,7 +42,6 @@ log = get_logger(__name__)
 
 OPERATION_SECONDS = 5.0
 _OPENING_SECONDS = 2.0
-_INDEX_SECONDS = 900.0
 _TRANSACTION_TRIES = 20
 
 Document = dict[str, Any]
@@ -73,7 +74,7 @@ class Collections:
         async with await self.client.start_session() as session:
             for last in (*(False for _ in range(_TRANSACTION_TRIES - 1)), True):
                 try:
-                    async with session.start_transaction():
+                    async with session.start_transaction(ReadConcern("snapshot"), WriteConcern("majority")):
                         result = await step(session)
                 except PyMongoError as exc:
                     if last or not exc.has_error_label("TransientTransactionError"):
@@ -86,8 +87,9 @@ class Collections:
 class MongoConnection:
     """Runs steps. The indexes are made before the first of them that finds the server up."""
 
-    def __init__(self, client: Client, settings: AudioSettings) -> None:
+    def __init__(self, client: Client, settings: AudioSettings, operation_seconds: float) -> None:
         self._client = client
+        self._operation_seconds = operation_seconds
         self._database: Database = client.get_database(
             settings.mongo_database,
             codec_options=_CODEC,
@@ -109,51 +111,58 @@ class MongoConnection:
         """Run a step. Raises DatabaseUnavailable."""
         with translated_errors():
             if not self._indexed:
-                await self._make_indexes()
-            with pymongo.timeout(OPERATION_SECONDS):
+                await self.prepare(self._operation_seconds)
+            with pymongo.timeout(self._operation_seconds):
                 return await step(self._collections)
 
-    async def prepare(self) -> None:
-        """Make the indexes now, if the server answers soon.
+    async def prepare(self, seconds: float) -> None:
+        """Make the indexes, if the server answers within `seconds`; one caller does, the others wait for that long.
 
         Raises:
             MisconfiguredDatabase: it answered, and will not work like this.
-            DatabaseUnavailable: it did not answer; the first step will try again.
+            DatabaseUnavailable: it did not answer, or is not done with the indexes; the next step will see.
         """
+        try:
+            async with asyncio.timeout(seconds):
+                await self._indexing.acquire()
+        except TimeoutError as exc:
+            raise DatabaseUnavailable("MONGO_HOST: the server is not ready yet") from exc
+        try:
+            if not self._indexed:
+                await self._make_indexes(seconds)
+        finally:
+            self._indexing.release()
+
+    async def command(self, command: Document, deadline: float) -> Document:
+        """Ask the server about itself, until `deadline` on the monotonic clock. Raises DatabaseUnavailable."""
+        with translated_errors(), pymongo.timeout(max(deadline - time.monotonic(), 0.001)):
+            return dict(await self._client.admin.command(command))
+
+    async def _make_indexes(self, seconds: float) -> None:
         with translated_errors():
-            with pymongo.timeout(_OPENING_SECONDS):
-                await self._client.admin.command("ping")
-            await self._make_indexes()
-
-    async def command(self, database: str, command: Document, *, seconds: float) -> Document:
-        """Run a command, for questions about the server itself. Raises DatabaseUnavailable."""
-        with translated_errors(), pymongo.timeout(seconds):
-            return dict(await self._client[database].command(command))
-
-    async def _make_indexes(self) -> None:
-        async with self._indexing:
-            if self._indexed:
-                return
-            # An index that is there already costs nothing; the first one over a large library takes its time.
-            with pymongo.timeout(_INDEX_SECONDS):
-                for name, models in INDEXES.items():
-                    collection: Collection = getattr(self._collections, name)
-                    await collection.create_indexes(list(models))
+            with pymongo.timeout(seconds):
+                hello: Document = await self._client.admin.command("hello")
+            if "setName" not in hello and hello.get("msg") != "isdbgrid":
+                raise MisconfiguredDatabase("MONGO_HOST: a replica set is needed, of one member at least")
+            # No time limit: over a large library a new index takes minutes. One that is there already costs nothing.
+            for name, models in INDEXES.items():
+                collection: Collection = getattr(self._collections, name)
+                await collection.create_indexes(list(models))
             self._indexed = True
 
 
 @asynccontextmanager
-async def connected(settings: AudioSettings) -> AsyncGenerator[MongoConnection, None]:
+async def connected(settings: AudioSettings, operation_seconds: float) -> AsyncGenerator[MongoConnection, None]:
     """Make the client; a server that is down right now is no failure, and is tried again with each step.
 
     Raises:
         DatabaseUnavailable: the settings cannot work; the detail names the one to look at.
     """
-    client = _client(settings)
+    client = _client(settings, operation_seconds)
     try:
-        connection = MongoConnection(client, settings)
+        connection = MongoConnection(client, settings, operation_seconds)
         try:
-            await connection.prepare()
+            await connection.prepare(min(_OPENING_SECONDS, operation_seconds))
         except MisconfiguredDatabase:
             raise
         except DatabaseUnavailable as exc:
@@ -163,13 +172,14 @@ async def connected(settings: AudioSettings) -> AsyncGenerator[MongoConnection, 
         client.close()
 
 
-def _client(settings: AudioSettings) -> Client:
+def _client(settings: AudioSettings, operation_seconds: float) -> Client:
+    selection_ms = int(operation_seconds * 1000)
     options: dict[str, Any] = {
         "port": settings.mongo_port,
         "appname": "butakero",
         "directConnection": settings.mongo_direct_connection,
-        "serverSelectionTimeoutMS": int(OPERATION_SECONDS * 1000),
-        "connectTimeoutMS": int(OPERATION_SECONDS * 1000),
+        "serverSelectionTimeoutMS": selection_ms,
+        "connectTimeoutMS": selection_ms,
         "retryWrites": True,
         "retryReads": True,
         "tz_aware": True,
@@ -229,8 +239,6 @@ def translated_errors() -> Generator[None]:
     """Turn pymongo's exceptions into DatabaseUnavailable, naming the setting to look at."""
     try:
         yield
-    except DuplicateKeyError:
-        raise
     except PyMongoError as exc:
         raise _explained(exc) from exc
 
@@ -242,8 +250,6 @@ def _explained(exc: PyMongoError) -> DatabaseUnavailable:
             return MisconfiguredDatabase(f"MONGO_USER, MONGO_PASSWORD: the server refuses them ({text})")
         case 13:
             return MisconfiguredDatabase(f"MONGO_USER: no right to do this ({text})")
-        case 20:
-            return MisconfiguredDatabase(f"MONGO_HOST: a replica set is needed, of one member at least ({text})")
         case int(code):
             return DatabaseUnavailable(f"MongoDB: {text} (code {code})")
         case _:

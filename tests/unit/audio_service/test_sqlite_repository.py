@@ -214,6 +214,16 @@ async def test_a_library_whose_file_was_deleted_is_ill(path: Path) -> None:
         assert "gone" in health.error
 
 
+async def test_health_counts_the_records_of_each_status(path: Path) -> None:
+    async with open_sqlite(path) as repository:
+        await repository.claim("one", ANN, SONG, LONG)
+        await repository.claim("two", BOB, SONG, LONG)
+        await repository.mark_error("two", 1, error_code="media_private", message="x")
+        about = (await repository.health()).metadata["sqlite"]
+        assert about["records"] == {"processing": 1, "error": 1}
+        assert about["latency_ms"] > 0
+
+
 async def test_what_has_run_out_is_removed_in_small_batches(path: Path) -> None:
     async with over_own_writer(path) as (repository, writer):
         await writer.write(_long_expired)
