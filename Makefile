@@ -3,10 +3,13 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+PROFILE ?=
+COMPOSE = docker compose $(if $(PROFILE),--profile $(PROFILE))
+SCRIPTS = $(shell find docker scripts -name '*.sh')
 # Through the environment, so that quotes and dollars in a title stay what they are.
 export SONG
 
-.PHONY: help run test check lint types imports format lock bench bench-full clean
+.PHONY: help run up down logs test check lint types imports deploy-lint format lock bench bench-full clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -14,10 +17,20 @@ help: ## Show this list
 run: $(VENV)/.run ## Start the audio service and do the main job once (SONG="<URL or title>" to choose)
 	@$(BIN)/butakero up --demo $${SONG:+--song "$$SONG"}
 
+up: | docker-ready ## Build the image and start everything with Docker Compose (PROFILE=monitoring: dashboards too)
+	@$(COMPOSE) up --detach --build --wait
+	@echo "API: http://127.0.0.1:8080/docs   health: http://127.0.0.1:8080/api/v1/health   stop: make down"
+
+down: | docker-ready ## Stop what `make up` started; what it stored stays
+	@$(COMPOSE) --profile '*' down --remove-orphans
+
+logs: | docker-ready ## Follow the logs of what `make up` started
+	@$(COMPOSE) logs --follow --tail 100
+
 test: $(VENV)/.dev ## Install what the tests need and run them all
 	@$(BIN)/pytest
 
-check: lint types imports ## Lint, format, types, module boundaries
+check: lint types imports deploy-lint ## Lint, format, types, module boundaries, deployment files
 
 lint: $(VENV)/.dev ## ruff: rules and format
 	@$(BIN)/ruff check .
@@ -28,6 +41,12 @@ types: $(VENV)/.dev ## basedpyright, strict
 
 imports: $(VENV)/.dev ## import-linter: who may import whom
 	@$(BIN)/lint-imports
+
+deploy-lint: $(VENV)/.dev ## Compose file, Dockerfiles, shell scripts
+	@$(BIN)/docker-compose --file docker-compose.yml --profile '*' config --quiet
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
+	@$(BIN)/shellcheck .ci/run $(SCRIPTS)
+	@[ ! -x $(BIN)/hadolint ] || $(BIN)/hadolint docker/Dockerfile.*
 
 format: $(VENV)/.dev ## Rewrite the sources in the project's format
 	@$(BIN)/ruff check --fix .
@@ -45,6 +64,12 @@ lock: $(VENV)/.dev ## Resolve pyproject.toml into requirements/ with hashes
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --no-emit-index-url --extra audio --extra build --extra dev -c requirements/audio.txt \
 		-o requirements/dev.txt
+
+.PHONY: docker-ready
+docker-ready:
+	@command -v docker >/dev/null || { echo "Docker is needed for this: https://docs.docker.com/engine/install/"; exit 1; }
+	@docker compose version >/dev/null 2>&1 || { echo "The Compose plugin of Docker is needed for this."; exit 1; }
+	@docker info >/dev/null 2>&1 || { echo "Docker does not answer: is it running, and may you use it?"; exit 1; }
 
 clean: ## Remove the environment and the data
 	rm -rf $(VENV) data
