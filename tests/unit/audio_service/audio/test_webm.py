@@ -254,11 +254,8 @@ NOT_PLAIN: dict[str, bytes] = {
 def test_what_is_not_plain_is_handed_over_from_its_first_byte(name: str) -> None:
     with pytest.raises(NotPlainError):
         plain_packets(NOT_PLAIN[name])
-    assert (
-        outcome(in_order(NOT_PLAIN[name]))
-        == outcome(io.BytesIO(NOT_PLAIN[name]))
-        == by_ffmpeg(io.BytesIO(NOT_PLAIN[name]))
-    )
+    data = NOT_PLAIN[name]
+    assert outcome(in_order(data)) == outcome(io.BytesIO(data)) == by_ffmpeg(io.BytesIO(data))
 
 
 class Endless(io.RawIOBase):
