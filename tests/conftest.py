@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 
 import pytest_asyncio
 
+from tests.servers.kafka import Kafka, open_shared_kafka
 from tests.servers.mongo import Mongo, open_shared_mongo
 
 
@@ -19,4 +20,11 @@ def pytest_configure() -> None:
 async def mongo() -> AsyncGenerator[Mongo]:
     """MongoDB: the server that MONGO_HOST names, or one member of our own. Tests take databases of their own in it."""
     async with open_shared_mongo() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def kafka() -> AsyncGenerator[Kafka]:
+    """Apache Kafka: the broker that KAFKA_BROKERS names, or our own. Tests take topics of their own in it."""
+    async with open_shared_kafka() as running:
         yield running

@@ -21,17 +21,24 @@ from common.broker import open_broker
 from common.broker.base import MAX_MESSAGE_BYTES, Broker, Delivery
 from common.errors import BrokerUnavailable, MessageTooLarge
 from common.settings import SharedSettings
+from tests.servers.kafka import Kafka
 
 REPOSITORY = Path(__file__).parents[2]
 LEASE_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0
 
 
-def embedded(directory: Path) -> dict[str, str]:
+def embedded(request: pytest.FixtureRequest) -> dict[str, str]:
+    directory: Path = request.getfixturevalue("tmp_path")
     return {"MESSAGING_BACKEND": "embedded", "EMBEDDED_BROKER_PATH": str(directory / "broker.db")}
 
 
-ADAPTERS: dict[str, Callable[[Path], dict[str, str]]] = {"embedded": embedded}
+def kafka(request: pytest.FixtureRequest) -> dict[str, str]:
+    running: Kafka = request.getfixturevalue("kafka")
+    return running.environment(KAFKA_PARTITIONS="3")
+
+
+ADAPTERS: dict[str, Callable[[pytest.FixtureRequest], dict[str, str]]] = {"embedded": embedded, "kafka": kafka}
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,8 @@ class Backend:
 
 
 @pytest.fixture(params=sorted(ADAPTERS))
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
-    environment = ADAPTERS[str(request.param)](tmp_path)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    environment = ADAPTERS[str(request.param)](request)
     return Backend({**environment, "BROKER_LEASE_SECONDS": str(LEASE_SECONDS)}, f"test.{uuid.uuid4().hex}")
 
 
@@ -317,22 +324,25 @@ async def test_an_ending_after_the_lease_was_lost_is_void(broker: Broker, backen
 
 
 async def test_a_job_longer_than_the_lease_is_delivered_once(broker: Broker, backend: Backend) -> None:
-    await put(broker, backend.topic, "long")
     async with (
         backend.open() as other,
-        broker.consume(backend.topic, "g") as deliveries,
-        other.consume(backend.topic, "g") as rival,
+        broker.consume(backend.topic, "g") as one,
+        other.consume(backend.topic, "g") as two,
         asyncio.TaskGroup() as tasks,
     ):
-        long = await take(deliveries)
-        waiting = tasks.create_task(take(rival))
-        await asyncio.wait({waiting}, timeout=3 * LEASE_SECONDS)
-        assert not waiting.done()
-        await long.ack()
+        takers = {tasks.create_task(take(member)): member for member in (one, two)}
+        await put(broker, backend.topic, "long")
+        (holder,), rivals = await asyncio.wait(takers, return_when=asyncio.FIRST_COMPLETED)
+        waiting = {*rivals, tasks.create_task(take(takers[holder]))}
+        assert not (await asyncio.wait(waiting, timeout=3 * LEASE_SECONDS))[0]
+        await holder.result().ack()
         await put(broker, backend.topic, "next")
-        following = await waiting
+        (taker,), idle = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        following = taker.result()
         assert (text(following), following.attempt) == ("next", 1)
         await following.ack()
+        for task in idle:
+            task.cancel()
 
 
 async def test_a_killed_consumer_loses_its_delivery_to_another(broker: Broker, backend: Backend) -> None:
