@@ -20,7 +20,7 @@ MONITORING = ROOT / "monitoring"
 DASHBOARD = MONITORING / "grafana" / "dashboards" / "butakero.json"
 OF_PROMETHEUS = {"up": {"job", "instance", "service"}, "ALERTS": {"alertstate", "alertname"}}
 ADDED_BY_SCRAPING = {"job", "instance", "service", "le"}
-WORDS = {"sum", "by", "rate", "increase", "and", "absent", "histogram_quantile", "without", "on"}
+WORDS = {"sum", "max", "by", "rate", "increase", "and", "absent", "histogram_quantile"}
 Json = dict[str, Any]
 
 
