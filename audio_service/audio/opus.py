@@ -6,6 +6,9 @@ Which way it goes is read from the packets' TOC bytes, never from the container,
 - repacketised: packets were split or joined without decoding (see `audio_service.audio.packets`)
 - transcoded: decoded, resampled and encoded by libopus
 
+Packets come from the reader of plain WebM when the file is that, and from FFmpeg's demuxers otherwise; only then is
+FFmpeg loaded. The outcome is the same (docs/adr/0005-passthrough.md).
+
 The DCA header names the way, so a stream that starts one way and turns out to need another is started again.
 Pre-skip (312 samples as a rule) is not cut from copied streams: DCA cannot say it, and players start mid-stream anyway.
 """
