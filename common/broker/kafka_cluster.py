@@ -6,13 +6,14 @@ Every call ends within its time: with an answer, or with BrokerUnavailable. Refu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from common.broker.kafka_connection import Refused, diagnose
+from common.broker.kafka_connection import HUNG_UP, Unreachable, diagnose
 from common.broker.kafka_library import (
     EARLIEST,
     LATEST,
@@ -93,6 +94,10 @@ class Cluster:
             await self.call(f"topic {topic}", work)
             self._known.add(topic)
 
+    def doubt(self, topic: str) -> None:
+        """Look again whether the topic is there: it may have been deleted."""
+        self._known.discard(topic)
+
     async def partitions(self, topic: str) -> list[int] | None:
         """Return the topic's partitions, or None if there is no such topic."""
         return await self.call(f"topic {topic}", lambda client: self._partitions(client, topic))
@@ -155,39 +160,38 @@ class Cluster:
                 for node, host, port, *_ in sorted(answer.brokers)
             ]
 
-        return await self.call("brokers", work, timeout_seconds=timeout_seconds)
+        # Twice: the connection at hand may have gone stale. No more: who asks wants to know how it is now.
+        return await self.call("brokers", work, timeout_seconds=timeout_seconds, tries=2)
 
     async def call(
-        self, doing: str, work: Callable[[Client], Awaitable[T]], *, timeout_seconds: float | None = None
+        self,
+        doing: str,
+        work: Callable[[Client], Awaitable[T]],
+        *,
+        timeout_seconds: float | None = None,
+        tries: int | None = None,
     ) -> T:
-        """Run `work` until it succeeds, as long as its failures may pass and there is time.
+        """Run `work` until it succeeds, as long as its failures may pass, and there is time and a try left.
 
         Raises:
             BrokerUnavailable: it failed for good, or for too long.
         """
         seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         last: Exception | None = None
-        try:
+        tried = 0
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while True:
-                    if self._closed:
-                        raise BrokerUnavailable("the broker was closed")
+                while tried != tries and (last is None or _may_pass(last)):
+                    if last is not None:
+                        await asyncio.sleep(_PAUSE_SECONDS)
+                    tried += 1
                     try:
                         return await work(await self._connected())
-                    except (kafka_errors.KafkaError, OSError, TimeoutError) as exc:
+                    except (Unreachable, kafka_errors.KafkaError, OSError, TimeoutError) as exc:
                         last = exc
-                        if isinstance(exc, kafka_errors.KafkaError) and not _may_pass(exc):
-                            raise BrokerUnavailable(f"{doing}: {exc}") from exc
-                        if not isinstance(exc, kafka_errors.BrokerResponseError):
-                            await self._disconnect()
-                    except BrokerUnavailable as exc:
-                        last = exc
-                        if isinstance(exc, Refused):
-                            raise
-                    await asyncio.sleep(_PAUSE_SECONDS)
-        except TimeoutError as exc:
-            said = last.detail if isinstance(last, BrokerUnavailable) else last
-            raise BrokerUnavailable(f"{doing}: {said or f'no answer in {seconds:g} s'}") from exc
+                    if not isinstance(last, kafka_errors.BrokerResponseError):
+                        await self._disconnect()
+        raise BrokerUnavailable(f"{doing}: {_said(last) or f'no answer in {seconds:g} s'}") from last
 
     async def close(self) -> None:
         """Close the connection; later calls raise BrokerUnavailable."""
@@ -196,6 +200,8 @@ class Cluster:
 
     async def _connected(self) -> Client:
         async with self._opening:
+            if self._closed:
+                raise BrokerUnavailable("the broker was closed")
             if self._client is not None:
                 return self._client
             client = new_client(self.options)
@@ -203,7 +209,8 @@ class Cluster:
                 await client.bootstrap()
             except kafka_errors.KafkaError as exc:
                 await client.close()
-                raise await diagnose(self.options) or BrokerUnavailable(f"KAFKA_BROKERS: {exc}") from exc
+                addresses = ",".join(self.options["bootstrap_servers"])
+                raise await diagnose(self.options) or Unreachable(f"KAFKA_BROKERS: {addresses} {HUNG_UP}") from exc
             except BaseException:
                 await client.close()
                 raise
@@ -248,10 +255,10 @@ class Cluster:
         for _, code, *said in answer.topic_errors:
             if code in {0, _TOPIC_EXISTS}:
                 continue
-            error = kafka_errors.for_code(code)
-            if _may_pass(error()):
-                raise error(topic)
-            raise BrokerUnavailable(f"topic {topic} is missing and cannot be made: {said[0] if said else error()}")
+            error = kafka_errors.for_code(code)(*said)
+            if _may_pass(error):
+                raise error
+            raise BrokerUnavailable(f"topic {topic} is missing and cannot be made: {_said(error)}")
 
     async def _offsets(self, client: Client, topic: str, wanted: set[int], timestamp: int) -> dict[int, int]:
         leaders = await self._leaders(client, topic) or {}
@@ -283,6 +290,17 @@ def _check(code: int) -> None:
         raise kafka_errors.for_code(code)
 
 
-def _may_pass(exc: kafka_errors.KafkaError) -> bool:
+def _may_pass(exc: Exception) -> bool:
+    """Whether trying again may help."""
     passing = kafka_errors.NodeNotReadyError | kafka_errors.StaleMetadata | kafka_errors.UnknownTopicOrPartitionError
-    return exc.retriable or isinstance(exc, passing)
+    return not isinstance(exc, kafka_errors.KafkaError) or exc.retriable or isinstance(exc, passing)
+
+
+def _said(exc: Exception | None) -> str:
+    """Return what an operator reads about a failure."""
+    if isinstance(exc, BrokerUnavailable):
+        return exc.detail
+    denied = kafka_errors.TopicAuthorizationFailedError | kafka_errors.GroupAuthorizationFailedError
+    if isinstance(exc, denied | kafka_errors.ClusterAuthorizationFailedError):
+        return f"our log-in (KAFKA_SASL_USERNAME, KAFKA_CERT_FILE) has no right to it: {type(exc).__name__}"
+    return str(exc or "")

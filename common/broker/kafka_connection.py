@@ -13,6 +13,8 @@ from common.broker.kafka_library import Options, kafka_errors, try_connection
 from common.errors import BrokerUnavailable
 from common.settings import SharedSettings
 
+HUNG_UP = "ends the connection: see whether it expects TLS (KAFKA_ENABLE_TLS) and a log-in (KAFKA_SASL_MECHANISM)"
+
 _BACKOFF_MS = 100
 _PROBE_SECONDS = 3.0
 
@@ -59,13 +61,17 @@ def _tls(settings: SharedSettings) -> ssl.SSLContext:
     return context
 
 
+class Unreachable(BrokerUnavailable):
+    """No broker answers: it may be back later."""
+
+
 class Refused(BrokerUnavailable):
     """The brokers are there and do not let us in: waiting does not help, a setting must change."""
 
 
-async def diagnose(options: Options) -> BrokerUnavailable | None:
+async def diagnose(options: Options) -> Refused | Unreachable | None:
     """Knock at each broker; return why none lets us in, or None when one does."""
-    found: BrokerUnavailable | None = None
+    found: Refused | Unreachable | None = None
     for address in options["bootstrap_servers"]:
         host, _, port = address.rpartition(":")
         try:
@@ -78,15 +84,16 @@ async def diagnose(options: Options) -> BrokerUnavailable | None:
     return found
 
 
-def _explain(address: str, exc: Exception) -> BrokerUnavailable:
+def _explain(address: str, exc: Exception) -> Refused | Unreachable:
     chain = list(_causes(exc))
     for cause in chain:
         if (said := _refusal(address, cause)) is not None:
             return Refused(said)
-    if isinstance(exc, OSError):  # TimeoutError is one
-        return BrokerUnavailable(f"KAFKA_BROKERS: {address} cannot be reached: {exc or 'no answer'}")
-    hint = "if it expects TLS or a log-in: KAFKA_ENABLE_TLS, KAFKA_SASL_MECHANISM"
-    return BrokerUnavailable(f"KAFKA_BROKERS: {address} ended the connection ({hint}): {chain[-1]}")
+    if isinstance(exc, OSError) and (said := str(exc)):
+        return Unreachable(f"KAFKA_BROKERS: {address} cannot be reached: {said}")
+    if isinstance(exc, TimeoutError):
+        return Unreachable(f"KAFKA_BROKERS: {address} does not answer")
+    return Unreachable(f"KAFKA_BROKERS: {address} {HUNG_UP}")
 
 
 def _refusal(address: str, cause: BaseException) -> str | None:

@@ -6,6 +6,7 @@ Refuses to know this project: no settings, no ports, no errors of ours.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -166,13 +167,17 @@ def new_producer(options: Options, *, max_request_bytes: int) -> Producer:
 
 
 async def abandon(producer: Producer) -> None:
-    """Close a producer without waiting for what it still wants to send; that fails with KafkaTimeoutError.
+    """Close a producer without sending what it still holds; those who wait for that wait in vain.
 
-    `stop` alone would wait for it, and an idempotent producer of this library never gives up sending.
+    `stop` alone would wait for all of it, and an idempotent producer of this library never gives up sending.
     """
     inner = cast("Any", producer)
-    inner._message_accumulator.fail_all(kafka_errors.KafkaTimeoutError())  # noqa: SLF001 - there is no public way
-    await inner._sender.close()  # noqa: SLF001 - as above
+    sending: asyncio.Task[None] | None = inner._sender.sender_task  # noqa: SLF001 - there is no public way
+    if sending is not None:
+        sending.cancel()
+        await asyncio.wait({sending})
+        inner._message_accumulator._batches.clear()  # noqa: SLF001 - as above
+        inner._message_accumulator._pending_batches.clear()  # noqa: SLF001 - as above
     await producer.stop()
 
 

@@ -8,7 +8,6 @@ the wire by then is the exception.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 
 from common.broker.base import MAX_MESSAGE_BYTES
@@ -29,6 +28,7 @@ class Publisher:
         self._cluster = cluster
         self._starting = asyncio.Lock()
         self._producer: Producer | None = None
+        self._abandoning: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def publish(self, topic: str, key: str, value: bytes, headers: Mapping[str, str]) -> None:
@@ -38,11 +38,11 @@ class Publisher:
             MessageTooLarge: the topic does not take records of this size.
             BrokerUnavailable: not accepted in time.
         """
+        await self._cluster.ensure_topic(topic)
         seconds = self._cluster.timeout_seconds
         producer: Producer | None = None
         try:
             async with asyncio.timeout(seconds):
-                await self._cluster.ensure_topic(topic)
                 producer = await self._started()
                 encoded = [(name, text.encode()) for name, text in headers.items()]
                 # A record without a key goes to any partition; an empty one would put all of them into one.
@@ -50,16 +50,22 @@ class Publisher:
         except (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError) as exc:
             raise MessageTooLarge(f"topic {topic}: {exc}") from exc
         except TimeoutError as exc:
-            await self._abandon(producer)
-            raise BrokerUnavailable(f"publishing to {topic}: not confirmed in {seconds:g} s") from exc
+            self._cluster.doubt(topic)
+            self._abandon(producer)
+            raise BrokerUnavailable(f"publishing to {topic}: KAFKA_BROKERS did not confirm in {seconds:g} s") from exc
         except kafka_errors.KafkaError as exc:
-            await self._abandon(producer)
+            self._abandon(producer)
             raise BrokerUnavailable(f"publishing to {topic}: {exc}") from exc
 
     async def close(self) -> None:
         """Stop; what is not confirmed by now is not sent."""
         self._closed = True
-        await self._abandon(self._producer)
+        self._abandon(self._producer)
+        if self._abandoning:
+            await asyncio.wait(self._abandoning, timeout=_ABANDON_SECONDS)
+        for task in self._abandoning:
+            task.cancel()
+        await asyncio.gather(*self._abandoning, return_exceptions=True)
 
     async def _started(self) -> Producer:
         async with self._starting:
@@ -75,10 +81,11 @@ class Publisher:
                 self._producer = producer
             return self._producer
 
-    async def _abandon(self, producer: Producer | None) -> None:
+    def _abandon(self, producer: Producer | None) -> None:
+        """Close it beside the next one: a broker that hangs may take its time. `close` waits for it."""
         if producer is None or producer is not self._producer:
             return
         self._producer = None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_ABANDON_SECONDS):
-                await abandon(producer)
+        task = asyncio.create_task(abandon(producer))
+        self._abandoning.add(task)
+        task.add_done_callback(self._abandoning.discard)
