@@ -10,6 +10,7 @@ from pathlib import Path
 from audio_service.api.app import create_app
 from audio_service.api.deps import ApiDeps
 from audio_service.bootstrap import open_services
+from audio_service.retention import keep_within_limit
 from audio_service.server import listen, serve
 from audio_service.settings import AudioSettings
 from audio_service.worker import Worker
@@ -28,6 +29,7 @@ def main() -> int:
             async with open_services(settings) as services, asyncio.TaskGroup() as tasks:
                 app = create_app(ApiDeps.of(services))
                 tasks.create_task(until_stopped(stop, "api", serve(app, listener, stop)))
+                tasks.create_task(until_stopped(stop, "retention", keep_within_limit(services, stop)))
                 if settings.num_workers:
                     tasks.create_task(until_stopped(stop, "worker", Worker(services).run(stop)))
 

@@ -21,6 +21,9 @@ class WorkerMetrics:
     encodings: Counter
     downloaded_bytes: Counter
     in_progress: Gauge
+    stored_bytes: Gauge
+    evictions: Counter
+    evicted_bytes: Counter
     stage_seconds: Histogram
 
     @classmethod
@@ -44,6 +47,9 @@ class WorkerMetrics:
             encodings=Counter("butakero_encodings", "DCA files made, by how.", ["mode"], registry=registry),
             downloaded_bytes=Counter("butakero_downloaded_bytes", "Bytes fetched from sources.", registry=registry),
             in_progress=Gauge("butakero_requests_in_progress", "Requests being worked on.", registry=registry),
+            stored_bytes=Gauge("butakero_stored_bytes", "Bytes of songs in the library.", registry=registry),
+            evictions=Counter("butakero_evictions", "Songs removed to stay below MAX_STORED_BYTES.", registry=registry),
+            evicted_bytes=Counter("butakero_evicted_bytes", "Bytes of songs removed for that.", registry=registry),
             stage_seconds=Histogram(
                 "butakero_stage_seconds",
                 "Duration of a request's stages.",

@@ -41,6 +41,10 @@ class AudioSettings(SharedSettings):
     mongo_key_file: Path | None = None
     temp_path: Path = Path("data/tmp")
 
+    max_stored_bytes: Annotated[int, Field(ge=0)] = 0
+    retention_interval_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    retention_grace_seconds: Annotated[float, Field(ge=0, le=86_400 * 30)] = 600.0
+
     youtube_api_key: SecretStr = SecretStr("")
     youtube_api_url: str = "https://www.googleapis.com/youtube/v3"
     youtube_watch_url: str = "https://www.youtube.com/watch?v={id}"

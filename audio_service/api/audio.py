@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import anyio
@@ -17,7 +18,7 @@ from audio_service.api.ogg import OggChunks
 from audio_service.api.streaming import Started, StreamAnswer
 from audio_service.media.model import Media, MediaStatus, audio_key
 from common.blobs.base import BlobStat
-from common.errors import BlobNotFound, MediaNotFound
+from common.errors import BlobNotFound, DatabaseUnavailable, MediaNotFound
 from common.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -26,6 +27,7 @@ DCA_TYPE = "audio/dca"
 OGG_TYPE = "audio/ogg"
 # A song that is made again may differ in its bytes: copies are good for an hour, then the entity tag decides.
 _CACHE = "public, max-age=3600"
+_PLAY_SECONDS = 0.5
 _HEADERS = {"Cache-Control": _CACHE, "Cross-Origin-Resource-Policy": "same-origin"}
 
 
@@ -46,6 +48,8 @@ async def dca_file(request: Request, video_id: VideoIdPath) -> Response:
     sent = part or ByteRange(0, stat.size)
     headers["Content-Length"] = str(sent.length)
     chunks = await Started.open(deps.blobs.read(stat.key, start=sent.start, length=sent.length))
+    if sent.start == 0:
+        await _count_play(deps, video_id)
     return StreamAnswer(
         chunks, status_code=206 if part else 200, headers=headers, disconnects=_metrics(request).disconnects
     )
@@ -64,6 +68,7 @@ async def ogg_file(request: Request, video_id: VideoIdPath) -> Response:
         return Response(headers=headers)
     threads: anyio.CapacityLimiter = request.app.state.ogg_threads
     chunks = await OggChunks.open(deps.blobs.read(stat.key), threads, title=media.metadata.title)
+    await _count_play(deps, video_id)
     return StreamAnswer(chunks, status_code=200, headers=headers, disconnects=_metrics(request).disconnects)
 
 
@@ -84,6 +89,19 @@ async def stored(deps: ApiDeps, video_id: str) -> tuple[Media, BlobStat]:
     except BlobNotFound as exc:
         log.warning("http.file_gone", media_id=video_id)
         raise Refused(exc, video_id=video_id) from exc
+
+
+async def _count_play(deps: ApiDeps, video_id: str) -> None:
+    """Count an answer that begins with the file's first byte as a play: the whole file, or its first range.
+
+    A player that seeks asks for later ranges of what it plays already; HEAD and 304 hand nothing out. A count that the
+    database has no time for is lost, and holds nobody up.
+    """
+    try:
+        async with asyncio.timeout(_PLAY_SECONDS):
+            await deps.repository.played(video_id)
+    except (TimeoutError, DatabaseUnavailable) as exc:
+        log.warning("http.play_not_counted", media_id=video_id, error=repr(exc))
 
 
 def _range_of(headers: Mapping[str, str], stat: BlobStat, etag: str) -> ByteRange | None:

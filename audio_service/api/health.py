@@ -25,6 +25,7 @@ log = get_logger(__name__)
 
 TIMEOUT_SECONDS = 2.0
 _DOWN = 503
+_DATABASES = {"sqlite": "sqlite", "mongodb": "mongo_db"}
 
 
 class PortHealth(Protocol):
@@ -92,7 +93,9 @@ async def examine(deps: ApiDeps) -> list[Check]:
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(_ask(f"{settings.messaging_backend}_broker", deps.broker.health(), BrokerUnavailable)),
-            group.create_task(_ask(settings.database_backend, deps.repository.health(), DatabaseUnavailable)),
+            group.create_task(
+                _ask(_DATABASES[settings.database_backend], deps.repository.health(), DatabaseUnavailable)
+            ),
             group.create_task(_ask(f"{settings.storage_backend}_storage", deps.blobs.health(), StorageUnavailable)),
         ]
     return [task.result() for task in tasks]

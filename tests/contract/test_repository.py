@@ -19,6 +19,7 @@ from audio_service.media.repository import open_repository
 from audio_service.media.repository.base import (
     Busy,
     Claim,
+    Eviction,
     Finished,
     Joined,
     Made,
@@ -118,6 +119,12 @@ async def eventually_claimed(repository: MediaRepository, waiter: Waiter, kind: 
     claimed = await eventually(lambda: claim(repository, waiter), lambda got: isinstance(got, kind))
     assert isinstance(claimed, kind)
     return claimed
+
+
+async def later(repository: MediaRepository) -> None:
+    """Wait for the repository's clock to move on."""
+    await repository.acquire("tick", "a", timedelta(milliseconds=2))
+    await eventually(lambda: repository.acquire("tick", "b", NONE), lambda left: left is None)
 
 
 def titles(items: Sequence[Media]) -> list[str]:
@@ -388,6 +395,14 @@ class TestSettle:
         assert isinstance(await claim(repository, CAT), Finished), "the heir's lease runs"
         assert await repository.settle(SONG, heir.fence, [ANN.request_id], keep=KEEP) == ()
 
+    async def test_a_stale_worker_that_answers_the_last_of_them_ends_nobodys_lease_either(
+        self, repository: MediaRepository
+    ) -> None:
+        stale = await own(repository, ANN)
+        await own(repository, ANN)
+        assert await repository.settle(SONG, stale, [ANN.request_id], keep=KEEP) == ()
+        assert await claim(repository, BOB) == Joined(), "the successor's lease runs"
+
     async def test_settling_twice_changes_nothing(self, repository: MediaRepository) -> None:
         await publish(repository, SONG, "New Rules", ANN)
         assert await repository.settle(SONG, 1, [ANN.request_id], keep=KEEP) == ()
@@ -440,6 +455,133 @@ class TestReopen:
         assert await claim(repository, CAT) == Joined()
         _, waiters = await repository.mark_success(SONG, fresh, made())
         assert list(waiters) == [BOB, CAT], "ann was answered by the first"
+
+
+class TestPlays:
+    async def test_plays_of_a_finished_record_are_counted(self, repository: MediaRepository) -> None:
+        await publish(repository, SONG, "New Rules")
+        made_at = await TestClaim.known(repository)
+        assert (made_at.play_count, made_at.last_played_at) == (0, None)
+        await later(repository)
+        before = utc_now()
+        await repository.played(SONG)
+        await repository.played(SONG)
+        media = await TestClaim.known(repository)
+        assert media.play_count == 2
+        assert media.last_played_at is not None
+        assert before <= media.last_played_at <= utc_now()
+        assert media.last_played_at.tzinfo is UTC
+        assert media.updated_at == made_at.updated_at, "the list is of what changed, not of what was played"
+
+    async def test_nothing_else_can_be_played(self, repository: MediaRepository) -> None:
+        await repository.played("nothing")
+        assert await repository.get("nothing") is None
+        await own(repository)
+        await repository.played(SONG)
+        assert (await TestClaim.known(repository)).play_count == 0
+
+    async def test_a_song_that_is_made_again_keeps_its_plays(self, repository: MediaRepository) -> None:
+        await publish(repository, SONG, "New Rules")
+        await repository.played(SONG)
+        played = (await TestClaim.known(repository)).last_played_at
+        await repository.reopen(SONG)
+        await publish(repository, SONG, "New Rules", BOB)
+        media = await TestClaim.known(repository)
+        assert (media.play_count, media.last_played_at) == (1, played)
+
+
+class TestEviction:
+    async def evict(self, repository: MediaRepository, *, lease: timedelta = LONG, idle: timedelta = NONE) -> Eviction:
+        eviction = await repository.begin_eviction(idle=idle, lease=lease)
+        assert eviction is not None
+        return eviction
+
+    async def test_files_are_added_up_until_they_are_gone(self, repository: MediaRepository) -> None:
+        assert await repository.stored_bytes() == 0
+        await own(repository, ANN, song="in the making")
+        for song in ("one", "two", "three"):
+            await publish(repository, song, song)
+        size = made().size_bytes
+        assert await repository.stored_bytes() == 3 * size
+        eviction = await self.evict(repository)
+        assert eviction.size_bytes == size
+        assert await repository.stored_bytes() == 3 * size, "it has yet to be removed"
+        await repository.finish_eviction(eviction.media_id, eviction.fence)
+        assert await repository.stored_bytes() == 2 * size
+        await repository.reopen("three")
+        assert await repository.stored_bytes() == size
+
+    async def test_the_file_that_was_used_the_longest_ago_goes_first(self, repository: MediaRepository) -> None:
+        for song in ("first", "second", "third", "fourth"):
+            await publish(repository, song, song)
+            await later(repository)
+        await repository.played("second")
+        await later(repository)
+        await repository.played("first")
+        gone = [await self.evict(repository) for _ in range(4)]
+        assert [eviction.media_id for eviction in gone] == ["third", "fourth", "second", "first"]
+        assert await repository.begin_eviction(idle=NONE, lease=LONG) is None
+
+    async def test_what_was_used_lately_stays(self, repository: MediaRepository) -> None:
+        await publish(repository, SONG, "New Rules")
+        assert await repository.begin_eviction(idle=LONG, lease=LONG) is None
+
+    async def test_what_is_made_settled_or_waited_for_stays(self, repository: MediaRepository) -> None:
+        await own(repository, ANN, song="in the making")
+        await fail(repository, await own(repository, BOB, song="failed"), "failed")
+        settled = await own(repository, CAT, song="being settled")
+        await repository.mark_success("being settled", settled, made())
+        unsettled = await own(repository, Waiter("request-dan", "dan"), song="unsettled")
+        await repository.mark_success("unsettled", unsettled, made())
+        await repository.yield_claim("unsettled", unsettled)
+        assert await repository.begin_eviction(idle=NONE, lease=LONG) is None
+
+    async def test_nobody_finds_or_gets_a_record_whose_file_is_being_removed(self, repository: MediaRepository) -> None:
+        await publish(repository, SONG, "New Rules")
+        eviction = await self.evict(repository)
+        media = await TestClaim.known(repository)
+        assert (media.status, media.file, media.encoding) == (MediaStatus.PROCESSING, FileData(), None)
+        assert (await repository.search("new rules")).items == ()
+        busy = await claim(repository, BOB)
+        assert isinstance(busy, Busy)
+        assert NONE < busy.wait <= LONG
+        assert await repository.waits_for(BOB.request_id) is None
+        await repository.played(SONG)
+
+        await repository.finish_eviction(SONG, eviction.fence)
+        media = await TestClaim.known(repository)
+        assert (media.status, media.size_bytes, media.play_count) == (MediaStatus.PROCESSING, 0, 0)
+        assert await own(repository, BOB) > eviction.fence
+        _, waiters = await repository.mark_success(SONG, eviction.fence + 1, made())
+        assert list(waiters) == [BOB]
+
+    async def test_what_an_evictor_left_behind_is_taken_up(self, repository: MediaRepository) -> None:
+        await publish(repository, SONG, "New Rules")
+        dead = await self.evict(repository, lease=NONE)
+        heir = await self.evict(repository)
+        assert (heir.media_id, heir.size_bytes) == (SONG, dead.size_bytes)
+        assert heir.fence > dead.fence
+        await repository.finish_eviction(SONG, dead.fence)
+        assert await repository.stored_bytes() == dead.size_bytes, "the late one says nothing"
+        await repository.finish_eviction(SONG, heir.fence)
+        assert await repository.stored_bytes() == 0
+
+    async def test_a_request_that_comes_after_a_dead_evictor_gets_the_record(self, repository: MediaRepository) -> None:
+        await publish(repository, SONG, "New Rules")
+        dead = await self.evict(repository, lease=NONE)
+        fence = await own(repository, BOB)
+        assert fence > dead.fence
+        await repository.finish_eviction(SONG, dead.fence)
+        assert await claim(repository, CAT) == Joined(), "the late evictor ended nobody's lease"
+        assert await repository.begin_eviction(idle=NONE, lease=LONG) is None
+        _, waiters = await repository.mark_success(SONG, fence, made())
+        assert list(waiters) == [BOB, CAT]
+
+    async def test_evictors_do_not_take_the_same_record(self, repository: MediaRepository) -> None:
+        for song in ("one", "two", "three"):
+            await publish(repository, song, song)
+        taken = await asyncio.gather(*(repository.begin_eviction(idle=NONE, lease=LONG) for _ in range(6)))
+        assert sorted(eviction.media_id for eviction in taken if eviction) == ["one", "three", "two"]
 
 
 class TestNamedLeases:
@@ -623,9 +765,9 @@ class TestList:
         await own(repository, ANN, song="one")
         await asyncio.sleep(0)
         await fail(repository, await own(repository, BOB, song="two"), "two")
-        await self.later(repository)
+        await later(repository)
         await publish(repository, "three", "Three")
-        await self.later(repository)
+        await later(repository)
         await repository.mark_success("one", 1, made("One"))
         assert [media.video_id for media in (await repository.list()).items][:2] == ["one", "three"]
         assert {media.status for media in (await repository.list()).items} == {MediaStatus.SUCCESS, MediaStatus.ERROR}
@@ -643,12 +785,6 @@ class TestList:
             if cursor is None:
                 break
         assert seen == [f"song-{number}" for number in reversed(range(110))]
-
-    @staticmethod
-    async def later(repository: MediaRepository) -> None:
-        """Wait for the repository's clock to move on."""
-        await repository.acquire("tick", "a", timedelta(milliseconds=2))
-        await eventually(lambda: repository.acquire("tick", "b", NONE), lambda left: left is None)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ DEFAULTS = {
     *("network_timeout_seconds", "max_redirects", "max_duration_seconds", "max_download_bytes"),
     *("child_memory_bytes", "child_cpu_seconds", "opus_bitrate", "opus_complexity"),
     *("youtube_api_url", "youtube_watch_url"),
+    # The volume's size is the operator's to say.
+    *("max_stored_bytes", "retention_interval_seconds", "retention_grace_seconds"),
     # The host name, which Docker makes another one for each container.
     "instance_id",
     # Media comes from public addresses alone; what is on the internal network stays out of reach.

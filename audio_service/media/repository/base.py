@@ -73,12 +73,29 @@ class Unsettled:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """A failed record is being settled by its owner right now: hand the delivery back for this long."""
+    """A failed record is being settled by its owner, or a file removed, right now: hand the delivery back for this
+    long.
+    """
 
     wait: timedelta
 
 
 Claim = Owned | Joined | Finished | Unsettled | Busy
+
+EVICTOR = "retention"
+"""The holder of a record whose file is being removed; no request has this id, theirs are UUIDs."""
+
+TOUCH_EVERY = timedelta(minutes=1)
+"""A record that is answered from again and again is noted as used this often, and not each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """A record whose file is to be removed from the store, by whoever holds `fence`."""
+
+    media_id: str
+    fence: int
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +156,10 @@ class MediaRepository(Protocol):
         - `success`, no lease running: waiters left → Unsettled (fence + 1, waiter added, lease running); none: Finished
         - `success`, lease running (its owner is settling): the request is among the waiters → Joined, else Finished
         - `error`, lease running → Busy; lease run out and waiters left → Owned, they stay and get the new outcome
+        - the file is being removed (see `begin_eviction`), lease running → Busy
 
-        `metadata` is recorded for a record that becomes `processing`.
+        `metadata` is recorded for a record that becomes `processing`. Finished counts as a use of the file: who is
+        told of it comes for it next.
         """
         ...
 
@@ -192,6 +211,28 @@ class MediaRepository(Protocol):
 
     async def reopen(self, media_id: str) -> None:
         """Turn a `success` record whose file is gone into a claimable `processing` one without a lease (fence + 1)."""
+        ...
+
+    async def played(self, media_id: str) -> None:
+        """Count a play of a `success` record, now. Any other record, or none: nothing is counted."""
+        ...
+
+    async def stored_bytes(self) -> int:
+        """Return how many bytes the records' files have in all."""
+        ...
+
+    async def begin_eviction(self, *, idle: timedelta, lease: timedelta) -> Eviction | None:
+        """Take the file that was used the longest ago (made, answered from or played) out of the library, in one write.
+
+        The record becomes `processing`: nobody finds it as a success, and claims of it are Busy while the lease runs.
+        Its `size_bytes` stay until `finish_eviction`, which the caller calls when it has removed the file; should it
+        die before, the lease runs out, and the next call (or claim) takes the record over. Files used within `idle`,
+        and records with a running lease or with waiters, are left alone. None: there is no other.
+        """
+        ...
+
+    async def finish_eviction(self, media_id: str, fence: int) -> None:
+        """Record that the file is gone: the record has no bytes and can be claimed. A stale fence changes nothing."""
         ...
 
     async def remember(self, query_key: str, media_id: str, metadata: PlatformMetadata, ttl: timedelta) -> None:

@@ -13,8 +13,9 @@ from datetime import timedelta
 from audio_service.media.model import Media
 from audio_service.media.repository import mongodb_answers as answers
 from audio_service.media.repository import mongodb_claims as claims
+from audio_service.media.repository import mongodb_retention as retention
 from audio_service.media.repository import mongodb_search
-from audio_service.media.repository.base import Claim, Made, Page, RepositoryHealth, Waiter
+from audio_service.media.repository.base import Claim, Eviction, Made, Page, RepositoryHealth, Waiter
 from audio_service.media.repository.mongodb_connection import OPERATION_SECONDS, MongoConnection, connected
 from audio_service.media.repository.mongodb_health import HealthProbe
 from audio_service.settings import AudioSettings
@@ -105,6 +106,22 @@ class MongoRepository:
     async def reopen(self, media_id: str) -> None:
         """Make a `success` record claimable."""
         await self._connection.run(lambda db: claims.reopen(db, media_id))
+
+    async def played(self, media_id: str) -> None:
+        """Count a play."""
+        await self._connection.run(lambda db: retention.played(db, media_id))
+
+    async def stored_bytes(self) -> int:
+        """Add up the files."""
+        return await self._connection.run(retention.stored_bytes)
+
+    async def begin_eviction(self, *, idle: timedelta, lease: timedelta) -> Eviction | None:
+        """Take the file that was used the longest ago out of the library."""
+        return await self._connection.run(lambda db: retention.begin_eviction(db, idle, lease))
+
+    async def finish_eviction(self, media_id: str, fence: int) -> None:
+        """Record that the file is gone."""
+        await self._connection.run(lambda db: retention.finish_eviction(db, media_id, fence))
 
     async def remember(self, query_key: str, media_id: str, metadata: PlatformMetadata, ttl: timedelta) -> None:
         """Remember what a query resolved to."""

@@ -14,13 +14,10 @@ from typing import Any
 from bson import Int64
 
 from audio_service.media.model import search_text
-from audio_service.media.repository.base import Waiter
+from audio_service.media.repository.base import EVICTOR, TOUCH_EVERY, Waiter
 from audio_service.media.repository.mongodb_connection import Document
-from audio_service.media.repository.mongodb_documents import WITHOUT_FILE, after, literal
+from audio_service.media.repository.mongodb_documents import WITHOUT_FILE, after, literal, milliseconds
 from common.messages import PlatformMetadata
-
-EVICTOR = "retention"
-"""The holder of a record whose file is being removed."""
 
 # `seq`: milliseconds since the epoch, then 20 bits that keep the records of one millisecond apart and, within one
 # process, in order. It fits into 63 bits until 2248.
@@ -53,6 +50,7 @@ def claim_update(claim_id: str, waiter: Waiter, metadata: PlatformMetadata, leas
                         "settled": settled_lately(),
                     },
                 ),
+                "used_at": _touched(me),
                 "waiters": {
                     "$cond": [
                         {"$or": [{"$eq": ["$turn", "none"]}, {"$in": [me, "$waiters.request_id"]}]},
@@ -97,6 +95,20 @@ def _taken_over(metadata: PlatformMetadata) -> Document:
         "last_played_at": {"$ifNull": ["$last_played_at", None]},
         "seq": {"$ifNull": ["$seq", {"$add": [{"$multiply": [{"$toLong": "$$NOW"}, Int64(_SEQ_TAIL)]}, tail]}]},
     }
+
+
+def _touched(me: Document) -> Document:
+    """Return when the file was used last: now, when this request is about to be told of it."""
+    lately = {"$subtract": ["$$NOW", milliseconds(TOUCH_EVERY)]}
+    told = {
+        "$and": [
+            {"$eq": ["$turn", "none"]},
+            {"$eq": ["$status", "success"]},
+            {"$not": {"$in": [me, "$waiters.request_id"]}},
+            {"$lt": ["$used_at", lately]},
+        ]
+    }
+    return {"$cond": [told, "$$NOW", "$used_at"]}
 
 
 def _when(condition: Document, values: Document) -> Document:

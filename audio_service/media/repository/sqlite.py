@@ -16,8 +16,9 @@ from pathlib import Path
 from audio_service.media.model import Media
 from audio_service.media.repository import sqlite_answers as answers
 from audio_service.media.repository import sqlite_claims as claims
+from audio_service.media.repository import sqlite_retention as retention
 from audio_service.media.repository import sqlite_search
-from audio_service.media.repository.base import Claim, Made, Page, RepositoryHealth, Waiter
+from audio_service.media.repository.base import Claim, Eviction, Made, Page, RepositoryHealth, Waiter
 from audio_service.media.repository.sqlite_connection import (
     PointReader,
     StepConnection,
@@ -127,6 +128,22 @@ class SqliteRepository:
     async def reopen(self, media_id: str) -> None:
         """Make a `success` record claimable."""
         await self._writer.write(lambda tx: claims.reopen(tx, media_id))
+
+    async def played(self, media_id: str) -> None:
+        """Count a play."""
+        await self._writer.write(lambda tx: retention.played(tx, media_id))
+
+    async def stored_bytes(self) -> int:
+        """Add up the files."""
+        return await self._reader.read(retention.stored_bytes)
+
+    async def begin_eviction(self, *, idle: timedelta, lease: timedelta) -> Eviction | None:
+        """Take the file that was used the longest ago out of the library."""
+        return await self._writer.write(lambda tx: retention.begin_eviction(tx, idle, lease))
+
+    async def finish_eviction(self, media_id: str, fence: int) -> None:
+        """Record that the file is gone."""
+        await self._writer.write(lambda tx: retention.finish_eviction(tx, media_id, fence))
 
     async def remember(self, query_key: str, media_id: str, metadata: PlatformMetadata, ttl: timedelta) -> None:
         """Remember what a query resolved to."""

@@ -14,7 +14,18 @@ from datetime import timedelta
 
 from audio_service.media.model import Media, MediaStatus, check_move, search_text
 from audio_service.media.repository import sqlite_answers as answers
-from audio_service.media.repository.base import Busy, Claim, Finished, Joined, Made, Owned, Unsettled, Waiter
+from audio_service.media.repository.base import (
+    EVICTOR,
+    TOUCH_EVERY,
+    Busy,
+    Claim,
+    Finished,
+    Joined,
+    Made,
+    Owned,
+    Unsettled,
+    Waiter,
+)
 from audio_service.media.repository.sqlite_connection import Transaction
 from audio_service.media.repository.sqlite_rows import COLUMNS, NO_FILE, media_of, milliseconds, text_of
 from common.errors import LeaseLost
@@ -45,10 +56,10 @@ def claim(tx: Transaction, media_id: str, waiter: Waiter, metadata: PlatformMeta
         return _own(tx, media_id, waiter, metadata, lease)
     held = state.lease_until > tx.now and state.holder != waiter.request_id
     match state.status:
-        case MediaStatus.PROCESSING if held:
+        case MediaStatus.PROCESSING if held and state.holder != EVICTOR:
             _join(tx, media_id, waiter)
             return Joined()
-        case MediaStatus.ERROR if held:
+        case MediaStatus.PROCESSING | MediaStatus.ERROR if held:
             return Busy(timedelta(milliseconds=state.lease_until - tx.now))
         case MediaStatus.SUCCESS:
             return _answer(tx, media_id, waiter, lease, held=held)
@@ -79,10 +90,10 @@ def mark_success(tx: Transaction, media_id: str, fence: int, made: Made) -> tupl
     check_move(_guarded(tx, media_id, fence).status, MediaStatus.SUCCESS)
     tx.db.execute(
         "UPDATE media SET status = 'success', metadata = ?, search_text = ?, file = ?, size_bytes = ?, encoding = ?, "
-        "message = ?, error_code = NULL, updated_at = ? WHERE video_id = ?",
+        "message = ?, error_code = NULL, updated_at = ?, used_at = ? WHERE video_id = ?",
         (
             *(text_of(made.metadata), search_text(made.metadata.title), text_of(made.file), made.size_bytes),
-            *(text_of(made.encoding), made.message, tx.now, media_id),
+            *(text_of(made.encoding), made.message, tx.now, tx.now, media_id),
         ),
     )
     return _existing(tx, media_id), _waiters(tx, media_id)
@@ -156,9 +167,13 @@ def _own(tx: Transaction, media_id: str, waiter: Waiter, metadata: PlatformMetad
 
 def _answer(tx: Transaction, media_id: str, waiter: Waiter, lease: timedelta, *, held: bool) -> Claim:
     waiters = _waiters(tx, media_id)
-    if held:
-        return Joined() if waiter.request_id in {w.request_id for w in waiters} else Finished(_existing(tx, media_id))
-    if not waiters:
+    if held and waiter.request_id in {w.request_id for w in waiters}:
+        return Joined()
+    if held or not waiters:
+        tx.db.execute(
+            "UPDATE media SET used_at = ? WHERE video_id = ? AND used_at < ?",
+            (tx.now, media_id, tx.now - milliseconds(TOUCH_EVERY)),
+        )
         return Finished(_existing(tx, media_id))
     # The claimer waits like the others: its own delivery, still unacked, now guards them all.
     _join(tx, media_id, waiter)

@@ -13,7 +13,7 @@ from common.messages import FileData, PlatformMetadata, WireModel
 
 COLUMNS = (
     "video_id, status, metadata, file, size_bytes, encoding, message, error_code, "
-    "processing_date, created_at, updated_at, attempts, failures, play_count"
+    "processing_date, created_at, updated_at, attempts, failures, play_count, last_played_at"
 )
 NO_FILE = FileData().model_dump_json()
 
@@ -21,7 +21,7 @@ NO_FILE = FileData().model_dump_json()
 def media_of(row: tuple[Any, ...]) -> Media:
     """Build a record from a row of COLUMNS."""
     (video_id, status, metadata, file, size_bytes, encoding, message, error_code, *rest) = row
-    processing_date, created_at, updated_at, attempts, failures, play_count = cast("list[int]", rest)
+    processing_date, created_at, updated_at, attempts, failures, play_count, last_played_at = cast("list[int]", rest)
     return Media(
         video_id=video_id,
         status=MediaStatus(status),
@@ -37,6 +37,7 @@ def media_of(row: tuple[Any, ...]) -> Media:
         attempts=attempts,
         failures=failures,
         play_count=play_count,
+        last_played_at=_moment(last_played_at) if last_played_at else None,
     )
 
 

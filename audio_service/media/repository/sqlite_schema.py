@@ -82,7 +82,15 @@ _V1 = (
     "CREATE INDEX resolutions_by_until ON resolutions (until)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1,)
+# Retention. `used_at`: when the file was made, answered from or played. `size_bytes` is above 0 while there is a file.
+_V2 = (
+    "ALTER TABLE media ADD COLUMN last_played_at INTEGER",
+    "ALTER TABLE media ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0",
+    "UPDATE media SET used_at = updated_at",
+    "CREATE INDEX media_by_use ON media (used_at, size_bytes) WHERE size_bytes > 0",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2)
 
 
 def configure_writer(db: sqlite3.Connection) -> None:

@@ -8,13 +8,15 @@ import asyncio
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo.asynchronous.collection import AsyncCollection
 
 from audio_service.media.model import Encoding, MediaStatus
+from audio_service.media.repository import mongodb_answers
 from audio_service.media.repository.base import Finished, Joined, Made, Owned, Unsettled, Waiter
 from audio_service.media.repository.mongodb import MongoRepository, open_mongodb
 from audio_service.settings import AudioSettings
@@ -281,6 +283,8 @@ class TestCommands:
         assert searches
         assert all(row["planSummary"].startswith("IXSCAN { trigrams: 1, seq: -1 }") for row in searches)
         assert not any(row.get("hasSortStage") for row in asked)
+        idle = [row for row in asked if row["command"].get("query", {}).get("size_bytes")]
+        assert [row["docsExamined"] for row in idle] == [0, 1], "the index says when a file was used"
         counts = [row for row in asked if "aggregate" in row["command"]]
         assert counts
         assert sum(row["docsExamined"] for row in counts) == 0, "counting looks at the index alone"
@@ -332,6 +336,33 @@ class TestCommands:
             assert await repository.recall(text) == (text, metadata)
             assert [found.video_id for found in (await repository.search(f"{text} title")).items] == [text]
             assert all(found.video_id != "bystander" for found in (await repository.search(text)).items)
+
+    async def test_a_request_that_is_settled_while_it_claims_is_answered_once(
+        self, mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with over(mongo) as (repository, _):
+            await publish(repository, "one", "New Rules")
+
+            async def looked_just_before(*_: object) -> bool:
+                await asyncio.sleep(0)
+                return False
+
+            monkeypatch.setattr(mongodb_answers, "is_answered", looked_just_before)
+            assert await repository.claim("one", Waiter("for-one", "u"), SONG, LONG) == Joined()
+            await repository.reopen("one")
+            assert await repository.claim("one", Waiter("for-one", "u"), SONG, LONG) == Joined()
+            assert await repository.waits_for("for-one") is None
+
+    async def test_what_is_answered_from_is_noted_as_used_but_not_each_time(self, mongo: Mongo) -> None:
+        async with over(mongo) as (repository, settings), mongo.admin() as admin:
+            songs = admin[settings.mongo_database]["songs"]
+            await publish(repository, "one", "New Rules")
+            now = (await used_at(songs))["one"]
+            assert isinstance(await repository.claim("one", ANN, SONG, LONG), Finished)
+            assert (await used_at(songs))["one"] == now
+            await songs.update_one({"_id": "one"}, {"$set": {"used_at": now - timedelta(hours=1)}})
+            assert isinstance(await repository.claim("one", ANN, SONG, LONG), Finished)
+            assert (await used_at(songs))["one"] >= now
 
     async def test_many_may_open_a_new_library_together(self, mongo: Mongo) -> None:
         async with fresh_database(mongo) as database:
@@ -399,6 +430,13 @@ async def everything(repository: MongoRepository) -> None:
     await repository.is_answered(ANN.request_id)
     await publish(repository, "two", "Two")
     await repository.reopen("two")
+    await publish(repository, "three", "Three")
+    await repository.played("three")
+    assert await repository.stored_bytes() > 0
+    assert await repository.begin_eviction(idle=LONG, lease=LONG) is None
+    eviction = await repository.begin_eviction(idle=timedelta(0), lease=LONG)
+    assert eviction is not None
+    await repository.finish_eviction(eviction.media_id, eviction.fence)
     await repository.acquire("lease", "a", LONG)
     await repository.acquire("lease", "b", LONG)
     await repository.surrender("lease", "a")
@@ -409,6 +447,10 @@ async def everything(repository: MongoRepository) -> None:
     await repository.search("song number", limit=3, cursor=page.cursor)
     page = await repository.list(limit=3)
     await repository.list(limit=3, cursor=page.cursor)
+
+
+async def used_at(songs: AsyncCollection[dict[str, Any]]) -> dict[str, datetime]:
+    return {row["_id"]: row["used_at"] async for row in songs.find()}
 
 
 async def index_names(mongo: Mongo, database: str) -> set[str]:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from audio_service.media.model import Encoding, IllegalMoveError, MediaStatus
-from audio_service.media.repository import sqlite_answers, sqlite_claims, sqlite_search
-from audio_service.media.repository.base import Busy, Finished, Joined, Made, Owned, Unsettled, Waiter
+from audio_service.media.repository import sqlite_answers, sqlite_claims, sqlite_retention, sqlite_search
+from audio_service.media.repository.base import EVICTOR, Busy, Finished, Joined, Made, Owned, Unsettled, Waiter
 from audio_service.media.repository.sqlite_connection import Transaction
 from audio_service.media.repository.sqlite_schema import migrate
 from common.errors import LeaseLost
@@ -68,6 +68,7 @@ class Claims(RuleBasedStateMachine):
                 self.waiting.add(request)
             case Joined():
                 assert self.held_until > self.now, "nobody is there to be joined"
+                assert self.holder != EVICTOR, "an evictor answers nobody"
                 self.waiting.add(request)
             case Finished():
                 assert before is not None
@@ -77,7 +78,7 @@ class Claims(RuleBasedStateMachine):
                 self.answered.add(request)
             case Busy(wait):
                 assert before is not None
-                assert before.status is MediaStatus.ERROR
+                assert before.status is (MediaStatus.PROCESSING if self.holder == EVICTOR else MediaStatus.ERROR)
                 assert wait == timedelta(milliseconds=self.held_until - self.now)
         if isinstance(got, Unsettled):
             assert {waiter.request_id for waiter in got.waiters} == self.waiting
@@ -140,6 +141,28 @@ class Claims(RuleBasedStateMachine):
         sqlite_claims.reopen(self.tx, SONG)
         if record is not None and record.status is MediaStatus.SUCCESS:
             self.held_until = 0
+
+    @rule()
+    def begin_eviction(self) -> None:
+        record = sqlite_claims.find(self.tx, SONG)
+        eviction = sqlite_retention.begin_eviction(self.tx, timedelta(0), LEASE)
+        if eviction is None:
+            return
+        assert record is not None
+        assert record.status is MediaStatus.SUCCESS or self.holder == EVICTOR
+        assert not self.waiting, "somebody was about to be told of the file"
+        assert self.held_until <= self.now
+        assert eviction.fence > self.fences[-1]
+        self.fences.append(eviction.fence)
+        self.holder, self.held_until = EVICTOR, self.now + LEASE_MS
+
+    @rule(pick=st.integers(0, 2))
+    def finish_eviction(self, pick: int) -> None:
+        fence = self.fence(pick)
+        sqlite_retention.finish_eviction(self.tx, SONG, fence)
+        if fence == self.current() and self.holder == EVICTOR:
+            self.holder, self.held_until = "", 0
+            assert sqlite_retention.stored_bytes(self.tx) == 0
 
     @invariant()
     def nobody_is_forgotten(self) -> None:

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from audio_service.media.repository import sqlite_answers, sqlite_claims, sqlite_search
-from audio_service.media.repository.base import Joined, Owned, Waiter
+from audio_service.media.model import Encoding
+from audio_service.media.repository import sqlite_answers, sqlite_claims, sqlite_retention, sqlite_search
+from audio_service.media.repository.base import TOUCH_EVERY, Finished, Joined, Made, Owned, Waiter
 from audio_service.media.repository.sqlite import SqliteRepository, open_sqlite
 from audio_service.media.repository.sqlite_answers import PURGE_BATCH
 from audio_service.media.repository.sqlite_connection import StepConnection, Transaction, connected, point_reader
-from audio_service.media.repository.sqlite_schema import configure_writer, migrate
+from audio_service.media.repository.sqlite_schema import MIGRATIONS, configure_writer, migrate
 from common.errors import DatabaseUnavailable
-from common.messages import PlatformMetadata
+from common.messages import FileData, PlatformMetadata
 
 LONG = timedelta(minutes=5)
 NONE = timedelta(0)
@@ -214,6 +215,42 @@ async def test_a_library_whose_file_was_deleted_is_ill(path: Path) -> None:
         assert "gone" in health.error
 
 
+async def test_a_library_of_the_first_version_is_brought_to_this_one(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        for statement in MIGRATIONS[0]:
+            old.execute(statement)
+        old.execute("PRAGMA user_version = 1")
+        values = "'one', 'success', '{}', '{}', 7, NULL, '', NULL, 1, 1, 2000, 1, 0, 3, 'new rules', 1, 0, ''"
+        columns = ", ".join(row[1] for row in old.execute("PRAGMA table_info(media)") if row[1] != "seq")
+        old.execute(f"INSERT INTO media ({columns}) VALUES ({values})")  # noqa: S608 - both from here
+    async with open_sqlite(path) as repository:
+        media = await repository.get("one")
+        assert media is not None
+        assert (media.play_count, media.last_played_at) == (3, None)
+        assert await repository.stored_bytes() == 7
+        eviction = await repository.begin_eviction(idle=LONG, lease=LONG)
+        assert eviction is not None
+        assert eviction.media_id == "one", "it counts as used when it was changed last"
+
+
+def test_what_is_answered_from_is_noted_as_used_but_not_each_time() -> None:
+    def used_at(db: sqlite3.Connection) -> int:
+        (moment,) = db.execute("SELECT used_at FROM media").fetchone()
+        assert isinstance(moment, int)
+        return moment
+
+    done = Made(SONG, FileData(), 1, Encoding("passthrough", "x", 1, "00"), "ok")
+    every = TOUCH_EVERY // timedelta(milliseconds=1)
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        migrate(Transaction(db, 0))
+        sqlite_claims.claim(Transaction(db, 1_000), "one", ANN, SONG, LONG)
+        sqlite_claims.mark_success(Transaction(db, 2_000), "one", 1, done)
+        sqlite_claims.settle(Transaction(db, 2_000), "one", 1, [ANN.request_id], LONG)
+        for now, expected in ((2_000 + every, 2_000), (2_001 + every, 2_001 + every)):
+            assert isinstance(sqlite_claims.claim(Transaction(db, now), "one", BOB, SONG, LONG), Finished)
+            assert used_at(db) == expected
+
+
 async def test_health_counts_the_records_of_each_status(path: Path) -> None:
     async with open_sqlite(path) as repository:
         await repository.claim("one", ANN, SONG, LONG)
@@ -265,6 +302,9 @@ def test_every_statement_finds_its_rows_by_an_index() -> None:
         sqlite_answers.recall(tx, "q")
         sqlite_search.search(tx, "new rules", 10, None)
         sqlite_search.list_all(tx, 10, None)
+        sqlite_retention.played(tx, "one")
+        sqlite_retention.begin_eviction(tx, LONG, LONG)
+        sqlite_retention.finish_eviction(tx, "one", 1)
         db.set_trace_callback(None)
         # Lines of a trigger's own work begin with "--".
         plans = {
