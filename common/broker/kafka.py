@@ -17,6 +17,7 @@ from common.broker.base import MAX_MESSAGE_BYTES, Broker, BrokerHealth, Delivery
 from common.broker.kafka_cluster import Cluster, TopicSettings, open_cluster
 from common.broker.kafka_connection import Refused, connection_options, diagnose
 from common.broker.kafka_deliveries import Deliveries
+from common.broker.kafka_logs import moderate
 from common.broker.kafka_member import Member, Membership
 from common.broker.kafka_peek import peek
 from common.broker.kafka_progress import Marks
@@ -40,6 +41,7 @@ async def open_kafka(settings: SharedSettings) -> AsyncGenerator[Broker]:
     Raises:
         BrokerUnavailable: they are there and do not let us in, or a file cannot be read; the detail names the setting.
     """
+    moderate()
     options = connection_options(settings)
     trouble = await diagnose(options)
     if isinstance(trouble, Refused):

@@ -16,6 +16,7 @@ from common.broker import open_broker
 from common.broker.base import Broker, Delivery
 from common.broker.kafka_cluster import Cluster, Committed, TopicSettings, open_cluster
 from common.broker.kafka_connection import connection_options
+from common.broker.kafka_progress import WINDOW
 from common.errors import MessageTooLarge
 from common.settings import SharedSettings
 from tests.contract.test_broker import Backend, read_line
@@ -108,6 +109,36 @@ async def test_what_was_finished_ahead_of_a_poison_message_is_not_delivered_agai
             await put(broker, topic, "next")
             await again.ack()
             assert text(await take(deliveries)) == "next"
+
+
+async def test_a_backlog_beyond_the_window_is_read_to_its_end(kafka: Kafka, topic: str) -> None:
+    count = WINDOW + 800
+    async with opened(kafka) as broker:
+        await asyncio.gather(*(put(broker, topic, str(number)) for number in range(count)))
+        async with broker.consume(topic, "g", prefetch=100) as deliveries, asyncio.TaskGroup() as tasks:
+            first = await take(deliveries)
+            finished = 0
+            stuck = asyncio.Event()
+
+            async def finish() -> None:
+                nonlocal finished
+                async for delivery in deliveries:
+                    await delivery.ack()
+                    finished += 1
+                    if finished == WINDOW - 1:
+                        stuck.set()
+                    if finished == count - 1:
+                        break
+
+            working = [tasks.create_task(finish()) for _ in range(50)]
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await stuck.wait()
+                assert (await committed(kafka, topic)).offset == 0
+                await first.ack()
+                await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
+            for task in working:
+                task.cancel()
+        assert await broker.lag(topic, "g") == 0
 
 
 async def test_a_second_member_leaves_the_first_one_what_it_holds(kafka: Kafka, topic: str) -> None:
