@@ -165,7 +165,9 @@ class Mongo:
 
 
 @asynccontextmanager
-async def open_mongo(*, members: int = 1, auth: bool = False, tls: bool = False) -> AsyncGenerator[Mongo]:
+async def open_mongo(
+    *, members: int = 1, auth: bool = False, tls: bool = False, cache_gb: float = 0.25
+) -> AsyncGenerator[Mongo]:
     """Start a replica set and stop it afterwards.
 
     With `auth`, `.user` may do everything. With `tls`, members take encrypted connections only, and
@@ -173,7 +175,7 @@ async def open_mongo(*, members: int = 1, auth: bool = False, tls: bool = False)
     """
     with _directory() as directory:
         options: dict[str, Any] = {}
-        extra = ["--replSet", REPLICA_SET, "--oplogSize", "64"]
+        extra = ["--replSet", REPLICA_SET, "--oplogSize", "64", "--wiredTigerCacheSizeGB", str(cache_gb)]
         user = password = ""
         certificates = make_certificates(directory) if tls else None
         if auth:
@@ -292,8 +294,7 @@ async def _start(member: Member, extra: tuple[str, ...]) -> asyncio.subprocess.P
         return await asyncio.create_subprocess_exec(
             str(mongod_path()),
             *("--dbpath", str(member.directory), "--port", str(member.port), "--bind_ip", "127.0.0.1"),
-            *("--wiredTigerCacheSizeGB", "0.25", "--nounixsocket"),
-            *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            *("--nounixsocket", "--setParameter", "diagnosticDataCollectionEnabled=false"),
             *extra,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,

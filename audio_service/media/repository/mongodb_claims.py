@@ -26,11 +26,11 @@ from audio_service.media.repository.mongodb_documents import (
     FIELDS,
     WITHOUT_FILE,
     after,
+    all_grams,
     left_until,
     literal,
     made_fields,
     media_of,
-    trigrams,
     waiters_of,
 )
 from audio_service.media.repository.mongodb_indexes import BY_WAITER
@@ -96,7 +96,7 @@ async def end_lease(db: Collections, media_id: str, fence: int) -> None:
 async def mark_success(db: Collections, media_id: str, fence: int, made: Made) -> tuple[Media, Sequence[Waiter]]:
     """Record what was made."""
     text = search_text(made.metadata.title)
-    found = {"search_text": text, "trigrams": trigrams(text)}
+    found = {"search_text": text, "grams": all_grams(text)}
     update = {
         "$set": {"status": "success", **made_fields(made), **found, "error_code": None},
         "$currentDate": {"updated_at": True, "used_at": True},
@@ -144,7 +144,7 @@ async def reopen(db: Collections, media_id: str) -> None:
     update = {
         "$set": {**WITHOUT_FILE, "lease_until": None, "holder": ""},
         "$inc": {"fence": 1},
-        "$unset": {"trigrams": ""},
+        "$unset": {"grams": ""},
         "$currentDate": {"updated_at": True},
     }
     await db.songs.update_one({"_id": media_id, "status": "success"}, update)

@@ -1,13 +1,12 @@
 """How a media record lies in a document, and how it is read back.
 
-`_id` is the media id. `trigrams` are there only while the record is a success, `lease_until` is null when no lease
+`_id` is the media id. `grams` are there only while the record is a success, `lease_until` is null when no lease
 runs, `claim_id` marks the claim that made the record what it is. Texts that came from people or sources are values,
 never keys; in an update pipeline they stand under `$literal`, where nothing in them is read as an expression.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -17,7 +16,7 @@ from audio_service.media.repository.base import Made, Waiter
 from audio_service.media.repository.mongodb_connection import Document
 from common.messages import FileData, PlatformMetadata
 
-GRAM = 3
+GRAM_LENGTHS = (3, 5)
 WITHOUT_FILE: Document = {
     "status": "processing",
     "file": FileData().model_dump(),
@@ -73,9 +72,14 @@ def made_fields(made: Made) -> Document:
     }
 
 
-def trigrams(text: str) -> Sequence[str]:
-    """Return every three characters in a row of a `search_text`, once each, in the order of their first place."""
-    return list(dict.fromkeys(text[at : at + GRAM] for at in range(len(text) - GRAM + 1)))
+def all_grams(text: str) -> list[str]:
+    """Return what a title is found by: every three and every five characters in a row of its `search_text`."""
+    return [gram for length in GRAM_LENGTHS for gram in grams(text, length)]
+
+
+def grams(text: str, length: int) -> list[str]:
+    """Return every so many characters in a row, once each, in the order of their first place."""
+    return list(dict.fromkeys(text[at : at + length] for at in range(len(text) - length + 1)))
 
 
 def milliseconds(span: timedelta) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 BY_TEXT = "by_text"
-BY_TRIGRAM = "by_trigram"
+BY_GRAM = "by_gram"
 BY_UPDATE = "by_update"
 BY_WAITER = "by_waiter"
 BY_USE = "by_use"
@@ -19,8 +19,8 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "songs": (
         # `seq` grows with creation, so that pages come out of the index in order, newest first.
         IndexModel([("search_text", ASCENDING), ("seq", DESCENDING)], name=BY_TEXT),
-        # Only finished records have trigrams; those without are not in a sparse index's way.
-        IndexModel([("trigrams", ASCENDING), ("seq", DESCENDING)], name=BY_TRIGRAM),
+        # Only finished records have grams.
+        IndexModel([("grams", ASCENDING), ("seq", DESCENDING)], name=BY_GRAM),
         IndexModel([("updated_at", DESCENDING), ("seq", DESCENDING)], name=BY_UPDATE),
         IndexModel([("waiters.request_id", ASCENDING)], name=BY_WAITER, sparse=True),
         # Retention: the stored bytes and the least recently used records, without looking at a document.

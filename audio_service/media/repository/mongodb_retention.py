@@ -43,7 +43,7 @@ async def begin_eviction(db: Collections, idle: timedelta, lease: timedelta) -> 
                 "updated_at": "$$NOW",
             }
         },
-        {"$unset": "trigrams"},
+        {"$unset": "grams"},
     ]
     # motor's types know of no answer that finds nothing.
     found = cast(

@@ -1,9 +1,10 @@
 """Pages of records: search by a part of the title, and the list of everything.
 
-A finished record holds the trigrams of its `search_text`, each an entry of one index whose order is also the page's. A
-search walks the entries of the query's rarest trigram, newest first, and the server compares the whole text of each: no
-pattern, and no walk through the collection. What a query holds is letters, digits, marks and single spaces by then,
-and reaches the server as a value.
+A finished record holds the grams of its `search_text`: all three and all five characters in a row, each an entry of one
+index whose order is also the page's. A search counts the entries of the query's own grams, as far as a bound, walks
+those of the rarest, newest first, and the server compares the whole text of each: no pattern, and no walk through the
+collection. A query of three or five characters is a gram itself. What it holds is letters, digits, marks and single
+spaces by then, and reaches the server as a value.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from audio_service.media.model import MIN_SEARCH_CHARACTERS, search_text
 from audio_service.media.repository.base import Page
 from audio_service.media.repository.cursors import decode_cursor, encode_cursor, page_size
 from audio_service.media.repository.mongodb_connection import Collections, Document
-from audio_service.media.repository.mongodb_documents import FIELDS, literal, media_of, trigrams
-from audio_service.media.repository.mongodb_indexes import BY_TEXT, BY_TRIGRAM, BY_UPDATE
+from audio_service.media.repository.mongodb_documents import FIELDS, GRAM_LENGTHS, grams, literal, media_of
+from audio_service.media.repository.mongodb_indexes import BY_GRAM, BY_TEXT, BY_UPDATE
 
 _SEARCH = "s"
 _LIST = "l"
@@ -25,9 +26,9 @@ _EXACT, _PART = 0, 1
 _MAX_SEQ = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FAR = 253_402_300_799_999  # ms: the end of the year 9999, the last that a datetime holds
-# How many trigrams are compared for rareness, and how far each is counted: beyond that, all are called common.
-_SAMPLED_GRAMS = 8
-_COUNTED = 2_000
+# How many grams are compared for rareness, and how far each is counted: beyond that, all are called common.
+_SAMPLED_GRAMS = 16
+_COUNTED = 500
 _PAGE_FIELDS = dict.fromkeys((*FIELDS, "seq"), 1)
 
 
@@ -62,25 +63,19 @@ async def list_all(db: Collections, limit: int, cursor: str | None) -> Page:
     return Page(tuple(media_of(row) for row in shown), following)
 
 
-def exact_query(needle: str, before: int) -> Document:
+def _exact_query(needle: str, before: int) -> Document:
     """Return the query for titles that are the text."""
     return {"search_text": needle, "seq": {"$lt": before}, "status": "success"}
 
 
-def part_query(needle: str, gram: str, before: int) -> Document:
-    """Return the query for titles that contain the text and are more than it, by one of its trigrams."""
+def _part_query(needle: str, gram: str, before: int) -> Document:
+    """Return the query for titles that contain the text and are more than it, by one of its grams."""
     contains = {"$gte": [{"$indexOfCP": ["$search_text", literal(needle)]}, 0]}
-    return {"trigrams": gram, "seq": {"$lt": before}, "search_text": {"$ne": needle}, "$expr": contains}
-
-
-def rareness_pipeline(grams: list[str]) -> list[Document]:
-    """Return a pipeline that counts each trigram's records, up to a bound, in the index alone."""
-    first, *others = [_counting(gram) for gram in grams]
-    return [*first, *({"$unionWith": {"coll": "", "pipeline": steps}} for steps in others)]
+    return {"grams": gram, "seq": {"$lt": before}, "search_text": {"$ne": needle}, "$expr": contains}
 
 
 async def _exact(db: Collections, needle: str, before: int, count: int) -> list[Document]:
-    found = db.songs.find(exact_query(needle, before), _PAGE_FIELDS, hint=BY_TEXT, limit=count)
+    found = db.songs.find(_exact_query(needle, before), _PAGE_FIELDS, hint=BY_TEXT, limit=count)
     return await found.sort("seq", DESCENDING).to_list(None)
 
 
@@ -88,28 +83,26 @@ async def _part(db: Collections, needle: str, before: int, count: int) -> list[D
     gram = await _rarest(db, needle)
     if gram is None:
         return []
-    found = db.songs.find(part_query(needle, gram, before), _PAGE_FIELDS, hint=BY_TRIGRAM, limit=count)
+    found = db.songs.find(_part_query(needle, gram, before), _PAGE_FIELDS, hint=BY_GRAM, limit=count)
     return await found.sort("seq", DESCENDING).to_list(None)
 
 
 async def _rarest(db: Collections, needle: str) -> str | None:
-    """Return the trigram of the text that the fewest titles have; None when one is in no title at all."""
-    grams = _spread(list(trigrams(needle)), _SAMPLED_GRAMS)
-    if len(grams) == 1:
-        return grams[0]
-    pipeline = rareness_pipeline(grams)
-    for step in pipeline:
-        if "$unionWith" in step:
-            step["$unionWith"]["coll"] = db.songs.name
-    counts: dict[str, int] = {row["gram"]: row["n"] async for row in db.songs.aggregate(pipeline)}
-    if len(counts) < len(grams):
-        return None
-    return min(grams, key=counts.__getitem__)
+    """Return the gram of the text that the fewest titles have; None when one is in no title at all."""
+    longest = max(length for length in GRAM_LENGTHS if length <= len(needle))
+    candidates = _spread(grams(needle, longest), _SAMPLED_GRAMS)
+    if len(candidates) == 1:
+        return candidates[0]
+    first, *others = [_counting(gram) for gram in candidates]
+    union = [{"$unionWith": {"coll": db.songs.name, "pipeline": steps}} for steps in others]
+    counts: dict[str, int] = {row["gram"]: row["n"] async for row in db.songs.aggregate([*first, *union])}
+    return min(candidates, key=counts.__getitem__) if len(counts) == len(candidates) else None
 
 
 def _counting(gram: str) -> list[Document]:
+    """Return a pipeline that counts a gram's records, up to the bound, in the index alone."""
     return [
-        {"$match": {"trigrams": gram}},
+        {"$match": {"grams": gram}},
         {"$limit": _COUNTED},
         {"$group": {"_id": None, "n": {"$sum": 1}}},
         {"$project": {"_id": 0, "n": 1, "gram": literal(gram)}},

@@ -92,7 +92,7 @@ class TestAvailability:
                 await until_up(repository)
                 claimed = await repository.claim("one", ANN, SONG, LONG)
                 assert isinstance(claimed, Owned)
-                assert await index_names(mongo, "library") >= {"by_text", "by_trigram", "by_update", "by_waiter"}
+                assert await index_names(mongo, "library") >= {"by_text", "by_gram", "by_update", "by_waiter"}
 
                 await mongo.kill(member)
                 with pytest.raises(DatabaseUnavailable):
@@ -279,9 +279,9 @@ class TestCommands:
         assert len(asked) > 20
         for row in asked:
             assert "COLLSCAN" not in row.get("planSummary", ""), row["command"]
-        searches = [row for row in asked if "trigrams" in str(row["command"].get("filter", ""))]
+        searches = [row for row in asked if "grams" in str(row["command"].get("filter", ""))]
         assert searches
-        assert all(row["planSummary"].startswith("IXSCAN { trigrams: 1, seq: -1 }") for row in searches)
+        assert all(row["planSummary"].startswith("IXSCAN { grams: 1, seq: -1 }") for row in searches)
         assert not any(row.get("hasSortStage") for row in asked)
         idle = [row for row in asked if row["command"].get("query", {}).get("size_bytes")]
         assert [row["docsExamined"] for row in idle] == [0, 1], "the index says when a file was used"
@@ -301,10 +301,8 @@ class TestCommands:
             await database.command("profile", 0)
             assert [media.video_id for media in found.items] == ["rare"]
             plans = [row async for row in database["system.profile"].find({"op": "query"})]
-        walked = [row for row in plans if "trigrams" in row["command"]["filter"]]
-        assert [row["docsExamined"] for row in walked] == [1], (
-            "a trigram that is nowhere ends the search before it began"
-        )
+        walked = [row for row in plans if "grams" in row["command"]["filter"]]
+        assert [row["docsExamined"] for row in walked] == [1], "a gram that is nowhere ends the search before it began"
 
     @pytest.mark.parametrize("text", HOSTILE)
     async def test_texts_that_look_like_operators_are_texts(self, mongo: Mongo, text: str) -> None:
