@@ -169,7 +169,9 @@ class KafkaBroker:
             async with asyncio.timeout(patience):
                 await member.joined.wait()
         except TimeoutError as exc:
-            raise BrokerUnavailable(f"joining group {name}: not in {patience:g} s {member.trouble}".rstrip()) from exc
+            raise BrokerUnavailable(
+                f"joining group {name}: not in {patience:g} s: {member.trouble or 'no partitions yet'}"
+            ) from exc
 
     async def _leave(self, subscription: Subscription) -> None:
         running = self._members.pop(subscription, None)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from common.broker.kafka_connection import HUNG_UP, Unreachable, diagnose
+from common.broker.kafka_failures import check, may_pass, said
 from common.broker.kafka_library import (
     EARLIEST,
     LATEST,
@@ -115,11 +116,11 @@ class Cluster:
         async def work(client: Client) -> dict[int, Committed]:
             coordinator = await client.coordinator_lookup(_GROUP, group)
             answer = await client.send(coordinator, offset_fetch_request(group, topic, wanted))
-            _check(getattr(answer, "error_code", 0))
+            check(getattr(answer, "error_code", 0))
             found: dict[int, Committed] = {}
             for _, entries in answer.topics:
                 for partition, offset, metadata, code in entries:
-                    _check(code)
+                    check(code)
                     found[partition] = Committed(offset, metadata or "")
             return found
 
@@ -134,7 +135,7 @@ class Cluster:
             for _, entries in answer.topics:
                 for _, code in entries:
                     if code not in _MEMBERS:
-                        _check(code)
+                        check(code)
 
         await self.call(f"begin of group {group}", work)
 
@@ -146,7 +147,7 @@ class Cluster:
             answer = await client.send(coordinator, delete_group_request(group))
             for _, code in answer.results:
                 if code != _ABSENT_GROUP:
-                    _check(code)
+                    check(code)
 
         await self.call(f"removing group {group}", work)
 
@@ -181,7 +182,7 @@ class Cluster:
         tried = 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while tried != tries and (last is None or _may_pass(last)):
+                while tried != tries and (last is None or may_pass(last)):
                     if last is not None:
                         await asyncio.sleep(_PAUSE_SECONDS)
                     tried += 1
@@ -191,7 +192,7 @@ class Cluster:
                         last = exc
                     if not isinstance(last, kafka_errors.BrokerResponseError):
                         await self._disconnect()
-        raise BrokerUnavailable(f"{doing}: {_said(last) or f'no answer in {seconds:g} s'}") from last
+        raise BrokerUnavailable(f"{doing}: {said(last) or f'no answer in {seconds:g} s'}") from last
 
     async def close(self) -> None:
         """Close the connection; later calls raise BrokerUnavailable."""
@@ -239,7 +240,7 @@ class Cluster:
         for code, _, _, partitions in answer.topics:
             if code == _UNKNOWN_TOPIC:
                 return None
-            _check(code)
+            check(code)
             return {partition: leader for _, partition, leader, *_ in partitions}
         return None
 
@@ -252,13 +253,13 @@ class Cluster:
         timeout_ms = int(self.timeout_seconds * 1000)
         request = create_topic_request(topic, wanted.partitions, wanted.replicas, wanted.configs, timeout_ms=timeout_ms)
         answer = await self._ask(client, request)
-        for _, code, *said in answer.topic_errors:
+        for _, code, *words in answer.topic_errors:
             if code in {0, _TOPIC_EXISTS}:
                 continue
-            error = kafka_errors.for_code(code)(*said)
-            if _may_pass(error):
+            error = kafka_errors.for_code(code)(*words)
+            if may_pass(error):
                 raise error
-            raise BrokerUnavailable(f"topic {topic} is missing and cannot be made: {_said(error)}")
+            raise BrokerUnavailable(f"topic {topic} is missing and cannot be made: {said(error)}")
 
     async def _offsets(self, client: Client, topic: str, wanted: set[int], timestamp: int) -> dict[int, int]:
         leaders = await self._leaders(client, topic) or {}
@@ -268,7 +269,7 @@ class Cluster:
             answer = await client.send(leader, list_offsets_request(topic, led, timestamp))
             for _, entries in answer.topics:
                 for partition, code, _, offset in entries:
-                    _check(code)
+                    check(code)
                     found[partition] = offset
         return found
 
@@ -283,24 +284,3 @@ async def open_cluster(
         yield cluster
     finally:
         await cluster.close()
-
-
-def _check(code: int) -> None:
-    if code:
-        raise kafka_errors.for_code(code)
-
-
-def _may_pass(exc: Exception) -> bool:
-    """Whether trying again may help."""
-    passing = kafka_errors.NodeNotReadyError | kafka_errors.StaleMetadata | kafka_errors.UnknownTopicOrPartitionError
-    return not isinstance(exc, kafka_errors.KafkaError) or exc.retriable or isinstance(exc, passing)
-
-
-def _said(exc: Exception | None) -> str:
-    """Return what an operator reads about a failure."""
-    if isinstance(exc, BrokerUnavailable):
-        return exc.detail
-    denied = kafka_errors.TopicAuthorizationFailedError | kafka_errors.GroupAuthorizationFailedError
-    if isinstance(exc, denied | kafka_errors.ClusterAuthorizationFailedError):
-        return f"our log-in (KAFKA_SASL_USERNAME, KAFKA_CERT_FILE) has no right to it: {type(exc).__name__}"
-    return str(exc or "")

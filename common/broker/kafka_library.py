@@ -173,12 +173,17 @@ async def abandon(producer: Producer) -> None:
     """
     inner = cast("Any", producer)
     sending: asyncio.Task[None] | None = inner._sender.sender_task  # noqa: SLF001 - there is no public way
-    if sending is not None:
-        sending.cancel()
-        await asyncio.wait({sending})
-        inner._message_accumulator._batches.clear()  # noqa: SLF001 - as above
-        inner._message_accumulator._pending_batches.clear()  # noqa: SLF001 - as above
-    await producer.stop()
+    try:
+        if sending is not None:
+            sending.cancel()
+            await asyncio.wait({sending})
+            inner._message_accumulator._batches.clear()  # noqa: SLF001 - as above
+            inner._message_accumulator._pending_batches.clear()  # noqa: SLF001 - as above
+        await producer.stop()
+    finally:
+        # Also when this is cancelled, because a broker that hangs makes the above wait.
+        inner._closed = True  # noqa: SLF001 - as above
+        await inner.client.close()
 
 
 def new_consumer(options: Options, group: str | None, **overrides: Any) -> Consumer:  # noqa: ANN401 - options of the library
@@ -196,6 +201,42 @@ def new_consumer(options: Options, group: str | None, **overrides: Any) -> Consu
             **overrides,
         ),
     )
+
+
+async def stop(consumer: Consumer) -> None:
+    """Leave the group and close.
+
+    The library's own `stop` may raise the cancellation of one of its tasks, as if its caller were cancelled.
+
+    Raises:
+        KafkaConnectionError: it ended like that, and half-way.
+    """
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError as exc:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise kafka_errors.KafkaConnectionError("a task of the consumer was cancelled while it stopped") from exc
+
+
+async def drop(consumer: Consumer) -> None:
+    """Close what a `stop` that did not come to its end has left; nothing otherwise.
+
+    What is left running would send heartbeats for ever, and so hold partitions that nobody reads.
+    """
+    inner = cast("Any", consumer)
+    coordinator, fetcher = inner._coordinator, inner._fetcher  # noqa: SLF001 - there is no public way
+    running: set[asyncio.Task[Any] | None] = set()
+    if coordinator is not None:
+        running |= {coordinator._coordination_task, coordinator._heartbeat_task, coordinator._commit_refresh_task}  # noqa: SLF001 - as above
+    if fetcher is not None:
+        running |= {fetcher._fetch_task, *fetcher._pending_tasks}  # noqa: SLF001 - as above
+    left = {task for task in running if task is not None}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    await inner._client.close()  # noqa: SLF001 - as above
 
 
 def is_member(consumer: Consumer) -> bool:

@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from common.beside import beside
 from common.broker.kafka_cluster import Cluster, Committed
 from common.broker.kafka_deliveries import Deliveries
+from common.broker.kafka_failures import said
 from common.broker.kafka_library import (
     Consumer,
     ConsumerRebalanceListener,
     TopicPartition,
+    drop,
     is_member,
     kafka_errors,
     new_consumer,
+    stop,
 )
 from common.errors import BrokerUnavailable
 from common.telemetry import get_logger
@@ -79,14 +83,14 @@ class Member(ConsumerRebalanceListener):
         self._deliveries.on_room = self._regulate
         try:
             while True:
-                self.trouble = ""
+                began = time.monotonic()
                 try:
                     await self._attend()
                 except (kafka_errors.KafkaError, OSError, TimeoutError) as exc:
-                    self.trouble = repr(exc)
+                    self.trouble = said(exc)
                     log.warning("broker.member_failed", topic=self._membership.topic, error=self.trouble)
-                pause = _PAUSE_SECONDS if self._settled.is_set() else min(pause * 2, _LONGEST_PAUSE_SECONDS)
-                self._settled.clear()
+                lasted = time.monotonic() - began
+                pause = _PAUSE_SECONDS if lasted > _LONGEST_PAUSE_SECONDS else min(pause * 2, _LONGEST_PAUSE_SECONDS)
                 await asyncio.sleep(pause)
         finally:
             self._deliveries.lose_all()
@@ -184,7 +188,7 @@ class Member(ConsumerRebalanceListener):
                 async with asyncio.timeout(None) as self._commit_scope:
                     await self._commit(consumer, hands_out=True)
             except (kafka_errors.KafkaError, TimeoutError) as exc:
-                log.info("broker.commit_failed", topic=self._membership.topic, error=repr(exc))
+                log.info("broker.commit_failed", topic=self._membership.topic, error=said(exc))
                 self._deliveries.changed.set()
                 await asyncio.sleep(_PAUSE_SECONDS)
             finally:
@@ -209,7 +213,7 @@ class Member(ConsumerRebalanceListener):
             async with asyncio.timeout(min(_LAST_COMMIT_SECONDS, self._membership.session_seconds / 2)):
                 await self._commit(consumer, hands_out=False)
         except (kafka_errors.KafkaError, TimeoutError) as exc:
-            log.info("broker.commit_failed", topic=self._membership.topic, error=repr(exc))
+            log.info("broker.commit_failed", topic=self._membership.topic, error=said(exc))
 
     def _suspend(self) -> None:
         self._settled.clear()
@@ -228,7 +232,9 @@ class Member(ConsumerRebalanceListener):
             await self._commit_last()
         try:
             async with asyncio.timeout(_LEAVE_SECONDS):
-                await consumer.stop()
+                await stop(consumer)
         except (kafka_errors.KafkaError, OSError, TimeoutError) as exc:
-            log.info("broker.leave_failed", topic=self._membership.topic, error=repr(exc))
-        self._consumer = None
+            log.info("broker.leave_failed", topic=self._membership.topic, error=said(exc))
+        finally:
+            self._consumer = None
+            await drop(consumer)

@@ -7,6 +7,7 @@ import asyncio
 from common.broker.base import Message
 from common.broker.kafka_cluster import Cluster
 from common.broker.kafka_deliveries import to_message
+from common.broker.kafka_failures import said
 from common.broker.kafka_library import Consumer, Record, TopicPartition, kafka_errors, new_consumer
 from common.errors import BrokerUnavailable
 
@@ -33,7 +34,7 @@ async def peek(cluster: Cluster, topic: str, limit: int) -> list[Message]:
             await consumer.start()
             records = await _read(consumer, topic, begins, left)
     except (kafka_errors.KafkaError, TimeoutError) as exc:
-        raise BrokerUnavailable(f"looking at {topic}: {exc!r}") from exc
+        raise BrokerUnavailable(f"looking at {topic}: {said(exc)}") from exc
     finally:
         await consumer.stop()
     records.sort(key=lambda record: (record.timestamp, record.partition, record.offset))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from common.broker.base import MAX_MESSAGE_BYTES
 from common.broker.kafka_cluster import Cluster
+from common.broker.kafka_failures import said
 from common.broker.kafka_library import Producer, abandon, kafka_errors, new_producer
 from common.errors import BrokerUnavailable, MessageTooLarge
 
@@ -55,7 +56,7 @@ class Publisher:
             raise BrokerUnavailable(f"publishing to {topic}: KAFKA_BROKERS did not confirm in {seconds:g} s") from exc
         except kafka_errors.KafkaError as exc:
             self._abandon(producer)
-            raise BrokerUnavailable(f"publishing to {topic}: {exc}") from exc
+            raise BrokerUnavailable(f"publishing to {topic}: {said(exc)}") from exc
 
     async def close(self) -> None:
         """Stop; what is not confirmed by now is not sent."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import uuid
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -80,6 +81,16 @@ class Kafka:
                     await writer.wait_closed()
                     return
         raise RuntimeError(f"Kafka ended at its start: {(self.directory / 'log.txt').read_text()[-2000:]}")
+
+    @contextmanager
+    def frozen(self) -> Generator[None]:
+        """Connected and silent, as behind a network that swallows everything."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     async def revive(self) -> None:
         """Start it unless it runs."""

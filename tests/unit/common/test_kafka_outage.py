@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -57,6 +58,13 @@ async def persist(broker: Broker, topic: str, value: str) -> None:
             except BrokerUnavailable:
                 continue
             return
+
+
+async def still_running() -> set[asyncio.Task[Any]]:
+    """Return the tasks that are left when those that were cancelled have ended."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+    return asyncio.all_tasks()
 
 
 async def take(deliveries: AsyncIterator[Delivery]) -> Delivery:
@@ -146,3 +154,37 @@ async def test_leaving_and_closing_do_not_wait_for_a_broker_that_is_gone(mortal:
             with pytest.raises(BrokerUnavailable):
                 await put(broker, topic, "refused")
     assert not (await broker.health()).ok
+
+
+async def test_a_broker_that_is_silent_is_left_in_time_and_nothing_runs_on(mortal: Kafka, topic: str) -> None:
+    """A consumer that goes on sending heartbeats would hold partitions that nobody reads."""
+    before = asyncio.all_tasks()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        async with opened(mortal) as broker:
+            await put(broker, topic, "a")
+            async with broker.consume(topic, "g") as deliveries:
+                delivery = await take(deliveries)
+                with mortal.frozen():
+                    assert not (await broker.health()).ok
+                    with pytest.raises(BrokerUnavailable):
+                        await put(broker, topic, "refused")
+                    with pytest.raises(BrokerUnavailable):
+                        await delivery.ack()
+        with mortal.frozen():
+            async with opened(mortal) as broker:
+                with pytest.raises(BrokerUnavailable):
+                    await broker.lag(topic, "g")
+    assert await still_running() == before
+
+
+async def test_leaving_a_silent_broker_leaves_nothing_behind(mortal: Kafka, topic: str) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS), opened(mortal) as broker:
+        await put(broker, topic, "a")
+        before = asyncio.all_tasks()
+        leaving = broker.consume(topic, "g")
+        await take(await leaving.__aenter__())
+        with mortal.frozen():
+            await leaving.__aexit__(None, None, None)
+            assert await still_running() <= before
+        async with broker.consume(topic, "g") as deliveries:
+            assert text(await take(deliveries)) == "a"
