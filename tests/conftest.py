@@ -10,6 +10,8 @@ import pytest_asyncio
 from tests.servers.kafka import Kafka, open_shared_kafka
 from tests.servers.mongo import Mongo, open_shared_mongo
 
+pytest_plugins = ("tests.reporting",)
+
 
 def pytest_configure() -> None:
     """Undo an ignored SIGINT, with which background runs start and which the programs under test would inherit."""

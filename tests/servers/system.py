@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
 from audio_service.bootstrap import open_services
 from audio_service.services import Services
@@ -53,9 +54,12 @@ def settings_for(directory: Path, *allowed: str, **overrides: Any) -> AudioSetti
 
 def environment_of(settings: AudioSettings) -> dict[str, str]:
     """Return the environment that makes a process load the same settings."""
-    values = settings.model_dump(mode="json", exclude_none=True)
-    values["youtube_api_key"] = settings.youtube_api_key.get_secret_value()
-    ours = {name.upper(): str(value) for name, value in values.items()}
+    values = {name: getattr(settings, name) for name in type(settings).model_fields}
+    ours = {
+        name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in values.items()
+        if value is not None
+    }
     return {**{name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}, **ours}
 
 
