@@ -62,8 +62,11 @@ lock: $(VENV)/.dev ## Resolve pyproject.toml into requirements/ with hashes
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --no-emit-index-url --extra audio --extra build -o requirements/audio.txt
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-annotate --no-emit-index-url --extra audio --extra build --extra dev -c requirements/audio.txt \
-		-o requirements/dev.txt
+		--no-header --no-annotate --no-emit-index-url --extra bot --extra build -c requirements/audio.txt \
+		-o requirements/bot.txt
+	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url --extra audio --extra bot --extra build --extra dev \
+		-c requirements/audio.txt -c requirements/bot.txt -o requirements/dev.txt
 
 .PHONY: docker-ready
 docker-ready:
