@@ -42,7 +42,7 @@ class AudioSettings(SharedSettings):
     temp_path: Path = Path("data/tmp")
 
     max_stored_bytes: Annotated[int, Field(ge=0)] = 0
-    retention_interval_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    retention_interval_seconds: Annotated[float, Field(gt=0, le=86_400)] = 300.0
     retention_grace_seconds: Annotated[float, Field(ge=0, le=86_400 * 30)] = 600.0
 
     youtube_api_key: SecretStr = SecretStr("")

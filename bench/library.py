@@ -164,10 +164,21 @@ def _document(number: int, title: str) -> dict[str, Any]:
         "_id": _media_id(number),
         "status": "success",
         **made_fields(_made(_media_id(number), title)),
-        "search_text": text, "grams": all_grams(text), "seq": _milliseconds(moment) << 20,
+        "search_text": text,
+        "grams": all_grams(text),
+        "seq": _milliseconds(moment) << 20,
         **dict.fromkeys(("processing_date", "created_at", "updated_at", "used_at"), moment),
-        "attempts": 1, "failures": 0, "play_count": 0, "last_played_at": None, "error_code": None,
-        "fence": 1, "lease_until": None, "holder": "", "claim_id": "", "waiters": [], "settled": [],
+        "attempts": 1,
+        "failures": 0,
+        "play_count": 0,
+        "last_played_at": None,
+        "error_code": None,
+        "fence": 1,
+        "lease_until": None,
+        "holder": "",
+        "claim_id": "",
+        "waiters": [],
+        "settled": [],
     }
 
 
@@ -175,11 +186,21 @@ def _insert_row(db: sqlite3.Connection, number: int, title: str) -> None:
     made = _made(_media_id(number), title)
     moment = _milliseconds(_START + timedelta(milliseconds=number))
     values = {
-        "video_id": _media_id(number), "status": "success", "metadata": made.metadata.model_dump_json(),
-        "file": made.file.model_dump_json(), "size_bytes": made.size_bytes, "encoding": _json(asdict(_ENCODING)),
-        "message": made.message, "search_text": search_text(title), "fence": 1, "lease_until": 0, "holder": "",
+        "video_id": _media_id(number),
+        "status": "success",
+        "metadata": made.metadata.model_dump_json(),
+        "file": made.file.model_dump_json(),
+        "size_bytes": made.size_bytes,
+        "encoding": _json(asdict(_ENCODING)),
+        "message": made.message,
+        "search_text": search_text(title),
+        "fence": 1,
+        "lease_until": 0,
+        "holder": "",
         **dict.fromkeys(("processing_date", "created_at", "updated_at", "used_at"), moment),
-        "attempts": 1, "failures": 0, "play_count": 0,
+        "attempts": 1,
+        "failures": 0,
+        "play_count": 0,
     }
     names = ", ".join(values)
     places = ", ".join("?" * len(values))

@@ -231,6 +231,12 @@ class TestClaim:
         _, waiters = await repository.mark_success(SONG, claimed.fence, made())
         assert list(waiters) == [BOB]
 
+    async def test_who_waits_for_a_failure_being_settled_asks_again_later(self, repository: MediaRepository) -> None:
+        fence = await own(repository, ANN)
+        await claim(repository, BOB)
+        await fail(repository, fence)
+        assert isinstance(await claim(repository, BOB), Busy)
+
     async def test_who_waited_for_a_failure_nobody_announced_gets_the_new_outcome(
         self, repository: MediaRepository
     ) -> None:

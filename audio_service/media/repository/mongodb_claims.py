@@ -66,8 +66,9 @@ async def claim(db: Collections, media_id: str, waiter: Waiter, metadata: Platfo
         if status is MediaStatus.PROCESSING:
             return Owned(document["fence"], media_of(document))
         return Unsettled(document["fence"], media_of(document), waiters_of(document))
-    known = {other["request_id"] for other in (*document["waiters"], *document["settled"])}
-    if waiter.request_id in known:
+    settled, waiting = ({other["request_id"] for other in document[name]} for name in ("settled", "waiters"))
+    # A failed record's owner tells those whom it read from the list; who comes back to it now asks again later.
+    if waiter.request_id in settled or (waiter.request_id in waiting and status is not MediaStatus.ERROR):
         return Joined()
     if status is MediaStatus.SUCCESS:
         return Finished(media_of(document))

@@ -35,7 +35,7 @@ def claim_update(claim_id: str, waiter: Waiter, metadata: PlatformMetadata, leas
     mine = {"request_id": me, "user_id": literal(waiter.user_id)}
     holding = {"$in": ["$turn", ["own", "settle"]]}
     return [
-        {"$set": {"waiters": {"$ifNull": ["$waiters", []]}, "settled": {"$ifNull": ["$settled", []]}}},
+        {"$set": {"waiters": {"$ifNull": ["$waiters", []]}, "settled": settled_lately()}},
         {"$set": {"turn": _turn(me)}},
         {"$set": _when({"$eq": ["$turn", "own"]}, _taken_over(metadata))},
         {
@@ -47,7 +47,6 @@ def claim_update(claim_id: str, waiter: Waiter, metadata: PlatformMetadata, leas
                         "lease_until": after(lease),
                         "holder": me,
                         "claim_id": claim_id,
-                        "settled": settled_lately(),
                     },
                 ),
                 "used_at": _touched(me),
@@ -66,9 +65,8 @@ def claim_update(claim_id: str, waiter: Waiter, metadata: PlatformMetadata, leas
 
 def _turn(me: Document) -> Document:
     held = {"$and": [{"$gt": ["$lease_until", "$$NOW"]}, {"$ne": ["$holder", me]}]}
-    settled_now = {"$in": [me, {"$map": {"input": settled_lately(), "in": "$$this.request_id"}}]}
     cases: list[tuple[Any, str]] = [
-        (settled_now, "none"),
+        ({"$in": [me, "$settled.request_id"]}, "none"),
         ({"$eq": [{"$type": "$status"}, "missing"]}, "own"),
         ({"$and": [held, {"$or": [{"$ne": ["$status", "processing"]}, {"$eq": ["$holder", EVICTOR]}]}]}, "none"),
         (held, "join"),
@@ -117,5 +115,6 @@ def _when(condition: Document, values: Document) -> Document:
 
 
 def settled_lately() -> Document:
-    """Return those of `settled` that are to be remembered still."""
-    return {"$filter": {"input": "$settled", "cond": {"$gt": ["$$this.until", "$$NOW"]}}}
+    """Return those of `settled` that are to be remembered still; the others go with the next write."""
+    known: Document = {"$ifNull": ["$settled", []]}
+    return {"$filter": {"input": known, "cond": {"$gt": ["$$this.until", "$$NOW"]}}}

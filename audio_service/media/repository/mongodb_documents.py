@@ -16,7 +16,7 @@ from audio_service.media.repository.base import Made, Waiter
 from audio_service.media.repository.mongodb_connection import Document
 from common.messages import FileData, PlatformMetadata
 
-GRAM_LENGTHS = (3, 5)
+GRAM_LENGTHS = (3, 5, 7)
 WITHOUT_FILE: Document = {
     "status": "processing",
     "file": FileData().model_dump(),
@@ -73,12 +73,12 @@ def made_fields(made: Made) -> Document:
 
 
 def all_grams(text: str) -> list[str]:
-    """Return what a title is found by: every three and every five characters in a row of its `search_text`."""
+    """Return what a title is found by: all runs of these lengths in its `search_text`."""
     return [gram for length in GRAM_LENGTHS for gram in grams(text, length)]
 
 
 def grams(text: str, length: int) -> list[str]:
-    """Return every so many characters in a row, once each, in the order of their first place."""
+    """Return every run of so many characters, once each, in the order of their first place."""
     return list(dict.fromkeys(text[at : at + length] for at in range(len(text) - length + 1)))
 
 

@@ -1,10 +1,10 @@
 """Pages of records: search by a part of the title, and the list of everything.
 
-A finished record holds the grams of its `search_text`: all three and all five characters in a row, each an entry of one
-index whose order is also the page's. A search counts the entries of the query's own grams, as far as a bound, walks
+A finished record holds the grams of its `search_text`: all runs of three, five and seven characters, each an entry of
+one index whose order is also the page's. A search counts the entries of the query's own grams, as far as a bound, walks
 those of the rarest, newest first, and the server compares the whole text of each: no pattern, and no walk through the
-collection. A query of three or five characters is a gram itself. What it holds is letters, digits, marks and single
-spaces by then, and reaches the server as a value.
+collection. A query of three, five or seven characters is a gram itself. What it holds is letters, digits, marks and
+single spaces by then, and reaches the server as a value.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ _EXACT, _PART = 0, 1
 _MAX_SEQ = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FAR = 253_402_300_799_999  # ms: the end of the year 9999, the last that a datetime holds
-# How many grams are compared for rareness, and how far each is counted: beyond that, all are called common.
+# How many grams are compared for rareness, and how many index entries are counted for that, in all: the fewer grams
+# there are, the further each is counted.
 _SAMPLED_GRAMS = 16
-_COUNTED = 500
+_COUNTED = 4_000
 _PAGE_FIELDS = dict.fromkeys((*FIELDS, "seq"), 1)
 
 
@@ -93,17 +94,17 @@ async def _rarest(db: Collections, needle: str) -> str | None:
     candidates = _spread(grams(needle, longest), _SAMPLED_GRAMS)
     if len(candidates) == 1:
         return candidates[0]
-    first, *others = [_counting(gram) for gram in candidates]
+    first, *others = [_counting(gram, _COUNTED // len(candidates)) for gram in candidates]
     union = [{"$unionWith": {"coll": db.songs.name, "pipeline": steps}} for steps in others]
     counts: dict[str, int] = {row["gram"]: row["n"] async for row in db.songs.aggregate([*first, *union])}
     return min(candidates, key=counts.__getitem__) if len(counts) == len(candidates) else None
 
 
-def _counting(gram: str) -> list[Document]:
+def _counting(gram: str, most: int) -> list[Document]:
     """Return a pipeline that counts a gram's records, up to the bound, in the index alone."""
     return [
         {"$match": {"grams": gram}},
-        {"$limit": _COUNTED},
+        {"$limit": most},
         {"$group": {"_id": None, "n": {"$sum": 1}}},
         {"$project": {"_id": 0, "n": 1, "gram": literal(gram)}},
     ]
