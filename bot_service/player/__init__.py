@@ -1,0 +1,1 @@
+"""What a guild hears: queue, state machine, voice link, frames."""

@@ -1,0 +1,1 @@
+"""The one transition function of a guild's player. Pure: events in, new state and effects out."""

@@ -1,0 +1,1 @@
+"""What the bot remembers over a restart: players, settings, favourites, open requests."""
