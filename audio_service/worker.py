@@ -2,7 +2,8 @@
 
 What a request may count on: its status is published before its delivery is acked, whatever fails in between; a copy
 of a delivery is handed back while the first is worked on, and acked once that is answered. A failure of our own
-database or broker is nobody's failed attempt: the delivery comes again, uncounted, until they are back.
+database or broker is nobody's failed attempt: the delivery comes again, uncounted, until they are back. What no worker
+could finish in its attempts, and what nobody can read, is answered with an error and moved to the dead letters.
 """
 
 from __future__ import annotations
@@ -159,8 +160,21 @@ class Worker:
                 waits_for = await self._repository.waits_for(job.request.request_id)
                 job.media_id = waits_for or job.media_id or rejected_key(job.request.song)
             await self._answers.fail(job, error)
-        await delivery.ack()
+            await self._end_failed(delivery, error)
+        else:
+            await delivery.ack()
         self._began.forget(job.request.request_id)
+
+    async def _end_failed(self, delivery: Delivery, error: AppError) -> None:
+        """Bury what might go well once its cause is gone (`butakero dlq replay`); forget what never will.
+
+        Its sender was answered before: dying in between loses the dead letter, not the answer.
+        """
+        if not error.retryable:
+            await delivery.ack()
+            return
+        await delivery.reject(error.code, error.detail)
+        self._metrics.dead_letters.labels(error.code).inc()
 
     async def _run_pipeline(self, job: Job, attempt: int) -> Outcome | None:
         if attempt > self._retry.max_attempts:

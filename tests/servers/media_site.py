@@ -2,9 +2,9 @@
 
 `async with open_media_site(directory) as site:` serves the files of `directory` below `/files/`; `site.file(name, …)`
 and its neighbours give URLs, and query parameters say how the site misbehaves (see `_Behaviour`). `site.gate(name)`
-lets a test hold a body at a byte and release it. `site.gets[path]` counts GETs that got a body, `site.bytes_sent[path]`
-its bytes. yt-dlp opens a direct media URL once to look at it and again to download it, and only once when a page
-leads to it: assert "one download" on files behind `site.page` or `site.jsonld`.
+lets a test hold a body at a byte and release it; `site.repaired = True` ends all misbehaviour. `site.gets[path]` counts
+GETs that got a body, `site.bytes_sent[path]` its bytes. yt-dlp opens a direct media URL once to look at it and again to
+download it, and only once when a page leads to it: assert "one download" on files behind `site.page` or `site.jsonld`.
 
 `python -m tests.servers.media_site DIRECTORY` runs it as a program, which prints its URL, answers the counters at
 `/counters` and opens gates at `/release/NAME`.
@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+import psutil
 from aiohttp import web
 
 from tests.servers.media_files import CONTENT_TYPES
@@ -67,7 +68,9 @@ class _Behaviour:
         cut: close the connection at this byte.
         rate: bytes per second.
         claim: the Content-Length to announce instead of the true one.
-        times: the misbehaviour (stall, cut, fail) is shown to so many GETs of the URL only; the later ones go well.
+        delay: milliseconds before the answer begins.
+        kill: the process that reads the body is killed (SIGKILL) at this byte.
+        times: the misbehaviour (stall, cut, kill, fail) is shown to so many GETs of the URL; the later ones go well.
         fail: answer this status instead.
         ranges: False ignores Range headers.
         etag: another ETag than the file's own ("changing": a new one at each GET).
@@ -81,6 +84,8 @@ class _Behaviour:
     stall: int | None = None
     cut: int | None = None
     rate: int | None = None
+    delay: int = 0
+    kill: int | None = None
     claim: int | None = None
     times: int | None = None
     fail: int | None = None
@@ -91,8 +96,10 @@ class _Behaviour:
     damage: bool = False
 
     @classmethod
-    def of(cls, request: web.Request, seen: int) -> _Behaviour:
+    def of(cls, request: web.Request, seen: int, *, repaired: bool) -> _Behaviour:
         query = request.query
+        if repaired:
+            return cls()
 
         def number(name: str) -> int | None:
             return int(query[name]) if name in query else None
@@ -105,6 +112,8 @@ class _Behaviour:
             stall=number("stall") if bad else None,
             cut=number("cut") if bad else None,
             rate=number("rate"),
+            delay=number("delay") or 0,
+            kill=number("kill") if bad else None,
             claim=number("claim"),
             times=times,
             fail=number("fail") if bad else None,
@@ -125,6 +134,7 @@ class MediaSite:
         self.gets: Counter[str] = Counter()
         self.bytes_sent: Counter[str] = Counter()
         self.requests: list[str] = []
+        self.repaired = False
         self._seen: Counter[str] = Counter()
         self._gates: defaultdict[str, Gate] = defaultdict(Gate)
 
@@ -222,12 +232,13 @@ class MediaSite:
 
     async def _send(self, request: web.Request, data: bytes, kind: str) -> web.StreamResponse:
         key = quote(request.path)
-        behaviour = _Behaviour.of(request, self._seen[request.path_qs])
+        behaviour = _Behaviour.of(request, self._seen[request.path_qs], repaired=self.repaired)
         if request.method == "GET":
             self.gets[key] += 1
             self._seen[request.path_qs] += 1
         if behaviour.silent:
             await asyncio.Event().wait()
+        await asyncio.sleep(behaviour.delay / 1000)
         if behaviour.damage:
             data = data[:1024] + bytes(byte ^ 0x5A for byte in data[1024:])
         if behaviour.fail is not None:
@@ -262,7 +273,10 @@ class MediaSite:
                 await asyncio.Event().wait()
             if position == behaviour.hold:
                 await self.gate(behaviour.gate).wait()
-            for edge in (behaviour.cut, behaviour.stall, behaviour.hold):
+            if position == behaviour.kill:
+                await asyncio.to_thread(_kill_reader, request)
+                return
+            for edge in (behaviour.cut, behaviour.stall, behaviour.hold, behaviour.kill):
                 if edge is not None and position < edge:
                     stop = min(stop, edge)
             block = data[position:stop]
@@ -352,6 +366,15 @@ class MediaSite:
     async def _release(self, request: web.Request) -> web.StreamResponse:
         self.gate(request.match_info["name"]).release()
         return web.Response()
+
+
+def _kill_reader(request: web.Request) -> None:
+    """`kill -9` the process at the other end of a connection: on loopback it is one of ours."""
+    assert request.transport is not None
+    address = tuple(request.transport.get_extra_info("peername")[:2])
+    for connection in psutil.net_connections("tcp4"):
+        if connection.pid is not None and tuple(connection.laddr) == address:
+            psutil.Process(connection.pid).kill()
 
 
 def _range(request: web.Request, size: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 from pydantic import SecretStr
@@ -73,17 +73,17 @@ class Client:
     progress: list[ProgressEvent] = field(default_factory=list[ProgressEvent])
     heard: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    async def ask(self, song: str, *, provider: str = "youtube", times: int = 1) -> DownloadRequest:
-        """Publish a request, as often as told."""
+    async def ask(self, song: str, *, provider: str = "youtube", times: int = 1, key: str = "key") -> DownloadRequest:
+        """Publish a request, as often as told. Where there are partitions, `key` chooses one."""
         request = DownloadRequest.new(song, user_id="42", provider_type=provider)
         for _ in range(times):
-            await self.publish(request.to_bytes(), request.request_id)
+            await self.publish(request.to_bytes(), request.request_id, key=key)
         return request
 
-    async def publish(self, body: bytes, correlation_id: str = "") -> None:
+    async def publish(self, body: bytes, correlation_id: str = "", *, key: str = "key") -> None:
         """Publish a body as it is."""
         headers = {CORRELATION_ID: correlation_id, "schema_version": "1"}
-        await self.broker.publish(self.settings.kafka_bot_download_requests, "key", body, headers)
+        await self.broker.publish(self.settings.kafka_bot_download_requests, key, body, headers)
 
     async def status(self, request: DownloadRequest | str) -> StatusEvent:
         """Wait for the status of one request."""
@@ -181,8 +181,10 @@ class AudioProcess:
 
 
 @asynccontextmanager
-async def open_audio_process(settings: AudioSettings) -> AsyncGenerator[AudioProcess]:
-    """Start the service and wait until it is ready; stop it afterwards if it still runs."""
+async def open_audio_process(
+    settings: AudioSettings, *, probe: Literal["readyz", "livez"] = "readyz"
+) -> AsyncGenerator[AudioProcess]:
+    """Start the service and wait until it is ready (or alive); stop it afterwards if it still runs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "audio_service", cwd=ROOT, env=environment_of(settings)
     )
@@ -192,10 +194,11 @@ async def open_audio_process(settings: AudioSettings) -> AsyncGenerator[AudioPro
         async with asyncio.timeout(60), httpx.AsyncClient() as http:
             while process.returncode is None:
                 try:
-                    if (await http.get(f"{url}/readyz")).is_success:
+                    if (await http.get(f"{url}/{probe}")).is_success:
                         break
                 except httpx.TransportError:
-                    await asyncio.sleep(0.05)  # no event crosses from a process that has no socket yet
+                    pass
+                await asyncio.sleep(0.05)  # no event crosses from a process that is not ready yet
         yield audio
     finally:
         await audio.terminate()
