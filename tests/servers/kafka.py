@@ -38,11 +38,15 @@ ADMIN, STRANGER = ("alice", "alice-secret"), ("bob", "bob-secret")
 
 @dataclass(slots=True)
 class Kafka:
-    """One broker. Empty listeners do not exist on a broker that the environment names."""
+    """One broker. Empty listeners do not exist on a broker that the environment names.
+
+    `detour` is a plain listener that tells clients another address than its own: that of a forwarder in front of it.
+    """
 
     bootstrap: str
     tls: str = ""
     scram: str = ""
+    detour: str = ""
     certificates: Certificates | None = None
     directory: Path | None = None
     process: subprocess.Popen[bytes] | None = None
@@ -104,11 +108,11 @@ class Kafka:
 
 
 @asynccontextmanager
-async def open_kafka() -> AsyncGenerator[Kafka]:
-    """Run a broker of our own, skipping the test where that cannot be."""
+async def open_kafka(*, forwarder: str = "") -> AsyncGenerator[Kafka]:
+    """Run a broker of our own, skipping the test where that cannot be. `forwarder` (host:port) leads to its detour."""
     _require()
     with tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True) as name:
-        kafka = await _prepare(Path(name))
+        kafka = await _prepare(Path(name), forwarder)
         try:
             await kafka.start()
             yield kafka
@@ -142,14 +146,13 @@ def _classpath() -> str:
     return f"{_libraries()}/*"
 
 
-async def _prepare(directory: Path) -> Kafka:
+async def _prepare(directory: Path, forwarder: str) -> Kafka:
     """Fetch the broker unless it is there, and lay out its data with two SCRAM users."""
     await _fetch()
-    ports = [free_port() for _ in range(4)]
-    plain, tls, scram, _ = (f"127.0.0.1:{port}" for port in ports)
+    plain, tls, scram, detour, controller = (f"127.0.0.1:{free_port()}" for _ in range(5))
     certificates = make_certificates(directory) if have_openssl() else None
-    kafka = Kafka(plain, tls if certificates else "", scram, certificates, directory)
-    (directory / "server.properties").write_text(_properties(kafka, controller=f"127.0.0.1:{ports[3]}"))
+    kafka = Kafka(plain, tls if certificates else "", scram, detour if forwarder else "", certificates, directory)
+    (directory / "server.properties").write_text(_properties(kafka, controller, forwarder))
     users = [f"SCRAM-SHA-512=[name={name},password={password}]" for name, password in (ADMIN, STRANGER)]
     await _run(
         *(*_JAVA, "-cp", _classpath(), "kafka.tools.StorageTool", "format", "-c", str(directory / "server.properties")),
@@ -186,18 +189,21 @@ async def _run(*command: str) -> None:
         raise RuntimeError(f"{command[0]} failed: {output.decode()[-2000:]}")
 
 
-def _properties(kafka: Kafka, controller: str) -> str:
-    listeners = {"PLAIN": kafka.bootstrap, "SCRAM": kafka.scram, **({"TLS": kafka.tls} if kafka.tls else {})}
-    advertised = ",".join(f"{name}://{address}" for name, address in listeners.items())
+def _properties(kafka: Kafka, controller: str, forwarder: str) -> str:
+    named = {"PLAIN": kafka.bootstrap, "SCRAM": kafka.scram, "TLS": kafka.tls, "DETOUR": kafka.detour}
+    listeners = {name: address for name, address in named.items() if address}
+    advertised = {**listeners, "DETOUR": forwarder} if kafka.detour else listeners
     lines = {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@{controller}",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAIN",
-        "listeners": f"{advertised},CONTROLLER://{controller}",
-        "advertised.listeners": advertised,
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAIN:PLAINTEXT,TLS:SSL,SCRAM:SASL_PLAINTEXT",
+        "listeners": _listed({**listeners, "CONTROLLER": controller}),
+        "advertised.listeners": _listed(advertised),
+        "listener.security.protocol.map": (
+            "CONTROLLER:PLAINTEXT,PLAIN:PLAINTEXT,DETOUR:PLAINTEXT,TLS:SSL,SCRAM:SASL_PLAINTEXT"
+        ),
         "log.dirs": f"{kafka.directory}/data",
         "auto.create.topics.enable": "false",
         "offsets.topic.replication.factor": "1",
@@ -218,6 +224,10 @@ def _properties(kafka: Kafka, controller: str) -> str:
         **_stores(kafka.certificates),
     }
     return "".join(f"{key}={value}\n" for key, value in lines.items())
+
+
+def _listed(listeners: dict[str, str]) -> str:
+    return ",".join(f"{name}://{address}" for name, address in listeners.items())
 
 
 def _stores(certificates: Certificates | None) -> dict[str, str]:
