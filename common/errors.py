@@ -44,6 +44,7 @@
     │   ├── BrokerUnavailable           broker_unavailable        yes
     │   ├── QueueFull                   queue_full                yes
     │   └── MessageTooLarge             message_too_large         no
+    ├── AudioServiceUnavailable         audio_service_unavailable yes
     └── InternalError                   internal_error            yes
 
 `code` is the wire's name (fixed, see CONTRACTS.md); `retryable` is read by the one retry policy in
@@ -412,6 +413,17 @@ class MessageTooLarge(BrokerError):
 
     code = "message_too_large"
     public_message = Text("El pedido es demasiado largo.", "The request is too long.")
+
+
+class AudioServiceUnavailable(AppError):
+    """The audio service's HTTP API is unreachable, too slow, or answering 5xx or what is not its own."""
+
+    code = "audio_service_unavailable"
+    retryable = True
+    public_message = Text(
+        "El servicio de audio no responde. Probá de nuevo en un rato.",
+        "The audio service does not answer. Try again in a while.",
+    )
 
 
 def error_for_code(code: str, detail: str = "") -> AppError:

@@ -65,6 +65,7 @@ HTTP_STATUS: dict[str, int] = {
     "broker_unavailable": 503,
     "queue_full": 503,
     "message_too_large": 413,
+    "audio_service_unavailable": 503,
     "internal_error": 500,
 }
 
