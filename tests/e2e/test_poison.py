@@ -12,20 +12,20 @@ from audio_service.settings import AudioSettings
 from common.broker.base import Message
 from common.messages import CORRELATION_ID
 from tests.e2e.cli_program import Place
+from tests.servers.clustered import KEYS, Clustered, copies, open_clustered, spread
 from tests.servers.kafka import Kafka
 from tests.servers.media_site import MediaSite
 from tests.servers.mongo import Mongo
-from tests.servers.production import KEYS, Production, copies, open_production, spread
 from tests.servers.system import Client, environment_of, open_audio_process
 
-System = tuple[Production, Client]
+System = tuple[Clustered, Client]
 SAME = KEYS[2]
 ATTEMPTS = 3
 
 
 @pytest.fixture
 async def system(tmp_path: Path, site: MediaSite, kafka: Kafka, mongo: Mongo) -> AsyncGenerator[System]:
-    async with open_production(tmp_path, site, kafka, mongo) as opened:
+    async with open_clustered(tmp_path, site, kafka, mongo) as opened:
         yield opened
 
 
@@ -51,8 +51,8 @@ def why(headers: Mapping[str, str]) -> dict[str, str]:
 async def test_a_request_that_kills_its_child_each_time_is_buried_and_comes_back_after_the_fix(
     system: System, site: MediaSite, tmp_path: Path
 ) -> None:
-    production, client = system
-    settings = production.settings(num_workers=2, service_max_attempts=ATTEMPTS)
+    cluster, client = system
+    settings = cluster.settings(num_workers=2, service_max_attempts=ATTEMPTS)
     deadly, *good = copies(site, 9)
     async with open_audio_process(settings):
         poison = await client.ask(site.page(site.file(deadly, hold=1000, kill=1000)), key=SAME)
@@ -93,8 +93,8 @@ async def test_a_request_that_kills_its_child_each_time_is_buried_and_comes_back
 
 
 async def test_bytes_that_do_not_parse_hold_nothing_up(system: System, site: MediaSite, tmp_path: Path) -> None:
-    production, client = system
-    settings = production.settings(num_workers=1)
+    cluster, client = system
+    settings = cluster.settings(num_workers=1)
     nonsense = [b"\xff\xfe not JSON", b"{", b'{"request_id": "half", "user_id": "7"}', b""]
     for body in nonsense:
         await client.publish(body, key=SAME)
