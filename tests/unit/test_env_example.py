@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from audio_service.settings import AudioSettings
+from bot_service.settings import BotSettings
 from common.settings import SettingsError, load
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +21,9 @@ def documented() -> dict[str, str]:
 
 
 def test_every_setting_is_documented_and_every_documented_key_is_a_setting() -> None:
-    assert set(documented()) == {name.upper() for name in AudioSettings.model_fields}
+    assert set(documented()) == {
+        name.upper() for settings in (AudioSettings, BotSettings) for name in settings.model_fields
+    }
 
 
 def test_the_readme_lists_every_key_with_its_default() -> None:
@@ -31,8 +34,14 @@ def test_the_readme_lists_every_key_with_its_default() -> None:
 def test_the_documented_values_are_the_defaults(tmp_path: Path) -> None:
     copy = tmp_path / ".env"
     copy.write_text(EXAMPLE.read_text())
-    from_example = load(AudioSettings, copy)
-    assert from_example == load(AudioSettings)
+    assert load(AudioSettings, copy) == load(AudioSettings)
+
+
+def test_the_documented_values_of_the_bot_are_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISCORD_TOKEN", "a-token")
+    copy = tmp_path / ".env"
+    copy.write_text(EXAMPLE.read_text())
+    assert load(BotSettings, copy) == load(BotSettings)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,30 @@
+"""Text from outside (titles, what users typed) made harmless: it cannot mention anybody and cannot format."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import discord
+
+_MAX_TITLE = 200
+
+
+def plain(text: str, limit: int = _MAX_TITLE) -> str:
+    """Return `text` on one line, without control or direction-changing characters, escaped, at most `limit` long.
+
+    The limit counts characters before escaping; an ellipsis shows what was cut.
+    """
+    one_line = " ".join("".join(" " if _is_unwanted(character) else character for character in text).split())
+    cut = one_line if len(one_line) <= limit else one_line[: limit - 1].rstrip() + "…"
+    return discord.utils.escape_mentions(discord.utils.escape_markdown(cut, ignore_links=False))
+
+
+def label(text: str, limit: int = 100) -> str:
+    """Return `text` for menu options and autocomplete, which Discord shows as it is: one line, cut, unescaped."""
+    one_line = " ".join("".join(" " if _is_unwanted(character) else character for character in text).split()) or "—"
+    return one_line if len(one_line) <= limit else one_line[: limit - 1].rstrip() + "…"
+
+
+def _is_unwanted(character: str) -> bool:
+    """Tell line breaks, control characters, surrogates and format characters (which can turn a line around)."""
+    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} and character != "\u200d"

@@ -1,0 +1,36 @@
+"""What `bootstrap` opens and everything else is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+
+from bot_service.metrics import BotMetrics
+from bot_service.settings import BotSettings
+from common.blobs.base import BlobStore
+from common.broker.base import Broker
+
+if TYPE_CHECKING:
+    from bot_service.audio_api import AudioApi
+    from bot_service.pending import Pending
+    from bot_service.player.frames import FrameStore
+    from bot_service.songs import Songs
+    from bot_service.store.base import GuildStore
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One of each, for the life of the process. The Discord client and the players are made on top of them."""
+
+    settings: BotSettings
+    broker: Broker
+    store: GuildStore
+    blobs: BlobStore
+    api: AudioApi
+    frames: FrameStore
+    pending: Pending
+    songs: Songs
+    registry: CollectorRegistry
+    metrics: BotMetrics

@@ -1,0 +1,86 @@
+"""The bot's settings. One field is one environment key; `.env.example` documents each of them."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+
+from common.settings import SharedSettings
+
+_MAX_NAME = 32
+
+
+class BotSettings(SharedSettings):
+    """Everything the bot can be told from outside. DISCORD_TOKEN alone has no default."""
+
+    discord_token: Annotated[SecretStr, Field(validate_default=True)] = SecretStr("")
+    command_prefix: str = "music"
+    discord_guilds: str = ""
+    discord_proxy: str = ""
+
+    audio_processor_url: str = "http://localhost:8080"
+    bot_http_host: str = "127.0.0.1"
+    bot_http_port: Annotated[int, Field(ge=0, le=65535)] = 8081
+    bot_sqlite_path: Path = Path("data/bot.db")
+
+    request_timeout_seconds: Annotated[float, Field(gt=0, le=86_400)] = 600.0
+    playlist_limit: Annotated[int, Field(ge=1, le=500)] = 50
+    queue_limit: Annotated[int, Field(ge=1, le=10_000)] = 500
+    idle_seconds: Annotated[float, Field(gt=0, le=86_400)] = 300.0
+    alone_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    resume_after_restart: bool = True
+    voice_reconnect_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    player_update_seconds: Annotated[float, Field(ge=1, le=600)] = 5.0
+
+    @field_validator("discord_token")
+    @classmethod
+    def _check_token(cls, token: SecretStr) -> SecretStr:
+        text = token.get_secret_value().strip()
+        if not text or any(character.isspace() for character in text):
+            raise ValueError("the bot's token is expected (discord.com/developers/applications, page Bot)")
+        return SecretStr(text)
+
+    @field_validator("command_prefix")
+    @classmethod
+    def _check_prefix(cls, text: str) -> str:
+        r"""Return the command's name: one leading `!` or `/` dropped, then Discord's rule for names of commands.
+
+        Rule: https://discord.com/developers/docs/interactions/application-commands#application-command-object, less
+        the apostrophe, which discord.py does not let through.
+        """
+        name = text.strip()
+        name = name[1:] if name[:1] in {"!", "/"} else name
+        if not 1 <= len(name) <= _MAX_NAME or not all(_may_stand_in_name(character) for character in name):
+            raise ValueError(
+                "the name of a slash command is expected: 1 to 32 letters, digits, - or _, no spaces (a leading ! or / "
+                "is dropped)"
+            )
+        if name != name.lower():
+            raise ValueError("the name of a slash command is lower case")
+        return name
+
+    @field_validator("discord_guilds")
+    @classmethod
+    def _check_guilds(cls, text: str) -> str:
+        if not all(part.strip().isdecimal() for part in text.split(",") if part.strip()):
+            raise ValueError("ids of servers (digits) are expected, several separated by commas")
+        return text
+
+    @field_validator("discord_proxy", "audio_processor_url")
+    @classmethod
+    def _check_url(cls, text: str) -> str:
+        if text and not text.startswith(("http://", "https://")):
+            raise ValueError("an http or https URL is expected")
+        return text.rstrip("/")
+
+    @property
+    def guild_ids(self) -> list[int]:
+        """The servers of DISCORD_GUILDS."""
+        return [int(part) for part in self.discord_guilds.split(",") if part.strip()]
+
+
+def _may_stand_in_name(character: str) -> bool:
+    return character in "-_" or unicodedata.category(character)[0] in "LN"
