@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -25,20 +25,8 @@ class AudioSettings(SharedSettings):
     lease_seconds: Annotated[float, Field(ge=0.5, le=600)] = 15.0
     resolution_ttl_seconds: Annotated[float, Field(ge=0)] = 24 * 3600.0
 
-    database_backend: Literal["sqlite", "mongodb"] = "sqlite"
     sqlite_path: Path = Path("data/library.db")
-    mongo_host: Annotated[str, Field(min_length=1)] = "localhost"
-    mongo_port: Annotated[int, Field(ge=1, le=65535)] = 27017
-    mongo_user: str = ""
-    mongo_password: SecretStr = SecretStr("")
-    mongo_database: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")] = "butakero"
     mongo_collection_songs: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")] = "songs"
-    mongo_replica_set_name: str = ""
-    mongo_direct_connection: bool = False
-    mongo_enable_tls: bool = False
-    mongo_ca_file: Path | None = None
-    mongo_cert_file: Path | None = None
-    mongo_key_file: Path | None = None
     temp_path: Path = Path("data/tmp")
 
     max_stored_bytes: Annotated[int, Field(ge=0)] = 0

@@ -54,6 +54,19 @@ class SharedSettings(BaseSettings):
     kafka_bot_download_status: str = "bot.download.status"
     kafka_bot_download_progress: str = "bot.download.progress"
 
+    database_backend: Literal["sqlite", "mongodb"] = "sqlite"
+    mongo_host: Annotated[str, Field(min_length=1)] = "localhost"
+    mongo_port: Annotated[int, Field(ge=1, le=65535)] = 27017
+    mongo_user: str = ""
+    mongo_password: SecretStr = SecretStr("")
+    mongo_database: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")] = "butakero"
+    mongo_replica_set_name: str = ""
+    mongo_direct_connection: bool = False
+    mongo_enable_tls: bool = False
+    mongo_ca_file: Path | None = None
+    mongo_cert_file: Path | None = None
+    mongo_key_file: Path | None = None
+
     storage_backend: Literal["local"] = "local"
     local_storage_path: Path = Path("data/storage")
 
