@@ -7,26 +7,44 @@ is AudioServiceUnavailable.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
+import orjson
 
 from bot_service.player.track import Track
 from bot_service.settings import BotSettings
-from common.errors import AudioServiceUnavailable
+from common.errors import (
+    AppError,
+    AudioServiceUnavailable,
+    InternalError,
+    InvalidInput,
+    InvalidMessage,
+    InvalidVideoId,
+    MediaNotFound,
+    error_for_code,
+)
+
+T = TypeVar("T")
 
 SOURCE_SECONDS = 8.0
 PLAYLIST_SECONDS = 25.0
 _SECONDS = 4.0
 _HEALTH_SECONDS = 3.0
 _CONNECT_SECONDS = 2.0
-_IDLE_SECONDS = 30.0
+_SILENCE_SECONDS = 10.0
+_KEEP_ALIVE_SECONDS = 30.0
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
 _BLOCK_BYTES = 64 * 1024
-_CONNECTIONS = httpx.Limits(max_connections=200, max_keepalive_connections=20, keepalive_expiry=_IDLE_SECONDS)
-_NO_DATA = AudioServiceUnavailable("an answer that is not the audio service's")
+# A guild that plays over HTTP holds a connection for as long as its song lasts.
+_CONNECTIONS = httpx.Limits(max_connections=400, max_keepalive_connections=20, keepalive_expiry=_KEEP_ALIVE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +92,11 @@ class AudioApi:
             AudioServiceUnavailable: it does not answer, or not in time.
             AppError: what else it refused with, by its code (db_connection_failed, ...).
         """
-        raise NotImplementedError
+        try:
+            answer = await self._ask("/api/v1/media/", {"video_id": video_id})
+        except (MediaNotFound, InvalidVideoId, InvalidInput):
+            return None
+        return _read(answer, lambda found: _track_of(found["data"]))
 
     async def search(self, title: str, limit: int = 10) -> list[Track]:
         """Return the library's songs whose title contains the text; [] for fewer than 3 letters and digits.
@@ -82,16 +104,37 @@ class AudioApi:
         Raises:
             AudioServiceUnavailable, AppError: as `media`.
         """
-        raise NotImplementedError
+        try:
+            answer = await self._ask("/api/v1/media/search", {"title": title, "limit": limit})
+        except InvalidInput:
+            return []
+        return _read(answer, lambda found: [track for record in found["data"] if (track := _track_of(record))])
 
-    def audio(self, video_id: str, start: int = 0) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    @asynccontextmanager
+    async def audio(self, video_id: str, start: int = 0) -> AsyncGenerator[AsyncIterator[bytes]]:
         """Stream the DCA file from byte `start` on, in blocks of at most 64 KB; a start past the end gives none.
 
         Raises:
             BlobNotFound, MediaNotFound: there is no such file.
             AudioServiceUnavailable: it does not answer, broke off, or fell silent; entering and iterating raise it.
         """
-        raise NotImplementedError
+        path = f"/api/v1/media/{quote(video_id, safe='')}/audio"
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        timeout = httpx.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS)
+        request = self._client.build_request("GET", path, headers=headers, timeout=timeout)
+        with _translated(path):
+            response = await self._client.send(request, stream=True)
+        try:
+            skipped = start if response.status_code == HTTPStatus.OK else 0
+            if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                yield _nothing()
+                return
+            if not response.is_success:
+                with _translated(path):
+                    raise _refusal(path, response, await _body(response))
+            yield _blocks(path, response, skipped)
+        finally:
+            await response.aclose()
 
     async def playlist(self, url: str, limit: int) -> Playlist:
         """Return what a playlist holds, at most `limit` items; none for a URL that is no playlist.
@@ -100,7 +143,13 @@ class AudioApi:
             SourceError, UrlNotAllowed, InvalidInput: what the source said of it.
             AudioServiceUnavailable, AppError: as `media`.
         """
-        raise NotImplementedError
+        answer = await self._ask("/api/v1/sources/playlist", {"url": url, "limit": limit}, seconds=PLAYLIST_SECONDS)
+        return _read(
+            answer,
+            lambda found: Playlist(
+                title=str(found["title"]), items=[_suggestion_of(item) for item in found["data"]], total=found["total"]
+            ),
+        )
 
     async def source_search(self, words: str, limit: int) -> list[Suggestion]:
         """Return what the source finds for words, best first.
@@ -109,11 +158,36 @@ class AudioApi:
             SourceError: the search failed.
             AudioServiceUnavailable, AppError: as `media`.
         """
-        raise NotImplementedError
+        answer = await self._ask("/api/v1/sources/search", {"query": words, "limit": limit}, seconds=SOURCE_SECONDS)
+        return _read(answer, lambda found: [_suggestion_of(item) for item in found["data"]])
 
     async def health(self) -> AudioHealth:
         """Ask the audio service how it is; never raises."""
-        raise NotImplementedError
+        began = time.monotonic()
+        try:
+            response, body = await self._get("/api/v1/health", {}, _HEALTH_SECONDS)
+            said = str(_read(_json(body), lambda found: found["status"]))
+        except AudioServiceUnavailable:
+            return AudioHealth(connected=False, latency_ms=0.0)
+        latency = round((time.monotonic() - began) * 1000, 1)
+        return AudioHealth(connected=response.status_code == HTTPStatus.OK, latency_ms=latency, status=said)
+
+    async def _ask(self, path: str, parameters: Mapping[str, str | int], *, seconds: float = _SECONDS) -> object:
+        """Return the JSON of a 2xx answer, or raise what another says."""
+        response, body = await self._get(path, parameters, seconds)
+        if not response.is_success:
+            raise _refusal(path, response, body)
+        return _json(body)
+
+    async def _get(
+        self, path: str, parameters: Mapping[str, str | int], seconds: float
+    ) -> tuple[httpx.Response, bytes]:
+        with _translated(path):
+            async with (
+                asyncio.timeout(seconds),
+                self._client.stream("GET", path, params=dict(parameters), timeout=seconds) as response,
+            ):
+                return response, await _body(response)
 
 
 @asynccontextmanager
@@ -124,3 +198,71 @@ async def open_audio_api(settings: BotSettings) -> AsyncGenerator[AudioApi]:
         base_url=settings.audio_processor_url, timeout=timeout, limits=_CONNECTIONS, trust_env=False
     ) as client:
         yield AudioApi(client)
+
+
+@contextmanager
+def _translated(path: str) -> Generator[None]:
+    try:
+        yield
+    except (httpx.HTTPError, TimeoutError) as exc:
+        raise AudioServiceUnavailable(f"{path}: {type(exc).__name__}") from exc
+
+
+async def _body(response: httpx.Response) -> bytes:
+    """Read the whole body, if it is of a size that an answer has."""
+    read = bytearray()
+    async for block in response.aiter_bytes():
+        read += block
+        if len(read) > _MAX_ANSWER_BYTES:
+            raise AudioServiceUnavailable(f"an answer over {_MAX_ANSWER_BYTES} bytes")
+    return bytes(read)
+
+
+async def _blocks(path: str, response: httpx.Response, skipped: int) -> AsyncGenerator[bytes]:
+    with _translated(path):
+        async for block in response.aiter_bytes(_BLOCK_BYTES):
+            if skipped < len(block):
+                yield block[skipped:]
+            skipped = max(0, skipped - len(block))
+
+
+async def _nothing() -> AsyncGenerator[bytes]:
+    for block in ():
+        yield block
+
+
+def _refusal(path: str, response: httpx.Response, body: bytes) -> AppError:
+    """Name the error by the code in the body. A 5xx without one of ours is a service that is not well."""
+    detail = f"{path}: HTTP {response.status_code}"
+    code = _read(_json(body), lambda found: str(found["error"]["code"]))
+    error = error_for_code(code, f"{detail} {code}")
+    return AudioServiceUnavailable(error.detail) if isinstance(error, InternalError) else error
+
+
+def _json(body: bytes) -> object:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise AudioServiceUnavailable("an answer that is not JSON") from exc
+
+
+def _read(answer: object, reader: Callable[[Any], T]) -> T:
+    """Read an answer's fields; one that lacks them is not the audio service's."""
+    try:
+        return reader(answer)
+    except (KeyError, TypeError, ValueError, InvalidMessage) as exc:
+        raise AudioServiceUnavailable(f"an answer that is not the audio service's: {exc!r:.100}") from exc
+
+
+def _track_of(record: Mapping[str, Any]) -> Track | None:
+    return Track.of_media(record) if record["success"] else None
+
+
+def _suggestion_of(item: Mapping[str, Any]) -> Suggestion:
+    return Suggestion(
+        title=str(item["title"]),
+        url=str(item["url"]),
+        duration_ms=int(item["duration_ms"]),
+        thumbnail_url=str(item["thumbnail_url"]),
+        platform=str(item["platform"]),
+    )

@@ -13,7 +13,7 @@ from audio_service.settings import AudioSettings
 from common.beside import beside
 from common.broker.base import Broker, Delivery
 from common.errors import BrokerUnavailable, InvalidMessage
-from common.messages import DownloadRequest, ProgressEvent, StatusEvent, parse
+from common.messages import DownloadRequest, ProgressEvent, StatusEvent, message_key, parse
 from common.telemetry import correlation, outgoing_headers
 
 _PREFETCH = 64
@@ -55,11 +55,6 @@ async def _forgotten_afterwards(broker: Broker, topic: str, group: str) -> Async
     finally:
         with suppress(BrokerUnavailable):  # then it is forgotten for its age
             await broker.forget(topic, group)
-
-
-def message_key(song: str) -> str:
-    """Return the key of a request's message: the song as typed, without differences of case and white space."""
-    return " ".join(song.split()).lower()
 
 
 async def _answer(statuses: AsyncIterator[Delivery], request_id: str) -> StatusEvent:

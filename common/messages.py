@@ -70,6 +70,11 @@ class DownloadRequest(WireModel):
         )
 
 
+def message_key(song: str) -> str:
+    """Return the key of a request's message: the song as typed, without differences of case and white space."""
+    return " ".join(song.split()).lower()
+
+
 class FileData(WireModel):
     """Where the stored file is. `file_path` is its key in the blob store; `file_size` is for people ("2.70MB")."""
 

@@ -8,36 +8,18 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from urllib.parse import parse_qs
 
 import httpx
 
 from audio_service.sources.base import Query
 from common.errors import InvalidInput, UrlNotAllowed
+from common.links import SCHEME, YOUTUBE_ID, as_url, is_youtube, normalise_url, youtube_id, youtube_list
 
 MAX_LENGTH = 500
 MAX_URL_LENGTH = 2000
 _DIGEST = 32
-_MAX_PORT = 65535
 
-YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
 _MEDIA_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_YOUTUBE_HOSTS = frozenset(
-    f"{prefix}{domain}"
-    for domain in ("youtube.com", "youtube-nocookie.com", "youtu.be")
-    for prefix in ("", "www.", "m.", "music.")
-)
-_ID_FOLDERS = frozenset({"shorts", "live", "embed", "v", "e", "watch"})
-# Of an id's length, but names of players: /embed/videoseries?list=…, /embed/live_stream?channel=…
-_NOT_IDS = frozenset({"videoseries", "live_stream"})
-
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-# Forms without "//". "re: zero" and "artist:song" are words, so these are named.
-_OPAQUE_SCHEME = re.compile(r"(?:file|data|javascript|vbscript|blob|about|mailto|tel):\S", re.IGNORECASE)
-_BARE_HOST = re.compile(
-    rf"(?:www\.[^\s/.]+\.[^\s/]+|{'|'.join(re.escape(host) for host in sorted(_YOUTUBE_HOSTS))})(?:[/?#:]\S*)?",
-    re.IGNORECASE,
-)
 _DIRECT_EXTRACTORS = frozenset({"generic", "html5", "direct"})
 
 
@@ -50,11 +32,11 @@ def parse_query(song: str, watch_url: str) -> Query:
         UrlNotAllowed: a URL of another scheme than http and https, or one that carries credentials.
     """
     text = _clean(song)
-    url = _as_url(text)
+    url = as_url(text)
     if url is None:
         return Query(text=text, is_url=False, media_id=None, key=f"q-{_digest(_folded(text))}")
     normalised = normalise_url(url)
-    video_id = _youtube_id(httpx.URL(normalised))
+    video_id = _video_id(httpx.URL(normalised))
     if video_id is not None:
         return Query(text=watch_url.replace("{id}", video_id), is_url=True, media_id=video_id, key=video_id)
     return Query(text=normalised, is_url=True, media_id=None, key=f"u-{_digest(normalised)}")
@@ -63,30 +45,6 @@ def parse_query(song: str, watch_url: str) -> Query:
 def rejected_key(song: str) -> str:
     """Return the media id under which a text that `parse_query` refuses has its record; "" for a blank one."""
     return f"r-{_digest(song)}" if song.strip() else ""
-
-
-def normalise_url(url: str) -> str:
-    """Return the form that equal addresses share: scheme and host in lower case, the host in IDNA form, no default
-    port, no final dot in the host, no fragment.
-
-    Raises:
-        InvalidInput, UrlNotAllowed: as parse_query.
-    """
-    scheme = _SCHEME.match(url)
-    if scheme is None or scheme[1].lower() not in ("http", "https"):
-        raise UrlNotAllowed("only http and https")
-    if "\\" in url or any(c.isspace() for c in url):
-        raise InvalidInput("a URL with a backslash or white space in it")
-    try:
-        parsed = httpx.URL(url)
-        host = parsed.host.rstrip(".")
-        if parsed.userinfo or "@" in parsed.netloc.decode():
-            raise UrlNotAllowed("a URL with credentials")
-        if not host or (parsed.port or 0) > _MAX_PORT:
-            raise InvalidInput("a URL without a host, or with a port that cannot be")
-        return str(parsed.copy_with(host=host, raw_path=parsed.raw_path, fragment=None))
-    except (httpx.InvalidURL, ValueError) as exc:
-        raise InvalidInput(f"a URL that cannot be read: {type(exc).__name__}") from exc
 
 
 def media_id_for(extractor_key: str, extractor_id: str, final_url: str) -> str:
@@ -111,39 +69,23 @@ def _clean(song: str) -> str:
         raise InvalidInput("song: control characters")
     if all(category[0] in "CZ" for category in categories):
         raise InvalidInput("song: empty")
-    limit = MAX_URL_LENGTH if _SCHEME.match(text.removeprefix("<")) else MAX_LENGTH
+    limit = MAX_URL_LENGTH if SCHEME.match(text.removeprefix("<")) else MAX_LENGTH
     if len(text) > limit:
         raise InvalidInput(f"song: {len(text)} characters, at most {limit}")
     return text
 
 
-def _as_url(text: str) -> str | None:
-    """Return the URL that the text is, or None for words. Chats write `<URL>` where no preview is wanted."""
-    bare = text[1:-1].strip() if text.startswith("<") and text.endswith(">") else text
-    if _SCHEME.match(bare):
-        return bare
-    if _OPAQUE_SCHEME.match(bare):
-        raise UrlNotAllowed("only http and https")
-    return f"https://{bare}" if _BARE_HOST.fullmatch(bare) else None
-
-
-def _youtube_id(url: httpx.URL) -> str | None:
+def _video_id(url: httpx.URL) -> str | None:
     """Return the video's id, or None when the URL is not YouTube's."""
-    if url.host not in _YOUTUBE_HOSTS:
+    if not is_youtube(url):
         return None
-    folders = [part for part in url.path.split("/") if part]
-    parameters = parse_qs(url.query.decode("ascii", "replace"))
-    candidates = parameters.get("v", []) if folders in ([], ["watch"]) else []
-    if url.host.endswith("youtu.be"):
-        candidates = folders[:1]
-    elif len(folders) > 1 and folders[0] in _ID_FOLDERS:
-        candidates = folders[1:2]
-    for candidate in candidates[:1]:
-        if YOUTUBE_ID.fullmatch(candidate) and candidate not in _NOT_IDS:
-            return candidate
-    if "list" in parameters:
-        raise InvalidInput("a playlist: name one video of it")
-    raise InvalidInput("a YouTube URL that does not name one video")
+    video_id = youtube_id(url)
+    if video_id is None:
+        named = youtube_list(url) is not None
+        raise InvalidInput(
+            "a playlist: name one video of it" if named else "a YouTube URL that does not name one video"
+        )
+    return video_id
 
 
 def _normalised_or_as_is(url: str) -> str:

@@ -10,8 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from audio_service.sources.base import Query
-from audio_service.sources.query import MAX_LENGTH, media_id_for, normalise_url, parse_query
+from audio_service.sources.query import MAX_LENGTH, media_id_for, parse_query
 from common.errors import InvalidInput, UrlNotAllowed
+from common.links import normalise_url
 
 WATCH = "https://www.youtube.com/watch?v={id}"
 VIDEO = "k2qgadSvNyU"

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from butakero.ask import ask, message_key
+from butakero.ask import ask
 from common.broker import open_broker
 from common.broker.base import Broker
 from common.messages import DownloadRequest, ProgressEvent, StatusEvent, parse
@@ -104,7 +104,3 @@ async def test_no_group_stays_behind(broker: Broker, heard: Heard) -> None:
         group = f"butakero.request.{request.request_id}"
         assert await broker.lag(settings.kafka_bot_download_status, group) == 0
     assert await broker.lag(settings.kafka_bot_download_requests, "audio-workers") == 1
-
-
-def test_equal_words_have_equal_keys() -> None:
-    assert message_key("  Dua\tLIPA ") == message_key("dua lipa")

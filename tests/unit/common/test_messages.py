@@ -12,6 +12,7 @@ from common.messages import (
     MAX_REQUEST_BYTES,
     DownloadRequest,
     StatusEvent,
+    message_key,
     parse,
     salvage_request,
 )
@@ -92,3 +93,7 @@ def test_an_error_status_carries_empty_data_and_never_misses_it() -> None:
         "status": "error",
         "error_code": "media_live",
     }
+
+
+def test_equal_words_have_equal_keys() -> None:
+    assert message_key("  Dua\tLIPA ") == message_key("dua lipa")
