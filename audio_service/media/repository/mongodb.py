@@ -16,10 +16,12 @@ from audio_service.media.repository import mongodb_claims as claims
 from audio_service.media.repository import mongodb_retention as retention
 from audio_service.media.repository import mongodb_search
 from audio_service.media.repository.base import Claim, Eviction, Made, Page, RepositoryHealth, Waiter
-from audio_service.media.repository.mongodb_connection import OPERATION_SECONDS, MongoConnection, connected
-from audio_service.media.repository.mongodb_health import HealthProbe
+from audio_service.media.repository.mongodb_collections import Collections, indexes
 from audio_service.settings import AudioSettings
+from common.errors import DatabaseUnavailable
 from common.messages import PlatformMetadata
+from common.mongodb import OPERATION_SECONDS, MongoConnection, connected
+from common.mongodb_health import NAME, HealthProbe
 
 
 @asynccontextmanager
@@ -32,14 +34,17 @@ async def open_mongodb(
     Raises:
         DatabaseUnavailable: it will not work with these settings; the detail names the one to look at.
     """
-    async with connected(settings, operation_seconds) as connection:
+    songs = settings.mongo_collection_songs
+    async with connected(
+        settings, lambda database: Collections.of(database, songs), indexes(songs), operation_seconds
+    ) as connection:
         yield MongoRepository(connection)
 
 
 class MongoRepository:
     """MediaRepository over a replica set; the port's docstrings hold. Made by `open_mongodb`."""
 
-    def __init__(self, connection: MongoConnection) -> None:
+    def __init__(self, connection: MongoConnection[Collections]) -> None:
         self._connection = connection
         self._health = HealthProbe(connection)
 
@@ -133,4 +138,8 @@ class MongoRepository:
 
     async def health(self) -> RepositoryHealth:
         """Ask the server; what the user has no right to see is null."""
-        return await self._health.ask()
+        try:
+            about = await self._health.ask()
+        except DatabaseUnavailable as exc:
+            return RepositoryHealth(NAME, ok=False, error=exc.detail)
+        return RepositoryHealth(NAME, ok=True, metadata={"mongo": about})

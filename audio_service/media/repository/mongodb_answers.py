@@ -12,9 +12,10 @@ from datetime import timedelta
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from audio_service.media.repository.mongodb_connection import Collections, Document, Session
+from audio_service.media.repository.mongodb_collections import Collections
 from audio_service.media.repository.mongodb_documents import after, left_until, literal
 from common.messages import PlatformMetadata
+from common.mongodb import Document, Session
 
 _ALIVE: Document = {"$gt": ["$until", "$$NOW"]}
 _UPSERT_TRIES = 5

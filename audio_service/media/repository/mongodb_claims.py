@@ -20,7 +20,7 @@ from pymongo.errors import DuplicateKeyError
 from audio_service.media.model import Media, MediaStatus, check_move, search_text
 from audio_service.media.repository import mongodb_answers as answers
 from audio_service.media.repository.base import Busy, Claim, Finished, Joined, Made, Owned, Unsettled, Waiter
-from audio_service.media.repository.mongodb_connection import Collections, Document, Session
+from audio_service.media.repository.mongodb_collections import Collections
 from audio_service.media.repository.mongodb_decision import claim_update, settled_lately
 from audio_service.media.repository.mongodb_documents import (
     FIELDS,
@@ -36,6 +36,7 @@ from audio_service.media.repository.mongodb_documents import (
 from audio_service.media.repository.mongodb_indexes import BY_WAITER
 from common.errors import DatabaseUnavailable, LeaseLost
 from common.messages import PlatformMetadata
+from common.mongodb import Document, Session
 
 # How long a record remembers whom it was settled for. `answered` knows them for longer; this only has to outlast a
 # claim that looked there just before they were settled.
@@ -133,7 +134,7 @@ async def settle(
             session=session,
         )
 
-    document = await db.in_transaction(step)
+    document = await db.database.in_transaction(step)
     return () if document is None or document["fence"] != fence else waiters_of(document)
 
 

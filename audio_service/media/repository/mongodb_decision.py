@@ -15,9 +15,9 @@ from bson import Int64
 
 from audio_service.media.model import search_text
 from audio_service.media.repository.base import EVICTOR, TOUCH_EVERY, Waiter
-from audio_service.media.repository.mongodb_connection import Document
 from audio_service.media.repository.mongodb_documents import WITHOUT_FILE, after, literal, milliseconds
 from common.messages import PlatformMetadata
+from common.mongodb import Document
 
 # `seq`: milliseconds since the epoch, then 20 bits that keep the records of one millisecond apart and, within one
 # process, in order. It fits into 63 bits until 2248.

@@ -13,8 +13,8 @@ from typing import Any, cast
 
 from audio_service.media.model import Encoding, Media, MediaStatus
 from audio_service.media.repository.base import Made, Waiter
-from audio_service.media.repository.mongodb_connection import Document
 from common.messages import FileData, PlatformMetadata
+from common.mongodb import Document
 
 GRAM_LENGTHS = (3, 5, 7)
 WITHOUT_FILE: Document = {

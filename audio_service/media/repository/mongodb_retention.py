@@ -8,9 +8,10 @@ from typing import cast
 from pymongo import ASCENDING, ReturnDocument
 
 from audio_service.media.repository.base import EVICTOR, Eviction
-from audio_service.media.repository.mongodb_connection import Collections, Document
+from audio_service.media.repository.mongodb_collections import Collections
 from audio_service.media.repository.mongodb_documents import WITHOUT_FILE, after, literal, milliseconds
 from audio_service.media.repository.mongodb_indexes import BY_USE
+from common.mongodb import Document
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HAS_FILE: Document = {"size_bytes": {"$gt": 0}}

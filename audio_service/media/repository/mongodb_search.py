@@ -16,9 +16,10 @@ from pymongo import DESCENDING
 from audio_service.media.model import MIN_SEARCH_CHARACTERS, search_text
 from audio_service.media.repository.base import Page
 from audio_service.media.repository.cursors import decode_cursor, encode_cursor, page_size
-from audio_service.media.repository.mongodb_connection import Collections, Document
+from audio_service.media.repository.mongodb_collections import Collections
 from audio_service.media.repository.mongodb_documents import FIELDS, GRAM_LENGTHS, grams, literal, media_of
 from audio_service.media.repository.mongodb_indexes import BY_GRAM, BY_TEXT, BY_UPDATE
+from common.mongodb import Document
 
 _SEARCH = "s"
 _LIST = "l"

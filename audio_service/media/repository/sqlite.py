@@ -19,16 +19,10 @@ from audio_service.media.repository import sqlite_claims as claims
 from audio_service.media.repository import sqlite_retention as retention
 from audio_service.media.repository import sqlite_search
 from audio_service.media.repository.base import Claim, Eviction, Made, Page, RepositoryHealth, Waiter
-from audio_service.media.repository.sqlite_connection import (
-    PointReader,
-    StepConnection,
-    Transaction,
-    connected,
-    point_reader,
-)
-from audio_service.media.repository.sqlite_schema import configure_reader, configure_writer, migrate
+from audio_service.media.repository.sqlite_schema import KEY, MIGRATIONS
 from common.errors import DatabaseUnavailable
 from common.messages import PlatformMetadata
+from common.sqlite import PointReader, StepConnection, Transaction, opened, point_reader
 
 BUSY_SECONDS = 5.0
 
@@ -41,16 +35,9 @@ async def open_sqlite(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> Asyn
         DatabaseUnavailable: the file cannot be made, read or written, is no database, or a newer program's. The detail
             names SQLITE_PATH.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise DatabaseUnavailable(f"SQLITE_PATH: {path.parent} cannot be made: {exc.strerror}") from exc
-    async with connected(path, busy_seconds) as writer, connected(path, busy_seconds) as reader:
-        await writer.configure(configure_writer)
-        await writer.write(migrate)
-        await reader.configure(configure_reader)
-        with point_reader(path) as points:
-            yield SqliteRepository(path, reader, writer, points)
+    async with opened(path, busy_seconds, MIGRATIONS, key=KEY) as file:
+        with point_reader(path, key=KEY) as points:
+            yield SqliteRepository(path, file.reader, file.writer, points)
 
 
 class SqliteRepository:
@@ -158,7 +145,7 @@ class SqliteRepository:
         began = time.monotonic()
         try:
             if not self._path.exists():
-                raise DatabaseUnavailable("SQLITE_PATH: the file is gone")  # noqa: TRY301 - one way to say "ill"
+                raise DatabaseUnavailable(f"{KEY}: the file is gone")  # noqa: TRY301 - one way to say "ill"
             records = await self._reader.read(_count)
             await self._writer.write(lambda _tx: None)
         except DatabaseUnavailable as exc:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from audio_service.media.repository.sqlite_connection import Transaction
 from audio_service.media.repository.sqlite_rows import milliseconds, text_of
 from common.messages import PlatformMetadata
+from common.sqlite import Transaction
 
 PURGE_BATCH = 20
 

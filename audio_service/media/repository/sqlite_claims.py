@@ -26,10 +26,10 @@ from audio_service.media.repository.base import (
     Unsettled,
     Waiter,
 )
-from audio_service.media.repository.sqlite_connection import Transaction
 from audio_service.media.repository.sqlite_rows import COLUMNS, NO_FILE, media_of, milliseconds, text_of
 from common.errors import LeaseLost
 from common.messages import PlatformMetadata
+from common.sqlite import Transaction
 
 
 @dataclass(frozen=True, slots=True)

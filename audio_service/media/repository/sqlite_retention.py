@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from audio_service.media.repository.base import EVICTOR, Eviction
-from audio_service.media.repository.sqlite_connection import Transaction
 from audio_service.media.repository.sqlite_rows import NO_FILE, milliseconds
+from common.sqlite import Transaction
 
 # A file that an evictor did not live to remove goes on being the oldest: its lease has run out, and it comes first.
 _OLDEST = """

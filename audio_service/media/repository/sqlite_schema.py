@@ -1,19 +1,14 @@
 """The SQLite schema and its migrations, counted by `PRAGMA user_version`.
 
-A migration, once released, is never edited: what a database needs next is a further entry. A database that a newer
-program wrote is refused, not guessed at.
+A migration, once released, is never edited: what a database needs next is a further entry.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import time
+from common.sqlite import Transaction
+from common.sqlite import migrate as run_migrations
 
-from audio_service.media.repository.sqlite_connection import Transaction
-from common.errors import DatabaseUnavailable
-
-_WAL_RETRY_SECONDS = 0.02
-_WAL_WAIT_SECONDS = 5.0
+KEY = "SQLITE_PATH"
 
 # Times are milliseconds since the epoch. `lease_until` 0: no lease. `holder` is the request that has or had the claim.
 # The trigram index holds `search_text` (see media.model); rows keep their `seq`, which grows with creation.
@@ -93,39 +88,6 @@ _V2 = (
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2)
 
 
-def configure_writer(db: sqlite3.Connection) -> None:
-    """Set the journal to WAL. FULL: a commit is on the disk when the worker acks the delivery that it stands for."""
-    deadline = time.monotonic() + _WAL_WAIT_SECONDS
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            break
-        except sqlite3.OperationalError:
-            # Two processes that open a new file together: changing the mode does not wait for locks by itself.
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(_WAL_RETRY_SECONDS)
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("PRAGMA foreign_keys = ON")
-
-
-def configure_reader(db: sqlite3.Connection) -> None:
-    """Make sure that the connection for look-ups never takes the write lock."""
-    db.execute("PRAGMA query_only = ON")
-
-
 def migrate(tx: Transaction) -> None:
-    """Bring the database to this program's version; a step, so that two processes starting together take turns.
-
-    Raises:
-        DatabaseUnavailable: a newer program has written this database.
-    """
-    (version,) = tx.db.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise DatabaseUnavailable(
-            f"SQLITE_PATH: schema version {version} is newer than this program's {len(MIGRATIONS)}"
-        )
-    for migration in MIGRATIONS[version:]:
-        for statement in migration:
-            tx.db.execute(statement)
-    tx.db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    """Bring the library to this program's version. Raises DatabaseUnavailable when a newer program has written it."""
+    run_migrations(tx, MIGRATIONS, key=KEY)

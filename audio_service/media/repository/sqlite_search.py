@@ -11,8 +11,8 @@ from typing import Any
 from audio_service.media.model import MIN_SEARCH_CHARACTERS, search_text
 from audio_service.media.repository.base import Page
 from audio_service.media.repository.cursors import decode_cursor, encode_cursor, page_size
-from audio_service.media.repository.sqlite_connection import Transaction
 from audio_service.media.repository.sqlite_rows import COLUMNS, media_of
+from common.sqlite import Transaction
 
 _SEARCH = "s"
 _LIST = "l"

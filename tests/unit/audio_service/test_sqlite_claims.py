@@ -12,10 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from audio_service.media.model import Encoding, IllegalMoveError, MediaStatus
 from audio_service.media.repository import sqlite_answers, sqlite_claims, sqlite_retention, sqlite_search
 from audio_service.media.repository.base import EVICTOR, Busy, Finished, Joined, Made, Owned, Unsettled, Waiter
-from audio_service.media.repository.sqlite_connection import Transaction
 from audio_service.media.repository.sqlite_schema import migrate
 from common.errors import LeaseLost
 from common.messages import FileData, PlatformMetadata
+from common.sqlite import Transaction
 
 SONG = "k2qgadSvNyU"
 KEEP = timedelta(days=365)

@@ -18,10 +18,10 @@ from audio_service.media.repository import sqlite_answers, sqlite_claims, sqlite
 from audio_service.media.repository.base import TOUCH_EVERY, Finished, Joined, Made, Owned, Waiter
 from audio_service.media.repository.sqlite import SqliteRepository, open_sqlite
 from audio_service.media.repository.sqlite_answers import PURGE_BATCH
-from audio_service.media.repository.sqlite_connection import StepConnection, Transaction, connected, point_reader
-from audio_service.media.repository.sqlite_schema import MIGRATIONS, configure_writer, migrate
+from audio_service.media.repository.sqlite_schema import KEY, MIGRATIONS, migrate
 from common.errors import DatabaseUnavailable
 from common.messages import FileData, PlatformMetadata
+from common.sqlite import StepConnection, Transaction, configure_writer, connected, point_reader
 
 LONG = timedelta(minutes=5)
 NONE = timedelta(0)
@@ -48,8 +48,8 @@ async def over_own_writer(path: Path) -> AsyncGenerator[tuple[SqliteRepository, 
     """A repository, and the connection that it writes through."""
     async with open_sqlite(path):
         pass
-    async with connected(path, 5) as writer, connected(path, 5) as reader:
-        with point_reader(path) as points:
+    async with connected(path, 5, key=KEY) as writer, connected(path, 5, key=KEY) as reader:
+        with point_reader(path, key=KEY) as points:
             yield SqliteRepository(path, reader, writer, points), writer
 
 

@@ -1,4 +1,4 @@
-"""The one client of the process, made from settings, and the collections behind it. Knows nothing of media.
+"""MongoDB for both services: a client made from settings, whole steps, transactions. Knows no collection by name.
 
 This is the one module that imports motor, and the one place where pymongo's exceptions become ours. motor runs pymongo
 in threads; its successor, PyMongo's own AsyncMongoClient, has the same methods (see docs/adr/0011-mongodb.md).
@@ -14,12 +14,12 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pymongo
 from bson.codec_options import CodecOptions
@@ -29,13 +29,13 @@ from motor.motor_asyncio import (
     AsyncIOMotorCollection,
     AsyncIOMotorDatabase,
 )
+from pymongo import IndexModel
 from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from audio_service.media.repository.mongodb_indexes import INDEXES
-from audio_service.settings import AudioSettings
 from common.errors import DatabaseUnavailable
+from common.settings import SharedSettings
 from common.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -53,6 +53,7 @@ Session = AsyncIOMotorClientSession
 _CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 
 class MisconfiguredDatabase(DatabaseUnavailable):
@@ -60,14 +61,15 @@ class MisconfiguredDatabase(DatabaseUnavailable):
 
 
 @dataclass(frozen=True, slots=True)
-class Collections:
-    """What a step works with. Reads and writes are the majority's: what was read or acknowledged cannot be undone."""
+class MongoDatabase:
+    """MONGO_DATABASE. Reads and writes are the majority's: what was read or acknowledged cannot be undone."""
 
-    songs: Collection
-    answered: Collection
-    leases: Collection
-    resolutions: Collection
     client: Client
+    database: Database
+
+    def collection(self, name: str) -> Collection:
+        """Return a collection, which need not exist yet."""
+        return self.database[name]
 
     async def in_transaction(self, step: Callable[[Session], Awaitable[T]]) -> T:
         """Run `step` in a transaction, again when somebody else's write came between. It must change nothing else."""
@@ -84,30 +86,22 @@ class Collections:
         raise AssertionError("unreachable: the last try returns or raises")
 
 
-class MongoConnection:
-    """Runs steps. The indexes are made before the first of them that finds the server up."""
+class MongoConnection(Generic[C]):
+    """Runs steps, which work with the collections `C`. The indexes are made before the first step that finds the server
+    up.
+    """
 
-    def __init__(self, client: Client, settings: AudioSettings, operation_seconds: float) -> None:
-        self._client = client
-        self._operation_seconds = operation_seconds
-        self._database: Database = client.get_database(
-            settings.mongo_database,
-            codec_options=_CODEC,
-            read_concern=ReadConcern("majority"),
-            write_concern=WriteConcern("majority"),
-        )
-        songs = settings.mongo_collection_songs
-        self._collections = Collections(
-            songs=self._database[songs],
-            answered=self._database[f"{songs}_answered"],
-            leases=self._database[f"{songs}_leases"],
-            resolutions=self._database[f"{songs}_resolutions"],
-            client=client,
-        )
+    def __init__(
+        self, database: MongoDatabase, collections: C, indexes: Mapping[str, Sequence[IndexModel]], seconds: float
+    ) -> None:
+        self._database = database
+        self._collections = collections
+        self._indexes = indexes
+        self._operation_seconds = seconds
         self._indexed = False
         self._indexing = asyncio.Lock()
 
-    async def run(self, step: Callable[[Collections], Awaitable[T]]) -> T:
+    async def run(self, step: Callable[[C], Awaitable[T]]) -> T:
         """Run a step. Raises DatabaseUnavailable."""
         with translated_errors():
             if not self._indexed:
@@ -136,31 +130,46 @@ class MongoConnection:
     async def command(self, command: Document, deadline: float) -> Document:
         """Ask the server about itself, until `deadline` on the monotonic clock. Raises DatabaseUnavailable."""
         with translated_errors(), pymongo.timeout(max(deadline - time.monotonic(), 0.001)):
-            return dict(await self._client.admin.command(command))
+            return dict(await self._database.client.admin.command(command))
 
     async def _make_indexes(self, seconds: float) -> None:
         with translated_errors():
             with pymongo.timeout(seconds):
-                hello: Document = await self._client.admin.command("hello")
+                hello: Document = await self._database.client.admin.command("hello")
             if "setName" not in hello and hello.get("msg") != "isdbgrid":
                 raise MisconfiguredDatabase("MONGO_HOST: a replica set is needed, of one member at least")
             # No time limit: over a large library a new index takes minutes. One that is there already costs nothing.
-            for name, models in INDEXES.items():
-                collection: Collection = getattr(self._collections, name)
-                await collection.create_indexes(list(models))
+            for name, models in self._indexes.items():
+                await self._database.collection(name).create_indexes(list(models))
             self._indexed = True
 
 
 @asynccontextmanager
-async def connected(settings: AudioSettings, operation_seconds: float) -> AsyncGenerator[MongoConnection, None]:
+async def connected(
+    settings: SharedSettings,
+    gather: Callable[[MongoDatabase], C],
+    indexes: Mapping[str, Sequence[IndexModel]],
+    operation_seconds: float = OPERATION_SECONDS,
+) -> AsyncGenerator[MongoConnection[C], None]:
     """Make the client; a server that is down right now is no failure, and is tried again with each step.
+
+    `gather` picks the collections that steps work with; `indexes` are those of each collection, by its name.
 
     Raises:
         DatabaseUnavailable: the settings cannot work; the detail names the one to look at.
     """
     client = _client(settings, operation_seconds)
     try:
-        connection = MongoConnection(client, settings, operation_seconds)
+        database = MongoDatabase(
+            client,
+            client.get_database(
+                settings.mongo_database,
+                codec_options=_CODEC,
+                read_concern=ReadConcern("majority"),
+                write_concern=WriteConcern("majority"),
+            ),
+        )
+        connection = MongoConnection(database, gather(database), indexes, operation_seconds)
         try:
             await connection.prepare(min(_OPENING_SECONDS, operation_seconds))
         except MisconfiguredDatabase:
@@ -172,7 +181,7 @@ async def connected(settings: AudioSettings, operation_seconds: float) -> AsyncG
         client.close()
 
 
-def _client(settings: AudioSettings, operation_seconds: float) -> Client:
+def _client(settings: SharedSettings, operation_seconds: float) -> Client:
     selection_ms = int(operation_seconds * 1000)
     options: dict[str, Any] = {
         "port": settings.mongo_port,
@@ -200,7 +209,7 @@ def _client(settings: AudioSettings, operation_seconds: float) -> Client:
 
 
 @contextmanager
-def _tls_options(settings: AudioSettings) -> Generator[dict[str, Any]]:
+def _tls_options(settings: SharedSettings) -> Generator[dict[str, Any]]:
     """Give the client its files. It wants certificate and key in one, which exists only until it has read it."""
     if not settings.mongo_enable_tls:
         yield {}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from audio_service.media.repository.base import RepositoryHealth
-from audio_service.media.repository.mongodb_connection import Document, MisconfiguredDatabase, MongoConnection
-from common.errors import DatabaseUnavailable
+from common.mongodb import Document, MisconfiguredDatabase, MongoConnection
 
 NAME = "mongo_db"
 _SECONDS = 1.5
@@ -18,27 +17,23 @@ _COUNTED = ("insert", "query", "update", "delete", "getmore", "command")
 class HealthProbe:
     """Asks. Remembers the last counters, so that operations a second are those since the last time it asked."""
 
-    def __init__(self, connection: MongoConnection) -> None:
+    def __init__(self, connection: MongoConnection[Any]) -> None:
         self._connection = connection
         self._before: tuple[float, int] | None = None
 
-    async def ask(self) -> RepositoryHealth:
-        """Return the health; never raises, and takes 1.5 s at most."""
+    async def ask(self) -> Mapping[str, Any]:
+        """Return what `metadata.mongo` of the contract holds, within 1.5 s. Raises DatabaseUnavailable."""
+        deadline = time.monotonic() + _SECONDS
         began = time.monotonic()
-        deadline = began + _SECONDS
-        try:
-            await self._connection.command({"ping": 1}, deadline)
-            latency_ms = round((time.monotonic() - began) * 1000, 3)
-            hello = await self._connection.command({"hello": 1}, deadline)
-            build = await self._connection.command({"buildInfo": 1}, deadline)
-            about = {
-                "replica_set_status": _replica_set(hello, await self._permitted({"replSetGetStatus": 1}, deadline)),
-                "version": build["version"],
-                **self._load(await self._permitted({"serverStatus": 1}, deadline), latency_ms),
-            }
-        except DatabaseUnavailable as exc:
-            return RepositoryHealth(NAME, ok=False, error=exc.detail)
-        return RepositoryHealth(NAME, ok=True, metadata={"mongo": about})
+        await self._connection.command({"ping": 1}, deadline)
+        latency_ms = round((time.monotonic() - began) * 1000, 3)
+        hello = await self._connection.command({"hello": 1}, deadline)
+        build = await self._connection.command({"buildInfo": 1}, deadline)
+        return {
+            "replica_set_status": _replica_set(hello, await self._permitted({"replSetGetStatus": 1}, deadline)),
+            "version": build["version"],
+            **self._load(await self._permitted({"serverStatus": 1}, deadline), latency_ms),
+        }
 
     async def _permitted(self, command: Document, deadline: float) -> Document:
         """Return the answer, or nothing when the user may not ask."""
