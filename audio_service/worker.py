@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
 
@@ -24,6 +23,7 @@ from audio_service.services import Services
 from audio_service.sources.query import rejected_key
 from common.beside import beside
 from common.broker.base import Delivery
+from common.broker.reading import pause, until
 from common.errors import (
     AppError,
     BrokerError,
@@ -67,7 +67,7 @@ class Worker:
                 await self._consume(stop)
             except* BrokerError as failures:
                 log.warning("worker.broker_away", errors=[repr(leaf) for leaf in failures.exceptions])
-                await _pause(stop, _BACKEND_PAUSE)
+                await pause(stop, _BACKEND_PAUSE)
 
     async def _consume(self, stop: asyncio.Event) -> None:
         topic = self._services.settings.kafka_bot_download_requests
@@ -75,7 +75,7 @@ class Worker:
         async with (
             self._services.broker.consume(topic, GROUP, prefetch=workers) as deliveries,
             asyncio.TaskGroup() as jobs,
-            aclosing(_until(stop, deliveries)) as upcoming,
+            aclosing(until(stop, deliveries)) as upcoming,
         ):
             async for delivery in upcoming:
                 jobs.create_task(self._handle(delivery))
@@ -239,30 +239,3 @@ class _FirstSeen:
 
     def forget(self, request_id: str) -> None:
         self._began.pop(request_id, None)
-
-
-async def _until(stop: asyncio.Event, deliveries: AsyncIterator[Delivery]) -> AsyncGenerator[Delivery]:
-    """Yield deliveries until `stop`. One that arrives in that moment stays with the subscription, which releases it."""
-    stopping = asyncio.ensure_future(stop.wait())
-    try:
-        while True:
-            upcoming = asyncio.ensure_future(anext(deliveries))
-            try:
-                await asyncio.wait({upcoming, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                if not upcoming.done():
-                    upcoming.cancel()
-                    await asyncio.wait({upcoming})
-            if stopping.done() or upcoming.cancelled():
-                return
-            yield upcoming.result()
-    finally:
-        stopping.cancel()
-
-
-async def _pause(stop: asyncio.Event, length: timedelta) -> None:
-    try:
-        async with asyncio.timeout(length.total_seconds()):
-            await stop.wait()
-    except TimeoutError:
-        return
