@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from common.settings import SettingsError, load, load_or_exit
 from common.telemetry import configure_logging
 
 ENV_FILE = Path(".env")
+_TALKATIVE = ("aiokafka",)
+"""Libraries that log as an error what is raised, too, and becomes the one line of a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ def open_shell(*, http_port: int | None = None) -> Shell:
         settings = settings.model_copy(update={"http_port": http_port})
     # What the adapters log would stand between the lines of an answer; only what needs somebody's hand is shown.
     configure_logging("error", "console", sys.stderr)
+    for library in _TALKATIVE:
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     return Shell(settings, open_screen(), open_screen(stderr=True))
 
 

@@ -25,6 +25,7 @@ log = get_logger(__name__)
 
 TIMEOUT_SECONDS = 2.0
 _DOWN = 503
+_BROKERS = {"embedded": "embedded_broker", "kafka": "kafka"}
 _DATABASES = {"sqlite": "sqlite", "mongodb": "mongo_db"}
 
 
@@ -92,7 +93,7 @@ async def examine(deps: ApiDeps) -> list[Check]:
     settings = deps.settings
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(_ask(f"{settings.messaging_backend}_broker", deps.broker.health(), BrokerUnavailable)),
+            group.create_task(_ask(_BROKERS[settings.messaging_backend], deps.broker.health(), BrokerUnavailable)),
             group.create_task(
                 _ask(_DATABASES[settings.database_backend], deps.repository.health(), DatabaseUnavailable)
             ),

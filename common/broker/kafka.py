@@ -31,7 +31,7 @@ log = get_logger(__name__)
 
 NAME = "kafka"
 
-_HEALTH_SECONDS = 3.0
+_HEALTH_SECONDS = 1.5  # probes wait for 2 s, and want to hear why
 
 
 @asynccontextmanager

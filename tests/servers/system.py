@@ -25,7 +25,8 @@ from audio_service.services import Services
 from audio_service.settings import AudioSettings
 from audio_service.worker import Worker
 from common.broker import open_broker
-from common.broker.base import Broker
+from common.broker.base import Broker, Delivery
+from common.errors import BrokerUnavailable
 from common.messages import CORRELATION_ID, DownloadRequest, ProgressEvent, StatusEvent, parse
 from tests.servers.media_site import MediaSite, open_media_site
 
@@ -69,6 +70,7 @@ class Client:
 
     broker: Broker
     settings: AudioSettings
+    group: str
     statuses: list[StatusEvent] = field(default_factory=list[StatusEvent])
     progress: list[ProgressEvent] = field(default_factory=list[ProgressEvent])
     heard: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -110,6 +112,14 @@ class Client:
 
         await until(finished)
 
+    async def heard_all(self) -> None:
+        """Wait until every status that was published is in `statuses`."""
+
+        async def heard() -> bool:
+            return not await self.broker.lag(self.settings.kafka_bot_download_status, self.group)
+
+        await until(heard)
+
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait for a state that nothing announces: a bounded poll. Raises TimeoutError."""
@@ -122,21 +132,23 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 async def open_client(settings: AudioSettings) -> AsyncGenerator[Client]:
     """Join the status and progress topics under a group of its own, from the beginning."""
     async with open_broker(settings) as broker, asyncio.TaskGroup() as tasks:
-        client = Client(broker, settings)
-        group = f"client-{uuid.uuid4().hex[:8]}"
+        client = Client(broker, settings, f"client-{uuid.uuid4().hex[:8]}")
         ready = [asyncio.Event(), asyncio.Event()]
 
         async def hear(topic: str, joined: asyncio.Event) -> None:
-            async with broker.consume(topic, group, prefetch=20) as deliveries:
+            seen: set[str] = set()
+            async with broker.consume(topic, client.group, prefetch=20) as deliveries:
                 joined.set()
                 async for delivery in deliveries:
-                    async with client.heard:
-                        if topic == settings.kafka_bot_download_status:
-                            client.statuses.append(parse(StatusEvent, delivery.message.value))
-                        else:
-                            client.progress.append(parse(ProgressEvent, delivery.message.value))
-                        client.heard.notify_all()
-                    await delivery.ack()
+                    if delivery.message.position not in seen:
+                        seen.add(delivery.message.position)
+                        async with client.heard:
+                            if topic == settings.kafka_bot_download_status:
+                                client.statuses.append(parse(StatusEvent, delivery.message.value))
+                            else:
+                                client.progress.append(parse(ProgressEvent, delivery.message.value))
+                            client.heard.notify_all()
+                    await _ack(delivery)
 
         listeners = [
             tasks.create_task(hear(settings.kafka_bot_download_status, ready[0])),
@@ -147,6 +159,17 @@ async def open_client(settings: AudioSettings) -> AsyncGenerator[Client]:
         yield client
         for listener in listeners:
             listener.cancel()
+
+
+async def _ack(delivery: Delivery) -> None:
+    """Ack, however long the broker is away. What it delivers again for that reason was heard already."""
+    while True:
+        try:
+            await delivery.ack()
+        except BrokerUnavailable:
+            await asyncio.sleep(0.1)  # some brokers refuse at once
+        else:
+            return
 
 
 @asynccontextmanager
