@@ -1,7 +1,7 @@
 """What discord.py's player thread reads: frames as they are in the file, every 20 ms, without ever waiting.
 
-The thread takes from a ring that a task of the event loop fills. Refuses to decode, encode or judge a frame. A ring that
-runs empty before the end gives silence, which is counted and is no frame of the song: nothing of the song is lost.
+The thread takes from a ring that a task of the event loop fills. Refuses to decode, encode or judge a frame. A ring
+that runs empty before the end gives silence, which is counted and is no frame of the song: nothing of it is lost.
 """
 
 from __future__ import annotations
@@ -72,6 +72,11 @@ class DcaSource(discord.AudioSource):
     def buffered(self) -> int:
         """Frames in the ring."""
         return len(self._ring)
+
+    @property
+    def handed_out(self) -> int:
+        """Packets handed to Discord, silence included."""
+        return self.sent + self.starved
 
     @property
     def next_frame(self) -> int:

@@ -16,7 +16,7 @@ from bot_service.player.dca_blocks import FrameCutter
 from bot_service.player.track import Track
 from common.blobs.base import BlobStore
 from common.dca import DcaError
-from common.errors import AppError, BlobNotFound, MediaCorrupt, StorageError, StorageUnavailable
+from common.errors import BlobNotFound, MediaCorrupt, StorageError, StorageUnavailable
 from common.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -95,17 +95,19 @@ class FrameStore:
                 yield block
 
     async def _stored(self, track: Track) -> AsyncGenerator[bytes]:
+        pieces = self._blobs.read(track.file_path)
         try:
-            pieces = aiter(self._blobs.read(track.file_path))
             while (piece := await _next_piece(pieces)) is not None:
                 yield piece
         except ValueError as exc:
             raise BlobNotFound(track.file_path) from exc
+        finally:
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()
 
     async def _served(self, track: Track) -> AsyncGenerator[bytes]:
         async with self._api.audio(track.video_id) as body:
-            pieces = aiter(body)
-            while (piece := await _next_piece(pieces)) is not None:
+            while (piece := await _next_piece(body)) is not None:
                 yield piece
 
 
@@ -129,6 +131,3 @@ async def _next_piece(pieces: AsyncIterator[bytes]) -> bytes | None:
             return await anext(pieces, None)
     except TimeoutError as exc:
         raise StorageUnavailable(f"no bytes for {_PIECE_SECONDS:.0f} s") from exc
-
-
-__all__ = ["HEAD_FRAMES", "AppError", "FrameStore", "Head"]

@@ -1,15 +1,26 @@
-"""Tells a player that has stopped sending from one that plays: frames against the clock. Pure; time is an argument.
+"""Tells a voice connection that works from one that only looks so: frames against the clock. Pure; time is an argument.
 
-discord.py calls a connection connected while its player thread waits, and a thread can be stuck in a socket: what counts
-is whether packets go out. Silence for want of frames counts as sent: that is another fault, counted elsewhere.
+discord.py calls a connection connected while it waits for something behind a closed WebSocket, and waits in its player
+thread for as long as it takes: what counts is whether packets go out to somebody. Silence for want of frames counts as
+sent: that is another fault, counted elsewhere.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 FRAMES_PER_SECOND = 50
 
 # A machine that is short of CPU sends late; to connect again would only add to its load.
 _LEAST_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a connection is to be given up; `next_frame` is the first frame that may not have been heard."""
+
+    reason: str
+    next_frame: int
 
 
 class Watchdog:
@@ -26,11 +37,50 @@ class Watchdog:
 
     def stalled(self, now: float, sent: int) -> bool:
         """Say whether the player has stalled. `now` in seconds, `sent` the packets since it began."""
-        if self._since is None:
-            self._since, self._sent = now, sent
-            return False
-        elapsed = now - self._since
-        if sent - self._sent > elapsed * FRAMES_PER_SECOND * _LEAST_SHARE:
+        elapsed = now - self._since if self._since is not None else 0.0
+        if self._since is None or sent < self._sent or sent - self._sent > elapsed * FRAMES_PER_SECOND * _LEAST_SHARE:
             self._since, self._sent = now, sent
             return False
         return elapsed >= self._seconds
+
+
+class VoiceWatch:
+    """Looks at one connection and its player, every quarter of a second or so.
+
+    Args:
+        closed_seconds: how long the WebSocket may be closed while discord.py calls the connection connected. It is
+            short, for what is sent meanwhile may be lost; it is not 0, for the news of another voice server come next.
+        away_seconds: how long discord.py may take to follow to another voice server.
+        stall_seconds: see Watchdog.
+    """
+
+    def __init__(self, *, closed_seconds: float = 0.75, away_seconds: float = 10.0, stall_seconds: float = 5.0) -> None:
+        self._closed_seconds = closed_seconds
+        self._away_seconds = away_seconds
+        self._watchdog = Watchdog(stall_seconds)
+        self._closed: tuple[float, int] | None = None
+        self._away_since: float | None = None
+
+    def look(
+        self, now: float, *, connected: bool, closed: bool, handed_out: int | None, next_frame: int
+    ) -> Trouble | None:
+        """Return what is wrong, if something is.
+
+        Args:
+            now: seconds of a monotonic clock.
+            connected: what discord.py says.
+            closed: the voice WebSocket is closed.
+            handed_out: packets of the present playback so far; None while nothing should be sent.
+            next_frame: the next frame of it.
+        """
+        self._closed = (self._closed or (now, next_frame)) if connected and closed else None
+        self._away_since = None if connected else self._away_since or now
+        if self._closed is not None and now - self._closed[0] >= self._closed_seconds:
+            return Trouble("closed", self._closed[1])
+        if self._away_since is not None and now - self._away_since >= self._away_seconds:
+            return Trouble("closed", next_frame)
+        if handed_out is None:
+            self._watchdog.reset()
+        elif self._watchdog.stalled(now, handed_out):
+            return Trouble("stalled", next_frame)
+        return None
