@@ -34,8 +34,9 @@ from common.errors import (
 
 T = TypeVar("T")
 
-SOURCE_SECONDS = 8.0
-PLAYLIST_SECONDS = 25.0
+# The source has 5 s and 20 s by then, and the service may have to start a process for the first question.
+SOURCE_SECONDS = 16.0
+PLAYLIST_SECONDS = 31.0
 _SECONDS = 4.0
 _HEALTH_SECONDS = 3.0
 _CONNECT_SECONDS = 2.0

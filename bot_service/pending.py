@@ -137,8 +137,8 @@ class Pending:
     async def _hear_statuses(
         self, stop: asyncio.Event, ends: Ends, tasks: asyncio.TaskGroup, *, start: Literal["earliest", "latest"]
     ) -> None:
-        """Read statuses. Only a group that nobody has seen begins at `start`: at the first start of an instance, or when
-        its name changed or was forgotten. What was open before that may have been answered before.
+        """Read statuses. Only a group that nobody has seen begins at `start`: at the first start of an instance, or
+        when its name changed or was forgotten. What was open before that may have been answered before.
         """
         topic = self._settings.kafka_bot_download_status
         while not stop.is_set():

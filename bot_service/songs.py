@@ -6,14 +6,32 @@ where resolution decides. With the audio service away, songs that this guild hea
 
 from __future__ import annotations
 
+import asyncio
+import re
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import httpx
+
 from bot_service.audio_api import AudioApi, Playlist, Suggestion
-from bot_service.pending import Pending
+from bot_service.matching import confident_match, words_of
+from bot_service.pending import Pending, download_request
 from bot_service.player.track import Track
-from bot_service.store.base import GuildStore
-from common.errors import BrokerError, Locale
+from bot_service.store.base import GuildStore, PendingRequest
+from common.errors import AppError, BrokerError, DatabaseUnavailable, InvalidInput, Locale, UrlNotAllowed
+from common.links import as_url, is_youtube, normalise_url, youtube_id, youtube_list
+from common.messages import utc_now
+from common.telemetry import get_logger
+
+log = get_logger(__name__)
+
+SUGGESTIONS = 25
+"""As many choices as Discord shows."""
+_SUGGEST_SECONDS = 0.9
+_PAGE = 50
+_REMEMBERED = 200
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 BeforePublishing = Callable[[str], Awaitable[None]]
 
@@ -25,7 +43,7 @@ class Asker:
     guild_id: int
     user_id: int
     text_channel_id: int
-    voice_channel_id: int
+    voice_channel_id: int | None
     locale: Locale
     interaction_token: str = ""
     application_id: int = 0
@@ -63,7 +81,17 @@ class Songs:
             AudioServiceUnavailable: the library cannot be asked.
             AppError: what else the audio service refused with (db_connection_failed, ...).
         """
-        raise NotImplementedError
+        asked = _understand(song)
+        if asked.video_id and (track := await self._api.media(asked.video_id)) is not None:
+            return track
+        if asked.url:
+            return None
+        for part in _searches(song):
+            found = await self._api.search(part, _PAGE)
+            # Behind a full page there may be rivals that nobody has seen.
+            if len(found) < _PAGE and (track := confident_match(song, found)) is not None:
+                return track
+        return None
 
     async def find_or_request(
         self, song: str, asker: Asker, *, before_publishing: BeforePublishing | None = None
@@ -80,7 +108,19 @@ class Songs:
             BrokerError: the queue does not take it; the code says why.
             DatabaseUnavailable: the request could not be stored.
         """
-        raise NotImplementedError
+        answers = True
+        try:
+            track = await self.find(song)
+        except AppError as exc:
+            log.warning("songs.library_away", code=exc.code, detail=exc.detail)
+            answers, track = False, await self._remembered(song, asker)
+        if track is not None:
+            return Found(track)
+        asked = _pending_request(str(uuid.uuid4()), song, asker)
+        if before_publishing is not None:
+            await before_publishing(asked.request_id)
+        await self._pending.open(asked, download_request(asked))
+        return Requested(asked.request_id, answers)
 
     async def request_all(self, songs: Sequence[tuple[str, str]], asker: Asker) -> Mapping[str, BrokerError]:
         """Request many songs, given as (request id, song), without looking into the library (the audio service does).
@@ -90,11 +130,16 @@ class Songs:
         Raises:
             DatabaseUnavailable: none was requested.
         """
-        raise NotImplementedError
+        asked = [_pending_request(request_id, song, asker) for request_id, song in songs]
+        return await self._pending.open_all([(one, download_request(one)) for one in asked])
 
     async def suggest(self, prefix: str) -> list[Track]:
         """Return songs of the library for what is typed so far, at most 25; [] when that takes long. Never raises."""
-        raise NotImplementedError
+        try:
+            async with asyncio.timeout(_SUGGEST_SECONDS):
+                return await self._api.search(" ".join(prefix.split()), SUGGESTIONS)
+        except (AppError, TimeoutError):
+            return []
 
     async def search(self, words: str, limit: int = 10) -> list[Suggestion]:
         """Return what there is for words: songs of the library first (their `track` is set), then the source's.
@@ -102,12 +147,113 @@ class Songs:
         Raises:
             AppError: neither could be asked; what the source said.
         """
-        raise NotImplementedError
+        library, source = await asyncio.gather(
+            self._api.search(words, limit), self._api.source_search(words, limit), return_exceptions=True
+        )
+        for outcome in (library, source):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, AppError):
+                raise outcome
+        if isinstance(source, BaseException) and (isinstance(library, BaseException) or not library):
+            raise source
+        stored = [] if isinstance(library, BaseException) else [_suggestion_of(track) for track in library]
+        known = {_identity(suggestion.url) for suggestion in stored}
+        others = [] if isinstance(source, BaseException) else source
+        return [*stored, *(other for other in others if _identity(other.url) not in known)][:limit]
 
     async def expand(self, url: str, limit: int) -> Playlist | None:
         """Return the items of a playlist's URL, at most `limit`; None for anything else.
 
+        A YouTube address that names a video, too, is that video. Whether another site's address is a playlist, only
+        the site can say; when it says nothing, the address is requested like any other and its error tells why.
+
         Raises:
-            AppError: as `AudioApi.playlist`.
+            AppError: of YouTube playlists, as `AudioApi.playlist`.
         """
-        raise NotImplementedError
+        asked = _understand(url)
+        if not asked.url or asked.video_id or (asked.is_youtube and not asked.is_list):
+            return None
+        try:
+            found = await self._api.playlist(asked.url, limit)
+        except AppError as exc:
+            if asked.is_list:
+                raise
+            log.info("songs.not_expanded", code=exc.code, detail=exc.detail)
+            return None
+        return found if found.items else None
+
+    async def _remembered(self, song: str, asker: Asker) -> Track | None:
+        """Look among what this guild heard and this user keeps."""
+        try:
+            history = await self._store.history(asker.guild_id, _REMEMBERED)
+            favourites = await self._store.favourites(asker.user_id)
+        except DatabaseUnavailable as exc:
+            log.warning("songs.store_away", detail=exc.detail)
+            return None
+        tracks = {track.video_id: track for track in (*favourites, *(played.track for played in history))}
+        asked = _understand(song)
+        if asked.video_id in tracks:
+            return tracks[asked.video_id]
+        if asked.url:
+            return next((track for track in tracks.values() if _identity(track.url) == asked.url), None)
+        return confident_match(song, list(tracks.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a text is: an id perhaps, a normalised URL perhaps; "" where it is not."""
+
+    video_id: str = ""
+    url: str = ""
+    is_youtube: bool = False
+    is_list: bool = False
+
+
+def _understand(song: str) -> _Asked:
+    """Say what a text is. A text that cannot be a request is taken for words: the audio service says what is wrong."""
+    text = " ".join(song.split())
+    try:
+        url = as_url(text)
+        if url is None:
+            return _Asked(video_id=text if _ID.fullmatch(text) else "")
+        normalised = normalise_url(url)
+    except (InvalidInput, UrlNotAllowed):
+        return _Asked()
+    parsed = httpx.URL(normalised)
+    if not is_youtube(parsed):
+        return _Asked(url=normalised)
+    video_id = youtube_id(parsed) or ""
+    is_list = not video_id and youtube_list(parsed) is not None
+    return _Asked(video_id=video_id, url=normalised, is_youtube=True, is_list=is_list)
+
+
+def _searches(song: str) -> list[str]:
+    """Return what to search titles for: the words as they stand, then the longest of them (a title may turn them)."""
+    words = words_of(song)
+    whole, longest = " ".join(song.split()), max(words, key=len, default="")
+    return [whole] if len(words) <= 1 else [whole, longest]
+
+
+def _identity(url: str) -> str:
+    asked = _understand(url)
+    return asked.video_id or asked.url or url
+
+
+def _suggestion_of(track: Track) -> Suggestion:
+    return Suggestion(track.title, track.url, track.duration_ms, track.thumbnail_url, track.platform, track)
+
+
+def _pending_request(request_id: str, song: str, asker: Asker) -> PendingRequest:
+    return PendingRequest(
+        request_id=request_id,
+        guild_id=asker.guild_id,
+        text_channel_id=asker.text_channel_id,
+        voice_channel_id=asker.voice_channel_id,
+        user_id=asker.user_id,
+        song=song,
+        locale=asker.locale,
+        interaction_token=asker.interaction_token,
+        application_id=asker.application_id,
+        message_id=asker.message_id,
+        asked_at=utc_now(),
+        playlist_id=asker.playlist_id,
+    )
