@@ -109,6 +109,10 @@ class Channel:
         self._taken.add(found.id)
         return found
 
+    def read_all(self) -> None:
+        """Take every message so far as read: `next_message` waits for a later one."""
+        self._taken.update(message.id for message in self.messages)
+
     def show(self, message: Message) -> None:
         """Put a message in the channel, unless only one person sees it."""
         if not message.ephemeral:
@@ -252,20 +256,24 @@ class Member:
             message, button, f"button {name!r}", {"component_type": 2, "custom_id": button.get("custom_id")}
         )
 
-    def choose(self, message: Message, *values: str, menu: str | None = None) -> Interaction:
-        """Choose options of a menu by value or label. Raises NotOffered."""
-        part = message.menu(menu)
+    def choose(self, message: Message, *values: str | Member | Channel | Role, menu: str | None = None) -> Interaction:
+        """Choose options of a menu by value or label, or what a menu of people, channels or roles offers.
+
+        Raises:
+            NotOffered: no such menu or option, too few or too many, disabled, or not seen by this person.
+        """
+        part, resolved = message.menu(menu), _Resolved()
         options = {key: one["value"] for one in listed(part, "options") for key in (one["label"], one["value"])}
         if part["type"] == 3 and (unknown := [value for value in values if value not in options]):
             raise NotOffered(f"the menu has no {unknown}; it has {list(options)}")
-        chosen = [options.get(value, value) for value in values]
+        chosen = [options.get(value, resolved.take(value)) for value in values]
         if not part.get("min_values", 1) <= len(chosen) <= part.get("max_values", 1):
             raise NotOffered(f"the menu takes {part.get('min_values', 1)}..{part.get('max_values', 1)} choices")
         data = {
             "component_type": part["type"],
             "custom_id": part["custom_id"],
             "values": chosen,
-            "resolved": dict[str, Any](),
+            **resolved.found(),
         }
         return self._use(message, part, f"menu {part['custom_id']!r}", data)
 
@@ -281,7 +289,7 @@ class Member:
             value = values.get(part["custom_id"], values.get(label, part.get("value") or ""))
             filled = {"type": part["type"], "id": part.get("id", 0), "custom_id": part["custom_id"], "value": value}
             rows.append({**row, "component": filled} if row["type"] == 18 else {"type": 1, "components": [filled]})
-        data = {"custom_id": form["custom_id"], "components": rows, "resolved": dict[str, Any]()}
+        data = {"custom_id": form["custom_id"], "components": rows}
         return self._send(MODAL, f"form {form['title']!r}", data, opened.source)
 
     async def _command(
@@ -297,7 +305,7 @@ class Member:
             "type": 1,
             "guild_id": self.guild.id,
             "options": typed(command, path, values, focused),
-            "resolved": resolved.payload,
+            **resolved.found(),
         }
         await self.guild.connected()
         return self._send(
@@ -524,6 +532,10 @@ class _Resolved:
         else:
             return value
         return value.id
+
+    def found(self) -> Json:
+        """Return the part of the data that holds them; it is left out when there are none."""
+        return {"resolved": self.payload} if self.payload else {}
 
     def _keep(self, kind: str, key: str, payload: Json) -> None:
         self.payload.setdefault(kind, {})[key] = payload

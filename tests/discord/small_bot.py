@@ -1,7 +1,7 @@
 """A bot just large enough to try the fake with: `python -m tests.discord.small_bot DCA_FILE`, settings by environment.
 
 It plays the file's frames as they are, says in the text channel what happens to it, and registers /small with the
-subcommands play, stop, pause, resume, slow, ask, twice, mute and form.
+subcommands play, stop, pause, resume, slow, ask, form, twice and talk.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from discord.http import Route
 from common.dca import DcaReader
 
 # After a lost voice server the library waits this long before it gives up.
-_VOICE_TIMEOUT_SECONDS = 4.0
+_VOICE_TIMEOUT_SECONDS = 3.0
 
 
 class Frames(discord.AudioSource):
@@ -116,7 +116,11 @@ class Small(app_commands.Group):
         assert interaction.user.voice is not None
         channel = interaction.user.voice.channel
         assert channel is not None
-        client = await channel.connect(timeout=_VOICE_TIMEOUT_SECONDS)
+        try:
+            client = await channel.connect(timeout=_VOICE_TIMEOUT_SECONDS)
+        except TimeoutError:
+            await interaction.followup.send("no way in")
+            return
         loop = asyncio.get_running_loop()
 
         def after(_error: Exception | None) -> None:
