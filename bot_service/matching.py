@@ -22,13 +22,13 @@ _ACCENTS = re.compile("[\u0300-\u036f]")
 _APOSTROPHES = re.compile("['\u2019]")
 # What uploaders write beside a song's name; it counts only when the query has it too.
 _BESIDE = """
-    official oficial video videoclip clip music audio lyric lyrics letra hd hq uhd 4k 1080p 720p mv visualizer visualiser
-    remaster remastered remasterizado ft feat featuring explicit the a an y and el la los las
+    official oficial video videoclip clip music audio lyric lyrics letra hd hq uhd 4k 1080p 720p mv visualizer
+    visualiser remaster remastered remasterizado ft feat featuring explicit the a an y and el la los las
 """
 # A title with one of these is another recording than the one without.
 _OTHERS = """
-    live vivo cover remix karaoke instrumental acoustic acustico acustica unplugged sped slowed reverb nightcore 8d mashup
-    medley parody parodia reaction reaccion tutorial lesson full album completo mix demo extended edit tribute tributo
+    live vivo cover remix karaoke instrumental acoustic acustico acustica unplugged sped slowed reverb nightcore 8d
+    mashup medley parody parodia reaction reaccion tutorial lesson full album completo mix demo extended edit tribute tributo
     session sessions orchestra piano guitar guitarra drum bass
 """
 _NOISE, _VERSIONS = frozenset(_BESIDE.split()), frozenset(_OTHERS.split())
