@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import timedelta
 
@@ -37,6 +38,9 @@ from common.messages import CORRELATION_ID, DownloadRequest, parse, salvage_requ
 from common.telemetry import correlation, get_logger
 
 log = get_logger(__name__)
+
+Ending = Callable[[], Awaitable[None]]
+"""One of a delivery's endings, which is still to be called."""
 
 GROUP = "audio-workers"
 _BACKEND_PAUSE = timedelta(seconds=2)
@@ -120,15 +124,17 @@ class Worker:
         try:
             # Between the first look and the lease, a copy of this delivery may have been answered.
             if await self._repository.is_answered(job.request.request_id):
-                await delivery.ack()
-                return
-            async with beside(self._keep_leases(job, lease_name)):
-                await self._attempt(job, delivery)
+                ending = delivery.ack
+            else:
+                async with beside(self._keep_leases(job, lease_name)):
+                    ending = await self._attempt(job, delivery)
         finally:
-            await self._repository.surrender(lease_name, job.owner)
+            await self._surrender(lease_name, job.owner)
+        # Last of all: whatever fails before it hands the delivery back, which an ended one could not be.
+        await ending()
 
-    async def _attempt(self, job: Job, delivery: Delivery) -> None:
-        """Run the pipeline, publish its outcome and ack, or give the delivery back for a later attempt."""
+    async def _attempt(self, job: Job, delivery: Delivery) -> Ending:
+        """Run the pipeline and publish its outcome; return how the delivery is to end."""
         elapsed = self._began.elapsed_seconds(job.request.request_id)
         job.deadline_seconds = max(1.0, self._retry.budget_seconds - elapsed)
         try:
@@ -154,16 +160,15 @@ class Worker:
             if delay is not None:
                 self._metrics.retries.labels(error.code).inc()
                 await self._yield_claim(job)
-                await delivery.retry(delay)
-                return
+                return lambda: delivery.retry(delay)
             if job.fence is None:
                 waits_for = await self._repository.waits_for(job.request.request_id)
                 job.media_id = waits_for or job.media_id or rejected_key(job.request.song)
             await self._answers.fail(job, error)
-            await self._end_failed(delivery, error)
-        else:
-            await delivery.ack()
+            self._began.forget(job.request.request_id)
+            return lambda: self._end_failed(delivery, error)
         self._began.forget(job.request.request_id)
+        return delivery.ack
 
     async def _end_failed(self, delivery: Delivery, error: AppError) -> None:
         """Bury what might go well once its cause is gone (`butakero dlq replay`); forget what never will.
@@ -195,6 +200,12 @@ class Worker:
             except DatabaseUnavailable as exc:
                 # The lease may yet be renewed in time; if not, the next renewal says LeaseLost.
                 log.warning("worker.heartbeat_missed", detail=exc.detail)
+
+    async def _surrender(self, lease_name: str, owner: str) -> None:
+        try:
+            await self._repository.surrender(lease_name, owner)
+        except DatabaseUnavailable as exc:
+            log.warning("worker.lease_left", lease=lease_name, detail=exc.detail)  # it ends by itself
 
     async def _yield_claim(self, job: Job) -> None:
         if job.fence is not None:
