@@ -16,7 +16,9 @@ def plain(text: str, limit: int = _MAX_TITLE) -> str:
     """
     one_line = " ".join("".join(" " if _is_unwanted(character) else character for character in text).split())
     cut = one_line if len(one_line) <= limit else one_line[: limit - 1].rstrip() + "…"
-    return discord.utils.escape_mentions(discord.utils.escape_markdown(cut, ignore_links=False))
+    escaped = discord.utils.escape_markdown(cut, ignore_links=False)
+    # `<` opens mentions of channels and commands, custom emoji and timestamps, which the library leaves alone.
+    return discord.utils.escape_mentions(escaped).replace("<", r"\<")
 
 
 def label(text: str, limit: int = 100) -> str:

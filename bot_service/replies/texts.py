@@ -1,0 +1,159 @@
+"""What the bot says, in Argentine Spanish and in English. `{…}` are filled with text that is already harmless.
+
+Errors are in `errors`, names and descriptions of commands in `commands`.
+"""
+
+from __future__ import annotations
+
+from common.errors import Text
+
+SEARCHING = Text("🔎 Buscando {song}…", "🔎 Looking for {song}…")
+PLAYING_NOW = Text("▶️ Sonando: {title}", "▶️ Playing: {title}")
+ADDED = Text(
+    "✅ En la cola, posición {position}: {title}",
+    "✅ Queued at position {position}: {title}",
+)
+READY = Text("✅ Lista: {title}", "✅ Ready: {title}")
+READY_BUT_REMOVED = Text(
+    "✅ Lista, pero ya no estaba en la cola: {title}", "✅ Ready, but it was no longer queued: {title}"
+)
+PROGRESS = Text("⏳ {song}\n{stage} {bar}", "⏳ {song}\n{stage} {bar}")
+ETA = Text("faltan {time}", "{time} left")
+STAGES = {
+    "resolving": Text("Buscando", "Looking for it"),
+    "downloading": Text("Descargando", "Downloading"),
+    "encoding": Text("Preparando el audio", "Preparing the sound"),
+    "storing": Text("Guardando", "Storing"),
+}
+LIBRARY_NOT_ASKED = Text(
+    "(La biblioteca no responde; el pedido quedó en la cola y se atiende igual.)",
+    "(The library does not answer; the request is queued and will be served all the same.)",
+)
+FAILED = Text("❌ {song}: {reason}", "❌ {song}: {reason}")
+
+PLAYLIST_BEGUN = Text("📜 {title}: {count} temas pedidos.", "📜 {title}: {count} songs asked for.")
+PLAYLIST_CUT = Text(
+    "La lista tiene {total}; tomo los primeros {count} (es el máximo).",
+    "The playlist has {total}; the first {count} are taken (that is the limit).",
+)
+PLAYLIST_PROGRESS = Text("📜 {ready} de {count} listas", "📜 {ready} of {count} ready")
+PLAYLIST_FAILED = Text("{failed} no se pudieron conseguir", "{failed} could not be had")
+PLAYLIST_LAST_FAILURE = Text("La última, {song}: {reason}", "The last one, {song}: {reason}")
+LEFT_OUT = Text(
+    "{count} no entraron: la cola está llena o llegaste a tu límite.",
+    "{count} did not fit: the queue is full, or you reached your limit.",
+)
+
+SKIPPED = Text("⏭️ Salteada: {title}", "⏭️ Skipped: {title}")
+NEXT_IS = Text("Ahora suena: {title}", "Now playing: {title}")
+NOTHING_MORE = Text("No queda nada en la cola.", "Nothing is left in the queue.")
+VOTE_CAST = Text("🗳️ Voto anotado: {votes} de {needed} para saltearla.", "🗳️ Vote noted: {votes} of {needed} to skip it.")
+STOPPED = Text("⏹️ Listo, paré la música y vacié la cola ({count}).", "⏹️ Stopped, and the queue is cleared ({count}).")
+PAUSED = Text("⏸️ En pausa.", "⏸️ Paused.")
+RESUMED = Text("▶️ Seguimos.", "▶️ Going on.")
+REMOVED = Text("🗑️ Saqué de la cola: {title}", "🗑️ Removed from the queue: {title}")
+MOVED = Text("↕️ {title} pasó a la posición {position}.", "↕️ {title} is at position {position} now.")
+SHUFFLED = Text("🔀 Cola mezclada.", "🔀 Queue shuffled.")
+CLEARED = Text("🧹 Cola vacía: saqué {count}.", "🧹 Queue cleared: {count} removed.")
+SOUGHT = Text("⏩ Seguimos desde {time}.", "⏩ Going on from {time}.")
+LOOPS = {
+    "off": Text("➡️ Sin repetición.", "➡️ Not repeating."),
+    "track": Text("🔂 Repito este tema.", "🔂 Repeating this song."),
+    "queue": Text("🔁 Repito la cola.", "🔁 Repeating the queue."),
+}
+
+QUEUE_TITLE = Text("Cola", "Queue")
+QUEUE_EMPTY = Text(
+    "La cola está vacía. Agregá algo con /{prefix} play.", "The queue is empty. Add something with /{prefix} play."
+)
+QUEUE_FOOTER = Text(
+    "Página {page} de {pages} · {count} temas · {time}", "Page {page} of {pages} · {count} songs · {time}"
+)
+FETCHING = Text("preparando", "being fetched")
+ON_NOW = Text("Sonando ahora", "Playing now")
+ON_PAUSE = Text("En pausa", "Paused")
+RECONNECTING = Text("Reconectando…", "Reconnecting…")
+NOTHING_ON = Text("No está sonando nada.", "Nothing is playing.")
+PLATFORM = Text("Origen", "Source")
+REQUESTER = Text("La pidió", "Asked for by")
+UP_NEXT = Text("Sigue", "Up next")
+NOTHING_NEXT = Text("nada más por ahora", "nothing else for now")
+LOOP_FIELD = Text("Repetición", "Repeat")
+LOOP_NAMES = {
+    "off": Text("no", "off"),
+    "track": Text("este tema", "this song"),
+    "queue": Text("la cola", "the queue"),
+}
+
+SEARCH_TITLE = Text("Resultados para {words}", "Results for {words}")
+SEARCH_NOTHING = Text("No encontré nada para {words}.", "Nothing was found for {words}.")
+SEARCH_PICK = Text("Elegí un tema…", "Pick a song…")
+HISTORY_TITLE = Text("Lo último que sonó", "What was played last")
+HISTORY_EMPTY = Text("Acá todavía no sonó nada.", "Nothing was played here yet.")
+FAVOURITES_TITLE = Text("Tus favoritas", "Your favourites")
+FAVOURITES_EMPTY = Text(
+    "No tenés favoritas todavía: guardá lo que suena con /{prefix} favorites add.",
+    "You have no favourites yet: keep what is playing with /{prefix} favorites add.",
+)
+FAVOURITE_ADDED = Text("⭐ Guardada en tus favoritas: {title}", "⭐ Kept among your favourites: {title}")
+FAVOURITE_KNOWN = Text("⭐ Ya estaba en tus favoritas: {title}", "⭐ It already is one of your favourites: {title}")
+FAVOURITE_REMOVED = Text("Saqué de tus favoritas: {title}", "Removed from your favourites: {title}")
+FAVOURITES_QUEUED = Text("⭐ {count} favoritas en la cola.", "⭐ {count} favourites queued.")
+MORE = Text("… y {count} más", "… and {count} more")
+
+STATUS_TITLE = Text("Estado", "Status")
+STATUS_WELL = Text("✅ funciona", "✅ works")
+STATUS_DOWN = Text("❌ no responde", "❌ does not answer")
+STATUS_DISCORD = Text("Discord", "Discord")
+STATUS_AUDIO = Text("Servicio de audio", "Audio service")
+STATUS_QUEUE = Text("Cola de pedidos", "Request queue")
+STATUS_STORE = Text("Base del bot", "Bot's database")
+STATUS_FILES = Text("Archivos", "Files")
+STATUS_WAITING = Text("Pedidos en camino", "Requests under way")
+STATUS_LAST_FAILURE = Text("Último tema que falló", "Last song that failed")
+STATUS_NO_FAILURE = Text("ninguno desde que arrancó el bot", "none since the bot started")
+
+SETTINGS_TITLE = Text("Ajustes de este servidor", "Settings of this server")
+SETTINGS_SAVED = Text("Ajustes guardados.", "Settings saved.")
+YES = Text("sí", "yes")
+NO = Text("no", "no")
+EVERYBODY = Text("todos", "everybody")
+NO_LIMIT = Text("sin límite", "no limit")
+OF_EACH_USER = Text("el de cada usuario", "each user's own")
+SETTING_NAMES = {
+    "locale": Text("Idioma", "Language"),
+    "dj_role_id": Text("Rol de DJ", "DJ role"),
+    "vote_skip": Text("Votar para saltear", "Vote to skip"),
+    "max_per_user": Text("Temas por persona", "Songs per person"),
+    "fair_queue": Text("Cola justa (por turnos)", "Fair queue (in turns)"),
+    "stay": Text("Quedarse 24/7", "Stay 24/7"),
+    "resume_after_restart": Text("Seguir después de reiniciar", "Go on after a restart"),
+    "announce": Text("Anunciar cada tema", "Announce each song"),
+}
+
+NOTICES = {
+    "song_failed": Text("⚠️ No se pudo reproducir {title}: {reason}", "⚠️ {title} could not be played: {reason}"),
+    "too_many_failures": Text(
+        "⚠️ Fallaron varios temas seguidos, así que paré: {reason} La cola sigue guardada; probá con «resume».",
+        "⚠️ Several songs failed in a row, so I stopped: {reason} The queue is kept; try “resume”.",
+    ),
+    "voice_failed": Text(
+        "⚠️ No pude quedarme en el canal de voz. La cola sigue guardada; revisá los permisos y probá con «resume».",
+        "⚠️ I could not stay in the voice channel. The queue is kept; check the permissions and try “resume”.",
+    ),
+    "kicked": Text(
+        "👋 Me sacaron del canal de voz: paré y vacié la cola.",
+        "👋 I was disconnected from the voice channel: stopped, queue cleared.",
+    ),
+    "channel_deleted": Text(
+        "👋 Borraron el canal de voz: paré y vacié la cola.",
+        "👋 The voice channel was deleted: stopped, queue cleared.",
+    ),
+    "left_alone": Text(
+        "👋 Me quedé sin nadie en el canal, así que me fui.", "👋 Nobody was left in the channel, so I left."
+    ),
+    "left_idle": Text(
+        "👋 Hace rato que no suena nada, así que me fui.", "👋 Nothing was played for a while, so I left."
+    ),
+    "restored": Text("🔄 Me reinicié; sigo donde estaba.", "🔄 I was restarted and go on where I was."),
+}
