@@ -28,8 +28,8 @@ _BESIDE = """
 # A title with one of these is another recording than the one without.
 _OTHERS = """
     live vivo cover remix karaoke instrumental acoustic acustico acustica unplugged sped slowed reverb nightcore 8d
-    mashup medley parody parodia reaction reaccion tutorial lesson full album completo mix demo extended edit tribute tributo
-    session sessions orchestra piano guitar guitarra drum bass
+    mashup medley parody parodia reaction reaccion tutorial lesson full album completo mix demo extended edit
+    tribute tributo session sessions orchestra piano guitar guitarra drum bass
 """
 _NOISE, _VERSIONS = frozenset(_BESIDE.split()), frozenset(_OTHERS.split())
 
