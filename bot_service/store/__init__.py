@@ -1,1 +1,31 @@
-"""What the bot remembers over a restart: players, settings, favourites, open requests."""
+"""What the bot keeps across restarts: one port, and `open_store` that chooses its adapter by settings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from bot_service.settings import BotSettings
+from bot_service.store.base import GuildStore
+
+
+@asynccontextmanager
+async def open_store(settings: BotSettings) -> AsyncGenerator[GuildStore, None]:
+    """Open the store that DATABASE_BACKEND names, and close it at the end.
+
+    Only the chosen adapter is imported: the other's driver costs memory and start-up time.
+
+    Raises:
+        DatabaseUnavailable: it cannot be opened; the detail names the setting to look at.
+    """
+    match settings.database_backend:
+        case "sqlite":
+            from bot_service.store.sqlite import open_sqlite  # noqa: PLC0415 - as the docstring says
+
+            async with open_sqlite(settings.bot_sqlite_path) as store:
+                yield store
+        case "mongodb":
+            from bot_service.store.mongodb import open_mongodb  # noqa: PLC0415 - as the docstring says
+
+            async with open_mongodb(settings) as store:
+                yield store
