@@ -11,9 +11,9 @@ from audio_service.api.app import create_app
 from audio_service.api.deps import ApiDeps
 from audio_service.bootstrap import open_services
 from audio_service.retention import keep_within_limit
-from audio_service.server import listen, serve
 from audio_service.settings import AudioSettings
 from audio_service.worker import Worker
+from common.http_server import listen, serve
 from common.runtime import run, until_stopped
 from common.settings import load_or_exit
 from common.telemetry import configure_logging

@@ -26,8 +26,8 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from audio_service.api.app import create_app
-from audio_service.server import serve
 from bench.table import Row
+from common.http_server import serve
 from common.runtime import run
 from common.telemetry import configure_logging
 from tests.unit.audio_service.api.library import add_song, open_deps

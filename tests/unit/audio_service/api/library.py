@@ -19,7 +19,6 @@ from prometheus_client import CollectorRegistry
 
 from audio_service.api.app import create_app
 from audio_service.api.deps import ApiDeps
-from audio_service.api.protocol import BoundedHttpToolsProtocol
 from audio_service.media.model import Encoding, Media, audio_key, human_size
 from audio_service.media.repository import open_repository
 from audio_service.media.repository.base import Made, Owned, Waiter
@@ -28,6 +27,7 @@ from audio_service.texts import DOWNLOADED
 from common.blobs import open_blobs
 from common.broker import open_broker
 from common.dca import DcaMetadata, DcaWriter
+from common.http_protocol import BoundedHttpToolsProtocol
 from common.messages import FileData, PlatformMetadata
 
 LEASE = timedelta(minutes=1)

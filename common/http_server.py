@@ -1,4 +1,4 @@
-"""Serves the HTTP API beside the workers, without taking over the process's signals."""
+"""Serves a program's HTTP application beside its other tasks, without taking over the process's signals."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from collections.abc import Generator
 import uvicorn
 from fastapi import FastAPI
 
-from audio_service.api.protocol import BoundedHttpToolsProtocol
 from common.beside import beside
 from common.errors import AppError
+from common.http_protocol import BoundedHttpToolsProtocol
 
 _SHUTDOWN_SECONDS = 5
 
@@ -28,17 +28,17 @@ class _Server(uvicorn.Server):
         yield
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, prefix: str = "") -> socket.socket:
     """Bind before anything else is opened, so that a taken port is one clear line.
 
     Raises:
-        AddressInUse: names HTTP_HOST and HTTP_PORT.
+        AddressInUse: names the keys HTTP_HOST and HTTP_PORT, with the `prefix` they have in this program.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as exc:
-        raise AddressInUse(f"HTTP_HOST {host}, HTTP_PORT {port}: {exc.strerror}") from exc
+        raise AddressInUse(f"{prefix}HTTP_HOST {host}, {prefix}HTTP_PORT {port}: {exc.strerror}") from exc
 
 
 async def serve(app: FastAPI, listener: socket.socket, stop: asyncio.Event) -> None:
