@@ -21,7 +21,7 @@ class FrameCutter:
         frames: how many frames of the file were seen, those that were passed over included.
 
     Raises:
-        DcaError: by `feed` and `end`, where the bytes stop being DCA.
+        DcaError: by `feed` and `end`, where the bytes stop being DCA; the frames before that were returned.
     """
 
     def __init__(self, skip: int = 0) -> None:
@@ -30,9 +30,12 @@ class FrameCutter:
         self._rest = b""
         self._offset = 0
         self._in_header = True
+        self._damage: DcaError | None = None
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Take the next bytes of the file and return the frames that they complete."""
+        if self._damage is not None:
+            raise self._damage
         data = self._rest + piece if self._rest else piece
         position = 0
         if self._in_header:
@@ -52,6 +55,8 @@ class FrameCutter:
 
     def end(self) -> None:
         """Say that the file ends here. Raises DcaError when that is inside the header or a frame."""
+        if self._damage is not None:
+            raise self._damage
         if self._rest or self._in_header:
             raise DcaError(
                 "the file ends in its header" if self._in_header else "the file ends in a frame", self._offset
@@ -96,7 +101,8 @@ class FrameCutter:
             begin = position + _LENGTH_BYTES
             after = begin + length
             if not 0 < length <= MAX_FRAME_BYTES:
-                raise DcaError(f"frame length {length}", self._offset + position)
+                self._damage = DcaError(f"frame length {length}", self._offset + position)
+                break
             if after > end:
                 break
             frames.append(data[begin:after])

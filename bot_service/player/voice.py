@@ -199,7 +199,7 @@ class VoiceLink:
             trouble = watch.look(
                 time.monotonic(),
                 connected=voice.is_connected(),
-                closed=voice.close_code is not None,
+                dead=voice.dead,
                 handed_out=play.source.handed_out if play is not None and sending else None,
                 next_frame=self.next_frame,
             )

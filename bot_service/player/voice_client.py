@@ -16,6 +16,9 @@ import discord
 if TYPE_CHECKING:
     from discord.types.voice import GuildVoiceState
 
+# "The server crashed", of Discord's voice close event codes.
+_CRASHED = 4015
+
 
 class WatchedVoiceClient(discord.VoiceClient):
     """One voice connection, used once.
@@ -61,7 +64,19 @@ class WatchedVoiceClient(discord.VoiceClient):
     def close_code(self) -> int | None:
         """The code with which the voice WebSocket was closed; None while it is open or when it never was."""
         socket = self._socket()
-        return socket.close_code if socket is not None and socket.closed else None
+        if socket is None or not socket.closed or socket.close_code is None:
+            return None
+        return int(socket.close_code)
+
+    @property
+    def dead(self) -> bool:
+        """Whether the voice WebSocket is closed and discord.py takes no step that could help.
+
+        It calls a connection connected until it has heard of another voice server; and its resume after 4015 waits for
+        news that do not come.
+        """
+        code = self.close_code
+        return code is not None and (self.is_connected() or code == _CRASHED)
 
     def stop_runner(self) -> None:
         """End discord.py's own attempts at this connection."""

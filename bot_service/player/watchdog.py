@@ -48,8 +48,8 @@ class VoiceWatch:
     """Looks at one connection and its player, every quarter of a second or so.
 
     Args:
-        closed_seconds: how long the WebSocket may be closed while discord.py calls the connection connected. It is
-            short, for what is sent meanwhile may be lost; it is not 0, for the news of another voice server come next.
+        closed_seconds: how long the WebSocket may be dead. It is short, for what is sent meanwhile may be lost; it is
+            not 0, for the news of another voice server may come next.
         away_seconds: how long discord.py may take to follow to another voice server.
         stall_seconds: see Watchdog.
     """
@@ -58,25 +58,25 @@ class VoiceWatch:
         self._closed_seconds = closed_seconds
         self._away_seconds = away_seconds
         self._watchdog = Watchdog(stall_seconds)
-        self._closed: tuple[float, int] | None = None
+        self._dead: tuple[float, int] | None = None
         self._away_since: float | None = None
 
     def look(
-        self, now: float, *, connected: bool, closed: bool, handed_out: int | None, next_frame: int
+        self, now: float, *, connected: bool, dead: bool, handed_out: int | None, next_frame: int
     ) -> Trouble | None:
         """Return what is wrong, if something is.
 
         Args:
             now: seconds of a monotonic clock.
             connected: what discord.py says.
-            closed: the voice WebSocket is closed.
+            dead: the voice WebSocket is closed, and nothing good is to be expected of discord.py about it.
             handed_out: packets of the present playback so far; None while nothing should be sent.
             next_frame: the next frame of it.
         """
-        self._closed = (self._closed or (now, next_frame)) if connected and closed else None
-        self._away_since = None if connected else self._away_since or now
-        if self._closed is not None and now - self._closed[0] >= self._closed_seconds:
-            return Trouble("closed", self._closed[1])
+        self._dead = (self._dead or (now, next_frame)) if dead else None
+        self._away_since = None if connected else now if self._away_since is None else self._away_since
+        if self._dead is not None and now - self._dead[0] >= self._closed_seconds:
+            return Trouble("closed", self._dead[1])
         if self._away_since is not None and now - self._away_since >= self._away_seconds:
             return Trouble("closed", next_frame)
         if handed_out is None:
