@@ -16,6 +16,7 @@ from audio_service.settings import AudioSettings
 from audio_service.sources.base import MediaSource
 from audio_service.sources.children import ChildPool, open_children
 from audio_service.sources.client import open_ytdlp
+from audio_service.sources.questions import open_questions
 from audio_service.sources.youtube import YouTubeSource
 from audio_service.sources.youtube_api import open_youtube_api
 from audio_service.workspace import open_workspace
@@ -47,6 +48,7 @@ async def open_services(settings: AudioSettings) -> AsyncGenerator[Services]:
             blobs=blobs,
             source=await _open_source(stack, settings, children),
             children=children,
+            questions=await stack.enter_async_context(open_questions(settings)),
             workspace=workspace,
             registry=registry,
             metrics=WorkerMetrics.on(registry),

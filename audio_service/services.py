@@ -11,6 +11,7 @@ from audio_service.metrics import WorkerMetrics
 from audio_service.settings import AudioSettings
 from audio_service.sources.base import MediaSource
 from audio_service.sources.children import ChildPool
+from audio_service.sources.questions import Questions
 from audio_service.workspace import Workspace
 from common.blobs.base import BlobStore
 from common.broker.base import Broker
@@ -27,6 +28,7 @@ class Services:
     blobs: BlobStore
     source: MediaSource
     children: ChildPool
+    questions: Questions
     workspace: Workspace
     registry: CollectorRegistry
     metrics: WorkerMetrics

@@ -9,6 +9,7 @@ from audio_service.api.errors import InvalidParameter
 from audio_service.api.schemas import (
     MEDIA_EXAMPLE,
     HealthAnswer,
+    ListingAnswer,
     Liveness,
     MediaAnswer,
     Readiness,
@@ -17,7 +18,20 @@ from audio_service.api.schemas import (
     json_example,
     protocol_error_example,
 )
-from common.errors import AppError, BlobNotFound, DatabaseUnavailable, InternalError, InvalidVideoId, MediaNotFound
+from common.errors import (
+    AppError,
+    BlobNotFound,
+    DatabaseUnavailable,
+    InternalError,
+    InvalidVideoId,
+    MediaNotFound,
+    MediaPrivate,
+    QueueFull,
+    SearchFailed,
+    SourceUnavailable,
+    UrlNotAllowed,
+    YouTubeKeyRejected,
+)
 from common.messages import MAX_ID
 
 Responses = dict[int | str, dict[str, Any]]
@@ -98,6 +112,43 @@ SEARCH: Responses = _with_headers(
             InvalidParameter("title", texts.PARAMETER_TOO_SHORT, 3),
             description="`title` is missing or too short or long, `limit` out of range, or `cursor` is not ours.",
         ),
+        **_FAILURES,
+    }
+)
+_ITEM: dict[str, Any] = MEDIA_EXAMPLE["metadata"]
+_BUSY = _errors(YouTubeKeyRejected(), QueueFull(), description="The API key is refused, or too many are asking.")
+SOURCE_SEARCH: Responses = _with_headers(
+    {
+        200: json_example(
+            ListingAnswer,
+            {"data": [_ITEM], "title": "", "total": 1, "success": True},
+            "Best first; empty when nothing fits.",
+        ),
+        400: _errors(
+            InvalidParameter("query", texts.PARAMETER_EMPTY),
+            description="`query` is missing, empty, too long or a URL, or `limit` is out of range.",
+        ),
+        503: _BUSY,
+        **_FAILURES,
+        500: _errors(SearchFailed(), InternalError(), description="The search failed, or took too long."),
+    }
+)
+SOURCE_PLAYLIST: Responses = _with_headers(
+    {
+        200: json_example(
+            ListingAnswer,
+            {"data": [_ITEM], "title": "Dua Lipa", "total": 34, "success": True},
+            "The first items; none when the URL is no playlist.",
+        ),
+        400: _errors(
+            InvalidParameter("url", texts.PARAMETER_MISSING),
+            UrlNotAllowed(),
+            description="`url` is missing, no URL, or one that is not followed; or `limit` is out of range.",
+        ),
+        403: error_example(MediaPrivate(), "The source does not show it to everybody."),
+        404: error_example(MediaNotFound(), "The source has no such playlist."),
+        502: error_example(SourceUnavailable(), "The source does not answer."),
+        503: _BUSY,
         **_FAILURES,
     }
 )

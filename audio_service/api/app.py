@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import anyio
 from fastapi import FastAPI, Response
 
-from audio_service.api import answers, audio, docs, health, media, metrics, ogg, pages
+from audio_service.api import answers, audio, docs, health, media, metrics, ogg, pages, sources
 from audio_service.api.answers import Responses
 from audio_service.api.deps import ApiDeps
 from audio_service.api.errors import add_error_handlers
@@ -50,6 +50,7 @@ class _Route(NamedTuple):
 
 
 _MEDIA = f"{API}/media"
+_SOURCES = f"{API}/sources"
 _ROUTES = (
     _Route(
         f"{_MEDIA}/",
@@ -63,6 +64,8 @@ _ROUTES = (
     _Route(f"{_MEDIA}/search", media.search, "library", "Search by a part of the title", answers.SEARCH),
     _Route(f"{_MEDIA}/{{video_id}}/audio", audio.dca_file, "library", "The DCA file", answers.AUDIO),
     _Route(f"{_MEDIA}/{{video_id}}/audio.ogg", audio.ogg_file, "library", "The song as Ogg Opus", answers.OGG),
+    _Route(f"{_SOURCES}/search", sources.search, "sources", "Search at the source", answers.SOURCE_SEARCH),
+    _Route(f"{_SOURCES}/playlist", sources.playlist, "sources", "What a playlist holds", answers.SOURCE_PLAYLIST),
     _Route(f"{API}/health", health.health, "operations", "How every dependency is", answers.HEALTH),
     _Route("/livez", health.liveness, "operations", "Does the process answer", answers.LIVENESS),
     _Route("/readyz", health.readiness, "operations", "Should requests be sent here", answers.READINESS),

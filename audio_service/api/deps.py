@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from audio_service.media.repository.base import MediaRepository
 from audio_service.settings import AudioSettings
+from audio_service.sources.questions import Questions
 from common.blobs.base import BlobStore
 from common.broker.base import Broker
 
@@ -25,6 +26,7 @@ class ApiDeps:
     repository: MediaRepository
     blobs: BlobStore
     broker: Broker
+    questions: Questions
     registry: CollectorRegistry
 
     @classmethod
@@ -35,6 +37,7 @@ class ApiDeps:
             repository=services.repository,
             blobs=services.blobs,
             broker=services.broker,
+            questions=services.questions,
             registry=services.registry,
         )
 

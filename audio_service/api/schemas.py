@@ -53,6 +53,15 @@ class SearchAnswer(_Shape):
     next_cursor: str | None = None
 
 
+class ListingAnswer(_Shape):
+    """What a search or a playlist of a source holds, in order; `total` is how many there are (0: not known)."""
+
+    data: list[PlatformMetadata]
+    title: str
+    total: int
+    success: Literal[True]
+
+
 class ErrorDetail(BaseModel):
     """`code` is for programs, `message` for people; `field` or `video_id` say what it is about."""
 

@@ -272,8 +272,17 @@ class ChildPool:
 async def open_children(settings: AudioSettings, *, module: str = CHILD_MODULE) -> AsyncGenerator[ChildPool]:
     """Start the children of a service and end them with the block. `module` is the program that they run."""
     await asyncio.to_thread(_say_cookies, settings.cookies_youtube)
-    pool = ChildPool(_child_settings(settings), settings.num_workers, module)
-    pool.start()
+    async with open_resting_children(settings, settings.num_workers, module=module) as pool:
+        pool.start()
+        yield pool
+
+
+@asynccontextmanager
+async def open_resting_children(
+    settings: AudioSettings, size: int, *, module: str = CHILD_MODULE
+) -> AsyncGenerator[ChildPool]:
+    """Open a pool of `size` children that starts none until `start`, and ends them with the block."""
+    pool = ChildPool(_child_settings(settings), size, module)
     try:
         yield pool
     finally:

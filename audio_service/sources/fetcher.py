@@ -89,6 +89,8 @@ class Worker:
         match kind:
             case "resolve":
                 return self._extractor.resolve(**arguments)
+            case "list":
+                return self._extractor.list_items(**arguments)
             case "fetch":
                 order = FetchOrder(origin=Origin(**arguments.pop("origin")), **arguments)
                 return fetch(self._extractor, order, self._options, report)

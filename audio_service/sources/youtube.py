@@ -53,7 +53,7 @@ class YouTubeSource:
         except (YouTubeQuotaExceeded, YouTubeApiUnavailable) as exc:
             log.warning("youtube_api.fallback", error=type(exc).__name__, detail=exc.detail)
         else:
-            return self._resolved(details)
+            return Resolved(media_id=details.video_id, metadata=metadata_of(details, self._watch_url))
         return await self._fallback.resolve(query)
 
     async def _describe(self, video_id: str) -> VideoDetails:
@@ -91,12 +91,13 @@ class YouTubeSource:
             return MediaTooLong(f"{where}: {details.duration_ms} ms, at most {self._max_duration_ms}")
         return None
 
-    def _resolved(self, details: VideoDetails) -> Resolved:
-        metadata = PlatformMetadata(
-            title=details.title,
-            duration_ms=details.duration_ms,
-            url=self._watch_url.replace("{id}", details.video_id),
-            thumbnail_url=details.thumbnail_url,
-            platform=PLATFORM,
-        )
-        return Resolved(media_id=details.video_id, metadata=metadata)
+
+def metadata_of(details: VideoDetails, watch_url: str) -> PlatformMetadata:
+    """Return what the library and people see of a video."""
+    return PlatformMetadata(
+        title=details.title,
+        duration_ms=details.duration_ms,
+        url=watch_url.replace("{id}", details.video_id),
+        thumbnail_url=details.thumbnail_url,
+        platform=PLATFORM,
+    )

@@ -1,4 +1,4 @@
-"""Client of the YouTube Data API v3: search and videos, and nothing else of it.
+"""Client of the YouTube Data API v3: searches, videos, playlists and their items, and nothing else of it.
 
 The key travels in a header, never in a URL, so that no proxy, log line or exception repeats it. What the API says
 about its own trouble (key, quota, outage) becomes errors of ours here, and only here.
@@ -25,6 +25,7 @@ from audio_service.settings import AudioSettings
 from common.errors import (
     AppError,
     DetailsFailed,
+    MediaNotFound,
     SearchFailed,
     YouTubeApiUnavailable,
     YouTubeKeyRejected,
@@ -32,6 +33,8 @@ from common.errors import (
 )
 
 CANDIDATES = 5
+PAGE = 50
+"""As many videos as one call describes, or items as it lists."""
 KEY_HEADER = "X-goog-api-key"
 
 # Reasons are listed at https://developers.google.com/youtube/v3/docs/errors (camelCase) and, for what Google's front
@@ -66,8 +69,16 @@ class VideoDetails:
     age_restricted: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PlaylistDetails:
+    """A playlist's title, and how many items it has, the unplayable ones too."""
+
+    title: str
+    count: int
+
+
 class YouTubeApi:
-    """Two calls of the API over a client that somebody else opened. See `open_youtube_api`."""
+    """A few calls of the API over a client that somebody else opened. See `open_youtube_api`."""
 
     def __init__(self, client: httpx.AsyncClient, base_url: str, key: SecretStr, timeout_seconds: float) -> None:
         self._client = client
@@ -75,14 +86,14 @@ class YouTubeApi:
         self._key = key
         self._timeout_seconds = timeout_seconds
 
-    async def search(self, words: str) -> Sequence[str]:
-        """Return the ids of the videos that match best, best first, at most CANDIDATES of them.
+    async def search(self, words: str, limit: int = CANDIDATES) -> list[str]:
+        """Return the ids of the videos that match best, best first, at most `limit` (1 to 50) of them.
 
         Raises:
             YouTubeKeyRejected, YouTubeQuotaExceeded, YouTubeApiUnavailable: the API's own trouble.
             SearchFailed: it refused this search.
         """
-        parameters = {"part": "snippet", "type": "video", "maxResults": str(CANDIDATES), "q": words}
+        parameters = {"part": "snippet", "type": "video", "maxResults": str(limit), "q": words}
         answer = await self._get("search", parameters, _SearchAnswer, SearchFailed)
         return [item.id.video_id for item in answer.items if item.id.video_id]
 
@@ -96,6 +107,36 @@ class YouTubeApi:
         parameters = {"part": "snippet,contentDetails,status", "id": ",".join(video_ids)}
         answer = await self._get("videos", parameters, _VideosAnswer, DetailsFailed)
         return {item.id: _details_of(item) for item in answer.items}
+
+    async def playlist(self, playlist_id: str) -> PlaylistDetails:
+        """Describe a playlist.
+
+        Raises:
+            YouTubeKeyRejected, YouTubeQuotaExceeded, YouTubeApiUnavailable: the API's own trouble.
+            MediaNotFound: there is none, or it is private.
+        """
+        parameters = {"part": "snippet,contentDetails", "id": playlist_id}
+        answer = await self._get("playlists", parameters, _PlaylistsAnswer, MediaNotFound)
+        if not answer.items:
+            raise MediaNotFound(f"{playlist_id}: the API does not know it")
+        return PlaylistDetails(answer.items[0].snippet.title, answer.items[0].content.count)
+
+    async def playlist_items(self, playlist_id: str, limit: int) -> list[str]:
+        """Return the ids of a playlist's first videos, in its order; some of them may be gone. A call for each 50.
+
+        Raises:
+            YouTubeKeyRejected, YouTubeQuotaExceeded, YouTubeApiUnavailable: the API's own trouble.
+            MediaNotFound: there is no such playlist, or it is not for everybody.
+        """
+        found: list[str] = []
+        parameters = {"part": "contentDetails", "playlistId": playlist_id, "maxResults": str(min(limit, PAGE))}
+        while len(found) < limit:
+            page = await self._get("playlistItems", parameters, _PlaylistItemsAnswer, MediaNotFound)
+            found += [item.content.video_id for item in page.items if item.content.video_id]
+            if not page.next_page:
+                break
+            parameters["pageToken"] = page.next_page
+        return found[:limit]
 
     async def _get(self, method: str, parameters: dict[str, str], model: type[A], otherwise: type[AppError]) -> A:
         try:
@@ -178,6 +219,32 @@ class _VideosAnswer(BaseModel):
     items: list[_Video]
 
 
+class _PlaylistContent(BaseModel):
+    count: int = Field(0, alias="itemCount")
+
+
+class _Playlist(BaseModel):
+    snippet: _Snippet
+    content: _PlaylistContent = Field(_PlaylistContent(itemCount=0), alias="contentDetails")
+
+
+class _PlaylistsAnswer(BaseModel):
+    items: list[_Playlist] = []
+
+
+class _ItemContent(BaseModel):
+    video_id: str = Field("", alias="videoId")
+
+
+class _PlaylistItem(BaseModel):
+    content: _ItemContent = Field(_ItemContent(videoId=""), alias="contentDetails")
+
+
+class _PlaylistItemsAnswer(BaseModel):
+    items: list[_PlaylistItem] = []
+    next_page: str = Field("", alias="nextPageToken")
+
+
 class _Reason(BaseModel):
     reason: str = ""
 
@@ -191,7 +258,7 @@ class _ErrorAnswer(BaseModel):
     error: _Error
 
 
-A = TypeVar("A", _SearchAnswer, _VideosAnswer)
+A = TypeVar("A", _SearchAnswer, _VideosAnswer, _PlaylistsAnswer, _PlaylistItemsAnswer)
 
 
 def _details_of(video: _Video) -> VideoDetails:

@@ -20,6 +20,7 @@ from audio_service.sources.descriptions import describe
 from audio_service.sources.growing import AbandonedError, GrowingFile
 from audio_service.sources.guard import Guard
 from audio_service.sources.jobs import ChildSettings, JsonObject
+from audio_service.sources.listing import list_items
 from audio_service.sources.transfers import FileTransfer, GuardedYoutubeDL, Transfer
 from common.errors import (
     AppError,
@@ -87,6 +88,17 @@ class Extractor:
         media_id, metadata = describe(info, text if is_url else "")
         return {"media_id": media_id, "metadata": metadata.model_dump(), "info": self._packed(info)}
 
+    def list_items(self, text: str, *, is_url: bool, limit: int) -> JsonObject:
+        """Return what a playlist's URL, or a search for words, holds: see `listing.list_items`."""
+        self._begin()
+        try:
+            return list_items(self._look, text if is_url else f"ytsearch{limit}:{text}", limit)
+        except Exception as exc:
+            error = self._translate(exc)
+            if not is_url and isinstance(error, (SourceTruncated, SourceUnavailable)):
+                error = SearchFailed(error.detail)
+            raise error from exc
+
     def download(self, url: str, packed: str | None, growing: GrowingFile, on_status: OnStatus) -> None:
         """Write the media into `growing`, whose reader gets the error if there is one.
 
@@ -127,6 +139,10 @@ class Extractor:
         except Exception as exc:
             raise self._translate(exc) from exc
         return _first_video(found)
+
+    def _look(self, url: str, key: str | None) -> Info | None:
+        found: Any = self._ydl.extract_info(url, download=False, process=False, ie_key=key)
+        return found
 
     def _fetch(self, info: Info, growing: GrowingFile) -> None:
         self._check(info)

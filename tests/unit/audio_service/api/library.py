@@ -23,6 +23,7 @@ from audio_service.media.model import Encoding, Media, audio_key, human_size
 from audio_service.media.repository import open_repository
 from audio_service.media.repository.base import Made, Owned, Waiter
 from audio_service.settings import AudioSettings
+from audio_service.sources.questions import open_questions
 from audio_service.texts import DOWNLOADED
 from common.blobs import open_blobs
 from common.broker import open_broker
@@ -52,6 +53,7 @@ async def open_deps(root: Path) -> AsyncGenerator[ApiDeps]:
             repository=await stack.enter_async_context(open_repository(settings)),
             blobs=await stack.enter_async_context(open_blobs(settings)),
             broker=await stack.enter_async_context(open_broker(settings)),
+            questions=await stack.enter_async_context(open_questions(settings)),
             registry=CollectorRegistry(),
         )
 
