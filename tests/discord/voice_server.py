@@ -31,6 +31,10 @@ _UNKNOWN_PROTOCOL, _UNKNOWN_MODE = 4012, 4016
 _RECEIVE_BUFFER = 4 * 1024 * 1024
 # Without datagrams from the server the bot's reader of its socket may sleep for 30 s on a socket that was replaced.
 _JUNK_SECONDS = 0.2
+# The library listens for the answer of IP discovery only after it has asked: an answer without any way to go would be
+# lost when its reader thread is faster. Discord's never is.
+_ROUND_TRIP_SECONDS = 0.01
+_REPEAT_SECONDS = 0.5
 _JUNK = b"\x00" * 8
 
 
@@ -165,7 +169,16 @@ class VoiceServer(asyncio.DatagramProtocol):
         if voice is None or connection is None or voice.drops() or self._udp is None:
             return
         connection.address = address
-        self._udp.sendto(answer, address)
+        asyncio.get_running_loop().call_later(_ROUND_TRIP_SECONDS, self._answer_discovery, connection, answer)
+
+    def _answer_discovery(self, connection: VoiceConnection, answer: bytes) -> None:
+        """Answer, and again until the bot has gone on: its library may throw the first answer away (see above)."""
+        if self._udp is None or self._udp.is_closing() or connection.address is None or not connection.line.open:
+            return
+        if not connection.ready:
+            self._udp.sendto(answer, connection.address)
+            loop = asyncio.get_running_loop()
+            loop.call_later(_REPEAT_SECONDS, self._answer_discovery, connection, answer)
 
     async def send_junk(self) -> None:
         """Send a datagram of no meaning to every connection, for ever."""
