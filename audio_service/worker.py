@@ -128,10 +128,10 @@ class Worker:
             else:
                 async with beside(self._keep_leases(job, lease_name)):
                     ending = await self._attempt(job, delivery)
+            # Nothing that may fail comes after it: a failure hands the delivery back, which an ended one cannot be.
+            await ending()
         finally:
             await self._surrender(lease_name, job.owner)
-        # Last of all: whatever fails before it hands the delivery back, which an ended one could not be.
-        await ending()
 
     async def _attempt(self, job: Job, delivery: Delivery) -> Ending:
         """Run the pipeline and publish its outcome; return how the delivery is to end."""

@@ -68,7 +68,7 @@ class _Behaviour:
         cut: close the connection at this byte.
         rate: bytes per second.
         claim: the Content-Length to announce instead of the true one.
-        delay: milliseconds before the answer begins.
+        delay: milliseconds between the headers and the body.
         kill: the process that reads the body is killed (SIGKILL) at this byte.
         times: the misbehaviour (stall, cut, kill, fail) is shown to so many GETs of the URL; the later ones go well.
         fail: answer this status instead.
@@ -173,6 +173,14 @@ class MediaSite:
         """Return the URL of a page whose JSON-LD VideoObject leads to `source`; `seconds` 0 says no duration."""
         return self.to("/jsonld", source=source, title=title, seconds=seconds)
 
+    def album(self, *sources: str, title: str = "An album") -> str:
+        """Return the URL of an HTML page with an `<audio>` for each of the URLs `sources`."""
+        return self.to("/album", sources="|".join(sources), title=title)
+
+    def feed(self, *sources: str, title: str = "A feed") -> str:
+        """Return the URL of an RSS feed with an item for each of the URLs `sources`."""
+        return self.to("/feed", sources="|".join(sources), title=title)
+
     def redirect(self, target: str, *, code: int = 302, hops: int = 1) -> str:
         """Return a URL that leads to `target` over `hops` redirects."""
         return self.to("/redirect", target=target, code=code, hops=hops)
@@ -193,6 +201,8 @@ class MediaSite:
             "/live/{name:.+}": self._live,
             "/page": self._page,
             "/jsonld": self._jsonld,
+            "/album": self._album,
+            "/feed": self._feed,
             "/redirect": self._redirect,
             "/playlist.m3u8": self._playlist,
             "/status/{code}": self._status,
@@ -238,7 +248,6 @@ class MediaSite:
             self._seen[request.path_qs] += 1
         if behaviour.silent:
             await asyncio.Event().wait()
-        await asyncio.sleep(behaviour.delay / 1000)
         if behaviour.damage:
             data = data[:1024] + bytes(byte ^ 0x5A for byte in data[1024:])
         if behaviour.fail is not None:
@@ -264,6 +273,7 @@ class MediaSite:
     async def _send_body(
         self, request: web.Request, response: web.StreamResponse, data: bytes, position: int, behaviour: _Behaviour
     ) -> None:
+        await asyncio.sleep(behaviour.delay / 1000)
         while True:
             stop = position + _BLOCK
             if position == behaviour.cut and request.transport is not None:
@@ -327,6 +337,21 @@ class MediaSite:
             f'<script type="application/ld+json">{script}</script></head><body></body></html>'
         )
         return web.Response(text=text, content_type="text/html")
+
+    async def _album(self, request: web.Request) -> web.StreamResponse:
+        title = html.escape(request.query["title"])
+        media = "".join(f'<audio src="{html.escape(url)}"></audio>' for url in request.query["sources"].split("|"))
+        text = f"<!doctype html><html><head><title>{title}</title></head><body>{media}</body></html>"
+        return web.Response(text=text, content_type="text/html")
+
+    async def _feed(self, request: web.Request) -> web.StreamResponse:
+        items = [
+            f"<item><title>Part {number}</title><link>{html.escape(url)}</link></item>"
+            for number, url in enumerate(request.query["sources"].split("|"), 1)
+        ]
+        channel = f"<title>{html.escape(request.query['title'])}</title><description/>{''.join(items)}"
+        text = f'<?xml version="1.0" encoding="UTF-8"?><rss version="2.0"><channel>{channel}</channel></rss>'
+        return web.Response(text=text, content_type="application/rss+xml")
 
     async def _redirect(self, request: web.Request) -> web.StreamResponse:
         query = request.query
