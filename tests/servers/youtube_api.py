@@ -32,6 +32,7 @@ _REFUSALS: dict[str, tuple[int, str, str]] = {
     "badRequest": (400, "global", ""),
     "invalidSearchFilter": (400, "youtube.search", ""),
     "videoNotFound": (404, "youtube.video", ""),
+    "playlistNotFound": (404, "youtube.playlistItem", ""),
     "forbidden": (403, "global", ""),
     "backendError": (503, "global", ""),
 }
@@ -41,12 +42,13 @@ _STRANGE_ANSWERS: dict[str, tuple[int, bytes, str]] = {
     "shape": (200, b'{"kind": "youtube#nothing", "items": {"id": 1}}', "application/json"),
     "html": (403, b"<html>Forbidden</html>", "text/html"),
 }
+_METHODS = ("search", "videos", "playlists", "playlistItems")
 _LEGACY = {"API_KEY_INVALID": "badRequest", "API_KEY_SERVICE_BLOCKED": "forbidden"}
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call that arrived: "search" or "videos", its parameters, and its whole URL."""
+    """One call that arrived: its method (one of `_METHODS`), its parameters, and its whole URL."""
 
     method: str
     parameters: dict[str, str]
@@ -61,6 +63,7 @@ class FakeYouTubeApi:
     key: str = KEY
     calls: list[Call] = field(default_factory=list["Call"])
     _videos: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    _playlists: dict[str, tuple[str, list[str]]] = field(default_factory=dict[str, tuple[str, list[str]]])
     _unlisted: set[str] = field(default_factory=set[str])
     _failing: dict[str, str] = field(default_factory=dict[str, str])
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -100,6 +103,10 @@ class FakeYouTubeApi:
             "status": {"uploadStatus": upload, "privacyStatus": privacy, "embeddable": True},
         }
 
+    def add_playlist(self, playlist_id: str, *video_ids: str, title: str = "A playlist") -> None:
+        """Publish a playlist; its videos may be gone."""
+        self._playlists[playlist_id] = (title, list(video_ids))
+
     def remove_video(self, video_id: str) -> None:
         """Take a video away; searches find it a while longer, as they do."""
         self._unlisted.add(video_id)
@@ -112,7 +119,7 @@ class FakeYouTubeApi:
         """
         if reason is not None and reason not in {*_REFUSALS, *_STRANGE_ANSWERS, "drop", "slow"}:
             raise ValueError(reason)
-        for name in (method,) if method else ("search", "videos"):
+        for name in (method,) if method else _METHODS:
             if reason is None:
                 self._failing.pop(name, None)
             else:
@@ -136,7 +143,18 @@ class FakeYouTubeApi:
             return await self._fail(request, reason)
         if request.headers.get(_KEY_HEADER) != self.key:
             return _refuse("API_KEY_INVALID")
-        return web.json_response(self._search(request) if method == "search" else self._describe(request))
+        match method:
+            case "search":
+                answer = self._search(request)
+            case "videos":
+                answer = self._describe(request)
+            case "playlists":
+                answer = self._describe_playlists(request)
+            case _:
+                if request.query.get("playlistId") not in self._playlists:
+                    return _refuse("playlistNotFound")
+                answer = self._list_items(request)
+        return web.json_response(answer)
 
     def close(self) -> None:
         """Let slow answers go."""
@@ -186,6 +204,31 @@ class FakeYouTubeApi:
             "pageInfo": {"totalResults": len(items), "resultsPerPage": len(items)},
         }
 
+    def _describe_playlists(self, request: web.Request) -> dict[str, Any]:
+        found = [(name, *self._playlists[name]) for name in (request.query.get("id", ""),) if name in self._playlists]
+        items: list[dict[str, Any]] = [
+            {
+                "kind": "youtube#playlist",
+                "id": name,
+                "snippet": {"title": title, "channelTitle": "A channel", "thumbnails": {}},
+                "contentDetails": {"itemCount": len(videos)},
+            }
+            for name, title, videos in found
+        ]
+        return {"kind": "youtube#playlistListResponse", "etag": "etag-playlists", "items": items}
+
+    def _list_items(self, request: web.Request) -> dict[str, Any]:
+        """Answer one page; the token of the next is the place where it begins."""
+        _, videos = self._playlists[request.query["playlistId"]]
+        first, size = int(request.query.get("pageToken", "0")), int(request.query.get("maxResults", "5"))
+        items = [
+            {"kind": "youtube#playlistItem", "id": f"item-{place}", "contentDetails": {"videoId": video_id}}
+            for place, video_id in enumerate(videos[first : first + size], first)
+        ]
+        more = {"nextPageToken": str(first + size)} if first + size < len(videos) else {}
+        page = {"totalResults": len(videos), "resultsPerPage": size}
+        return {"kind": "youtube#playlistItemListResponse", "items": items, "pageInfo": page, **more}
+
 
 def _refuse(reason: str) -> web.Response:
     status, domain, info = _REFUSALS[reason]
@@ -213,7 +256,7 @@ async def fake_youtube_api() -> AsyncGenerator[FakeYouTubeApi, None]:
     """Serve on a free port of 127.0.0.1 for as long as the context is open."""
     fake = FakeYouTubeApi()
     app = web.Application()
-    app.router.add_get("/youtube/v3/{method:search|videos}", fake.handle)
+    app.router.add_get("/youtube/v3/{method:" + "|".join(_METHODS) + "}", fake.handle)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
