@@ -67,6 +67,7 @@ async def answered(client: Client, requests: list[DownloadRequest]) -> None:
     await client.drained()
 
 
+@pytest.mark.timeout(900)
 async def test_throughput_grows_with_workers_up_to_the_partitions(system: System, tables: list[Table]) -> None:
     cluster, client = system
     songs = copies(cluster.site, 2 * (SONGS + len(KEYS)))
