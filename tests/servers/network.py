@@ -10,19 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 
 _HOST = "127.0.0.1"
 _BLOCK = 65_536
 
 
 class Forwarder:
-    """See the module. Made by `open_forwarder`. `target` ("host:port") may be named after the forwarder's start."""
+    """See the module. Made by `open_forwarder`."""
 
-    def __init__(self, port: int, target: str) -> None:
-        self.target = target
-        self.connections = 0
+    def __init__(self, target: str, port: int) -> None:
+        self._target = target
         self._port = port
         self._server: asyncio.Server | None = None
         self._flows = asyncio.Event()
@@ -50,7 +49,7 @@ class Forwarder:
         if self._running:
             await asyncio.wait(self._running)
 
-    def hang(self) -> None:
+    async def hang(self) -> None:
         """Let nothing through until `restore`."""
         self._flows.clear()
 
@@ -58,7 +57,6 @@ class Forwarder:
         connection = asyncio.current_task()
         assert connection is not None
         self._running.add(connection)
-        self.connections += 1
         try:
             # Being cut is how a connection ends here: nothing that its task would have to report.
             with contextlib.suppress(asyncio.CancelledError, OSError):
@@ -69,7 +67,7 @@ class Forwarder:
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._flows.wait()
-        host, _, port = self.target.rpartition(":")
+        host, _, port = self._target.rpartition(":")
         far_reader, far_writer = await asyncio.open_connection(host, int(port))
         try:
             there = asyncio.ensure_future(self._pump(reader, far_writer))
@@ -91,16 +89,21 @@ class Forwarder:
             await writer.drain()
 
 
-@asynccontextmanager
-async def open_forwarder(target: str = "") -> AsyncGenerator[Forwarder]:
-    """Forward a free port to `target` until the block ends."""
-    # Bound and never listening, it keeps the port ours while the forwarder is cut.
+@contextmanager
+def reserved_port() -> Generator[int]:
+    """Keep a port for forwarders: bound and never listening, so that nobody else gets it while they are cut."""
     with socket.socket() as placeholder:
         placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         placeholder.bind((_HOST, 0))
-        forwarder = Forwarder(placeholder.getsockname()[1], target)
-        await forwarder.restore()
-        try:
-            yield forwarder
-        finally:
-            await forwarder.cut()
+        yield placeholder.getsockname()[1]
+
+
+@asynccontextmanager
+async def open_forwarder(target: str, port: int) -> AsyncGenerator[Forwarder]:
+    """Forward a reserved port to `target` ("host:port") until the block ends."""
+    forwarder = Forwarder(target, port)
+    await forwarder.restore()
+    try:
+        yield forwarder
+    finally:
+        await forwarder.cut()
