@@ -74,15 +74,14 @@ async def test_a_song_that_is_held_before_it_begins_sends_nothing_until_it_proce
     await stage.enter()
     await stage.link.play(1, stage.song(20))
     stage.link.hold()
-    stage.link.proceed()
-    assert (await stage.reports.next(TrackEnded)).finished
-    await stage.link.play(2, stage.song(20))
-    stage.link.hold()
-    seen = stage.voice.mark
-    await stage.link.prefetch(stage.song(300, "dQw4w9WgXcQ"))
-    assert stage.voice.mark == seen
-    stage.link.halt()
+    playback = stage.link._play  # pyright: ignore[reportPrivateUsage] - that it has read is told to nobody
+    assert playback is not None
+    await until(lambda: playback.source.buffered == 20)
+    assert not player_threads()
     assert stage.link.next_frame == 0
+    stage.link.proceed()
+    assert await stage.reports.next(TrackEnded) == TrackEnded(1, 20, finished=True)
+    assert_plays(await stage.voice.packets(20), songs.frames(20))
 
 
 async def test_a_seek_is_exact_to_the_frame(stage: Stage) -> None:
@@ -140,7 +139,7 @@ async def test_a_damaged_song_plays_to_the_damage_and_says_so(stage: Stage) -> N
 @pytest.mark.parametrize("code", [1000, 1001, 4006, 4009, 4015])
 async def test_a_closed_connection_is_told_with_its_code_and_the_song_goes_on(stage: Stage, code: int) -> None:
     await stage.enter()
-    song = stage.song(400)
+    song = stage.song(200)
     await stage.link.play(1, song)
     await stage.voice.sound(30)
     stage.voice.close(code)
@@ -151,8 +150,8 @@ async def test_a_closed_connection_is_told_with_its_code_and_the_song_goes_on(st
     await stage.again(lost, ended, song)
     assert (await stage.reports.next(TrackEnded)).finished
     await stage.voice.silence()
-    heard = heard_frames(stage.voice.received, songs.frames(400))
-    assert len(set(heard)) >= 400 - SECOND
+    heard = heard_frames(stage.voice.received, songs.frames(200))
+    assert len(set(heard)) >= 200 - SECOND
     assert len(heard) - len(set(heard)) <= SECOND
     assert stage.value("voice_reconnects_total", reason=str(code)) == 1
 
@@ -178,10 +177,10 @@ async def test_a_close_that_forbids_to_come_back_is_told_as_one(stage: Stage) ->
 
 async def test_a_move_to_another_voice_server_loses_no_frame_and_reports_nothing(stage: Stage) -> None:
     await stage.enter()
-    await stage.link.play(1, stage.song(250))
+    await stage.link.play(1, stage.song(120))
     await stage.voice.sound(30)
     stage.guild.move_bot(stage.guild.voice_channel("Otro"))
-    assert await stage.reports.next(TrackEnded) == TrackEnded(1, 250, finished=True)
+    assert await stage.reports.next(TrackEnded) == TrackEnded(1, 120, finished=True)
     assert len(stage.voice.connections) == 2
 
 
