@@ -21,7 +21,7 @@ from bot_service.player.players import Players
 from bot_service.player.refusals import PlayerRefusal
 from bot_service.player.track import Track
 from bot_service.replies import texts
-from bot_service.replies.errors import REFUSALS, explain_code
+from bot_service.replies.errors import explain_failure
 from bot_service.replies.escape import plain
 from bot_service.replies.shape import clock, percent_bar
 from bot_service.services import Services
@@ -125,8 +125,7 @@ class Arrivals:
         self._metrics.requests.labels(code).inc()
         self.failures[asked.guild_id] = Failure(asked.song, code, utc_now())
         await self._ask(asked, Dropped(asked.request_id, code))
-        refusal = code == BotRefusalCode.TIMED_OUT
-        reason = REFUSALS[BotRefusalCode.TIMED_OUT].to(asked.locale) if refusal else explain_code(code, asked.locale)
+        reason = explain_failure(code, asked.locale)
         words = texts.FAILED.to(asked.locale).format(song=plain(asked.song), reason=reason)
         await self._tell_end(asked, words, failed=True)
 

@@ -52,20 +52,24 @@ def locale_of(interaction: discord.Interaction[Any], default: Locale) -> Locale:
     return "es" if language == "es" else default
 
 
-async def answer(interaction: discord.Interaction[Any], locale: Locale, work: Awaitable[Reply | None]) -> str:
+async def answer(
+    interaction: discord.Interaction[Any], locale: Locale, work: Awaitable[Reply | None], *, defers_itself: bool = False
+) -> str:
     """Do the work and answer with what it returns, or with the reason why it failed; None: acknowledge silently.
+
+    `defers_itself`: the work says "thinking…" when it has checked that it may.
 
     Returns the outcome for metrics: "ok", or the error's code.
     """
     task = asyncio.ensure_future(work)
     try:
-        done, _ = await asyncio.wait({task}, timeout=_DEFER_AFTER_SECONDS)
+        done, _ = await asyncio.wait({task}, timeout=None if defers_itself else _DEFER_AFTER_SECONDS)
         if not done and not interaction.response.is_done():
             await interaction.response.defer(thinking=True)
         reply, outcome = await _outcome_of(task, locale)
     finally:
         task.cancel()
-    await _send(interaction, reply)
+    await send(interaction, reply)
     return outcome
 
 
@@ -79,7 +83,8 @@ async def _outcome_of(task: asyncio.Future[Reply | None], locale: Locale) -> tup
         return Reply(f"❌ {explain(exc, locale)}", private=True), "internal_error"
 
 
-async def _send(interaction: discord.Interaction[Any], reply: Reply | None) -> None:
+async def send(interaction: discord.Interaction[Any], reply: Reply | None) -> None:
+    """Send the answer, as what it still can be; None acknowledges silently. What is too late is logged."""
     try:
         if reply is None:
             if not interaction.response.is_done():

@@ -203,3 +203,10 @@ def explain_code(code: str, locale: Locale) -> str:
     happened = error.message(locale).rstrip()
     happened = happened if happened.endswith((".", "!", "?")) else f"{happened}."
     return f"{happened} {ADVICE[error.code].to(locale)}"
+
+
+def explain_failure(code: str, locale: Locale) -> str:
+    """Return why a request failed: an error's code, or that nobody answered."""
+    if code == BotRefusalCode.TIMED_OUT:
+        return REFUSALS[BotRefusalCode.TIMED_OUT].to(locale)
+    return explain_code(code, locale)

@@ -1,0 +1,36 @@
+"""`python -m bot_service`: the Discord bot, until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from bot_service.bootstrap import open_services
+from bot_service.running import run_bot
+from bot_service.settings import BotSettings
+from common.http_server import listen
+from common.runtime import run
+from common.settings import load_or_exit
+from common.telemetry import configure_logging
+
+
+def main() -> int:
+    """Return the process's exit code."""
+    settings = load_or_exit(BotSettings, Path(".env"))
+    configure_logging(settings.log_level, settings.log_format)
+    # The library tells its whole life at "info"; what matters of it is logged by us.
+    logging.getLogger("discord").setLevel(logging.WARNING)
+
+    async def program(stop: asyncio.Event) -> None:
+        with listen(settings.bot_http_host, settings.bot_http_port, prefix="BOT_") as listener:
+            async with open_services(settings) as services:
+                await run_bot(services, listener, stop)
+
+    return run(program, drain=timedelta(seconds=settings.drain_seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

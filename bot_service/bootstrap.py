@@ -1,0 +1,49 @@
+"""The one composition root: settings in, opened `Services` out. Whoever enters it closes everything by leaving."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+
+from bot_service.audio_api import open_audio_api
+from bot_service.metrics import BotMetrics
+from bot_service.pending import Pending
+from bot_service.player.frames import FrameStore
+from bot_service.services import Services
+from bot_service.settings import BotSettings
+from bot_service.songs import Songs
+from bot_service.store import open_store
+from common.blobs import open_blobs
+from common.broker import open_broker
+
+
+@asynccontextmanager
+async def open_services(settings: BotSettings) -> AsyncGenerator[Services]:
+    """Open everything the bot uses, but for Discord.
+
+    Raises:
+        AppError: a backend cannot be opened; the detail names the setting to look at.
+    """
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    async with AsyncExitStack() as stack:
+        broker = await stack.enter_async_context(open_broker(settings))
+        store = await stack.enter_async_context(open_store(settings))
+        blobs = await stack.enter_async_context(open_blobs(settings))
+        api = await stack.enter_async_context(open_audio_api(settings))
+        pending = Pending(store, broker, settings)
+        yield Services(
+            settings=settings,
+            broker=broker,
+            store=store,
+            blobs=blobs,
+            api=api,
+            frames=FrameStore(blobs, api),
+            pending=pending,
+            songs=Songs(api, pending, store),
+            registry=registry,
+            metrics=BotMetrics.on(registry),
+        )
