@@ -1,0 +1,278 @@
+"""The actor of one guild: one task, one inbox. Performs what the machine says, and decides nothing.
+
+An effect that fails becomes an event or a line in the log, never a dead player. The voice link's methods return while
+the work is under way; the store and the player message have lanes of their own, so that a database or a Discord that
+hangs holds up no command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import SystemRandom
+
+from bot_service.player import effects as fx
+from bot_service.player.events import Command, Elapsed, Enqueue, Event, SetRules, Timer, TrackEnded, VoiceLost
+from bot_service.player.lane import Lane
+from bot_service.player.machine import step
+from bot_service.player.outcomes import Outcome
+from bot_service.player.phase import Phase
+from bot_service.player.refusals import PlayerRefusal, RefusalCode
+from bot_service.player.snapshot import Snapshot
+from bot_service.player.state import Limits, PlayerState
+from bot_service.player.voice import VoiceLink
+from bot_service.store.base import GuildStore
+from common.errors import AppError, InternalError
+from common.messages import utc_now
+from common.telemetry import get_logger
+
+log = get_logger(__name__)
+
+_SETTINGS_SECONDS = 3.0
+_SAVE_SECONDS = 5.0
+_SAVE_AGAIN_SECONDS = 2.0
+
+OpenVoice = Callable[[int, Callable[[Event], None]], VoiceLink]
+"""Makes the voice link of a guild, which reports to the given function."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where people see the player. `refresh` brings the player message up to date (calls may be left out when another
+    follows); `notice` says something in the guild's text channel. Both may fail; the player goes on.
+    """
+
+    refresh: Callable[[Snapshot], Awaitable[None]]
+    notice: Callable[[Snapshot, fx.Notice], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """Something in the inbox. `answer` is for who asks; `ring` tells an armed timer from its predecessors."""
+
+    event: Event
+    answer: asyncio.Future[Outcome] | None = None
+    ring: int = 0
+    asked_at: float = 0.0
+
+
+class GuildPlayer:
+    """The player of one guild. `run` is its one task; `Players` makes and owns it."""
+
+    def __init__(
+        self, guild_id: int, *, limits: Limits, open_voice: OpenVoice, store: GuildStore, stage: Stage
+    ) -> None:
+        self._state = PlayerState(guild_id=guild_id, limits=limits, random=SystemRandom())
+        self._store = store
+        self._stage = stage
+        self._voice = open_voice(guild_id, self.tell)
+        self._inbox: asyncio.Queue[_Letter] = asyncio.Queue()
+        self._timers: dict[Timer, tuple[int, asyncio.TimerHandle]] = {}
+        self._rings = 0
+        self._asked_at: float | None = None
+        self._saved_entry = ""
+        self._unsaved = False
+        self._closed = False
+        self._saves = Lane("save")
+        self._shows = Lane("show")
+
+    @property
+    def guild_id(self) -> int:
+        """The guild's id."""
+        return self._state.guild_id
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What the player is doing now."""
+        self._listen()
+        return Snapshot.of(self._state)
+
+    @property
+    def saved_position(self) -> int | None:
+        """The frame to note for after a restart; None when nothing plays, or what is saved is another song."""
+        current = self._state.current
+        if not self._state.streaming or current is None or current.entry_id != self._saved_entry:
+            return None
+        self._listen()
+        return self._state.next_frame
+
+    def tell(self, event: Event) -> None:
+        """Report that something happened. On the event loop's thread; never blocks, never raises."""
+        if not self._closed:
+            self._inbox.put_nowait(_Letter(event))
+
+    async def ask(self, command: Command) -> Outcome:
+        """Have a command carried out.
+
+        Raises:
+            PlayerRefusal: it makes no sense now, or the bot is shutting down.
+            InternalError: a defect; the player goes on.
+        """
+        if self._closed:
+            raise PlayerRefusal(RefusalCode.SHUTTING_DOWN)
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._inbox.put_nowait(_Letter(command, answer, asked_at=time.monotonic()))
+        return await answer
+
+    async def run(self) -> None:
+        """Work until cancelled; then keep the state, as it is, for the next start, and end the voice link."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._saves.run())
+                group.create_task(self._shows.run())
+                await self._load_rules()
+                while True:
+                    await self._handle(await self._inbox.get())
+        finally:
+            await self._close()
+
+    async def _handle(self, letter: _Letter) -> None:
+        if isinstance(letter.event, Elapsed) and not self._is_due(letter.event.timer, letter.ring):
+            return
+        self._listen()
+        if isinstance(letter.event, Enqueue) and self._state.current is None:
+            self._asked_at = letter.asked_at or None
+        try:
+            outcome, effects = step(self._state, letter.event, utc_now())
+        except PlayerRefusal as refusal:
+            _answer(letter, refusal)
+            return
+        except Exception as exc:
+            log.exception("player.step_failed", guild_id=self.guild_id, event_name=type(letter.event).__name__)
+            _answer(letter, InternalError(repr(exc)))
+            return
+        for effect in effects:
+            await self._perform(effect)
+        _answer(letter, outcome)
+
+    async def _perform(self, effect: fx.Effect) -> None:
+        try:
+            await self._act(effect)
+        except Exception as exc:
+            log.exception("player.effect_failed", guild_id=self.guild_id, effect=type(effect).__name__)
+            code = exc.code if isinstance(exc, AppError) else InternalError.code
+            match effect:
+                case fx.Join() | fx.Proceed() | fx.Hold():
+                    self.tell(VoiceLost(None, "failed", may_retry=True))
+                case fx.Play():
+                    self.tell(TrackEnded(effect.play_id, effect.start_frame, finished=False, reason=code))
+                case _:
+                    pass
+
+    async def _act(self, effect: fx.Effect) -> None:  # noqa: C901, PLR0912 - one line for each effect
+        match effect:
+            case fx.Join():
+                await self._voice.join(effect.channel_id)
+            case fx.Leave():
+                await self._voice.leave()
+            case fx.Play():
+                await self._play(effect)
+            case fx.Halt():
+                self._voice.halt()
+            case fx.Hold():
+                self._voice.hold()
+            case fx.Proceed():
+                self._voice.proceed()
+            case fx.Prefetch():
+                await self._voice.prefetch(effect.track)
+            case fx.Arm():
+                self._arm(effect.timer, effect.seconds)
+            case fx.Disarm():
+                self._disarm(effect.timer)
+            case fx.Save():
+                self._unsaved = True
+                self._save_soon()
+            case fx.Remember():
+                self._remember(effect)
+            case fx.Refresh():
+                self._shows.put(lambda: self._stage.refresh(self.snapshot), key="refresh")
+            case fx.Notice():
+                shown = self.snapshot
+                self._shows.put(lambda: self._stage.notice(shown, effect))
+
+    async def _play(self, effect: fx.Play) -> None:
+        asked_at, self._asked_at = self._asked_at, None
+        track = effect.entry.track
+        if track is None:
+            raise InternalError(f"entry {effect.entry.entry_id} has no track")
+        await self._voice.play(effect.play_id, track, effect.start_frame, asked_at=asked_at)
+
+    def _remember(self, effect: fx.Remember) -> None:
+        entry, when = effect.entry, utc_now()
+        track = entry.track
+        if track is not None:
+            self._saves.put(lambda: self._store.add_history(self.guild_id, track, entry.requester_id, when))
+
+    async def _save(self) -> None:
+        self._listen()
+        saved = self._state.saved(utc_now())
+        self._saved_entry = ""  # until it is written, the position noted belongs to what was saved before
+        self._unsaved = False
+        try:
+            await self._store.save_player(saved)
+        except AppError:
+            self._unsaved = True
+            if not self._closed:
+                asyncio.get_running_loop().call_later(_SAVE_AGAIN_SECONDS, self._save_soon)
+            raise
+        self._saved_entry = saved.current.entry_id if saved.current is not None else ""
+
+    def _save_soon(self) -> None:
+        self._saves.put(self._save, key="save")
+
+    def _listen(self) -> None:
+        """Take the position from the voice link, which knows it by the frame."""
+        if self._state.streaming:
+            self._state.heard(self._voice.next_frame)
+
+    def _arm(self, timer: Timer, seconds: float) -> None:
+        self._disarm(timer)
+        self._rings += 1
+        letter = _Letter(Elapsed(timer), ring=self._rings)
+        handle = asyncio.get_running_loop().call_later(seconds, self._inbox.put_nowait, letter)
+        self._timers[timer] = (self._rings, handle)
+
+    def _disarm(self, timer: Timer) -> None:
+        if (armed := self._timers.pop(timer, None)) is not None:
+            armed[1].cancel()
+
+    def _is_due(self, timer: Timer, ring: int) -> bool:
+        """Tell whether a timer that rang still counts; a ring that was under way when it was disarmed does not."""
+        if self._timers.get(timer, (0, None))[0] != ring:
+            return False
+        self._timers.pop(timer, None)
+        return True
+
+    async def _load_rules(self) -> None:
+        try:
+            async with asyncio.timeout(_SETTINGS_SECONDS):
+                rules = await self._store.settings(self.guild_id)
+        except (AppError, TimeoutError) as exc:
+            log.warning("player.settings_unknown", guild_id=self.guild_id, error=repr(exc))
+            return
+        step(self._state, SetRules(rules), utc_now())
+
+    async def _close(self) -> None:
+        self._closed = True
+        for timer in list(self._timers):
+            self._disarm(timer)
+        while not self._inbox.empty():
+            _answer(self._inbox.get_nowait(), PlayerRefusal(RefusalCode.SHUTTING_DOWN))
+        try:
+            async with asyncio.timeout(_SAVE_SECONDS):
+                if self._unsaved or self._state.phase is not Phase.IDLE:
+                    await self._save()
+        except (AppError, TimeoutError) as exc:
+            log.warning("player.not_saved", guild_id=self.guild_id, error=repr(exc))
+        await self._voice.close()
+
+
+def _answer(letter: _Letter, result: Outcome | Exception) -> None:
+    if letter.answer is None or letter.answer.done():
+        return
+    if isinstance(result, Exception):
+        letter.answer.set_exception(result)
+    else:
+        letter.answer.set_result(result)

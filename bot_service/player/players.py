@@ -1,0 +1,147 @@
+"""All guilds' players: made on first use, run inside one TaskGroup, their positions saved together."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from bot_service.player.events import Restore, Stop
+from bot_service.player.guild_player import GuildPlayer, OpenVoice, Stage
+from bot_service.player.refusals import PlayerRefusal, RefusalCode
+from bot_service.player.state import Limits
+from bot_service.store.base import GuildStore
+from common.errors import AppError
+from common.telemetry import get_logger
+
+log = get_logger(__name__)
+
+SAVE_POSITIONS_SECONDS = 0.5
+
+
+class Players:
+    """Use it as `async with Players(...) as players`; leaving the block closes every player and keeps its state.
+
+    `resume_after_restart` False: what was saved is forgotten by `restore`, for all guilds.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        open_voice: OpenVoice,
+        store: GuildStore,
+        stage: Stage,
+        resume_after_restart: bool = True,
+    ) -> None:
+        self._limits = limits
+        self._open_voice = open_voice
+        self._store = store
+        self._stage = stage
+        self._resume = resume_after_restart
+        self._players: dict[int, GuildPlayer] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._group = asyncio.TaskGroup()
+        self._saving: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        """Begin to save positions."""
+        await self._group.__aenter__()
+        self._saving = self._group.create_task(self._save_positions())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every player."""
+        await self.close()
+        await self._group.__aexit__(kind, error, trace)
+
+    def get(self, guild_id: int) -> GuildPlayer | None:
+        """Return the guild's player if there is one."""
+        return self._players.get(guild_id)
+
+    def all(self) -> list[GuildPlayer]:
+        """Return every player there is."""
+        return list(self._players.values())
+
+    def of(self, guild_id: int) -> GuildPlayer:
+        """Return the guild's player; the first time, make it.
+
+        Raises:
+            PlayerRefusal: the bot is shutting down.
+        """
+        player = self._players.get(guild_id)
+        if player is None:
+            if self._closed:
+                raise PlayerRefusal(RefusalCode.SHUTTING_DOWN)
+            player = GuildPlayer(
+                guild_id, limits=self._limits, open_voice=self._open_voice, store=self._store, stage=self._stage
+            )
+            self._players[guild_id] = player
+            self._tasks[guild_id] = self._group.create_task(player.run(), name=f"player {guild_id}")
+        return player
+
+    async def restore(self) -> int:
+        """Let every guild that was saved go on, unless it or the bot is told not to; return how many do.
+
+        Raises:
+            DatabaseUnavailable: nobody knows what was saved.
+        """
+        count = 0
+        for saved in await self._store.load_players():
+            rules = await self._store.settings(saved.guild_id)
+            if self._resume and rules.resume_after_restart:
+                self.of(saved.guild_id).tell(Restore(saved))
+                count += 1
+            else:
+                await self._store.forget_player(saved.guild_id)
+        return count
+
+    async def drop(self, guild_id: int) -> None:
+        """End and forget the player of a guild that the bot is no longer in."""
+        player = self._players.get(guild_id)
+        if player is not None:
+            with suppress(PlayerRefusal):  # it had nothing to stop
+                await player.ask(Stop())
+            del self._players[guild_id]
+            await _ended(self._tasks.pop(guild_id))
+        await self._store.forget_player(guild_id)
+
+    async def close(self) -> None:
+        """End every player; each keeps its state for the next start."""
+        self._closed = True
+        tasks = [*self._tasks.values(), *([self._saving] if self._saving is not None else [])]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._tasks.clear()
+
+    async def _save_positions(self) -> None:
+        noted: dict[int, int] = {}
+        failing = False
+        while True:
+            await asyncio.sleep(SAVE_POSITIONS_SECONDS)
+            positions = {
+                player.guild_id: frame
+                for player in self._players.values()
+                if (frame := player.saved_position) is not None
+            }
+            if positions == noted or not positions:
+                continue
+            try:
+                await self._store.save_positions(positions)
+            except AppError as exc:
+                if not failing:
+                    log.warning("players.positions_not_saved", code=exc.code, detail=exc.detail)
+                failing = True
+                continue
+            noted, failing = positions, False
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})

@@ -1,0 +1,53 @@
+"""What a player shows of itself: to commands, to the player message, to metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot_service.player.phase import Phase
+from bot_service.player.queue import LoopMode
+from bot_service.player.state import PlayerState
+from bot_service.player.track import Entry
+from bot_service.store.base import GuildSettings
+from common.dca import FRAME_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One guild's player at one moment. `voice_channel_id` is None while the bot neither is in a channel nor tries.
+
+    `position_ms` lies within the song where its length is known. `history` is newest first.
+    """
+
+    guild_id: int
+    phase: Phase
+    current: Entry | None
+    position_ms: int
+    entries: tuple[Entry, ...]
+    loop: LoopMode
+    voice_channel_id: int | None
+    text_channel_id: int | None
+    history: tuple[Entry, ...]
+    rules: GuildSettings
+    message_id: int | None = None
+
+    @classmethod
+    def of(cls, state: PlayerState) -> Snapshot:
+        """Take one. A song that waits, paused, for its voice is shown as what the player is doing."""
+        position = state.next_frame * FRAME_MS
+        track = state.current.track if state.current is not None else None
+        if track is not None and track.duration_ms:
+            position = min(position, track.duration_ms)
+        return cls(
+            guild_id=state.guild_id,
+            phase=state.phase,
+            current=state.current,
+            position_ms=position,
+            entries=tuple(state.queue.entries),
+            loop=state.queue.loop,
+            voice_channel_id=state.voice_channel_id if state.is_connected_or_trying else None,
+            text_channel_id=state.text_channel_id,
+            history=tuple(state.queue.history),
+            rules=state.rules,
+            message_id=state.message_id,
+        )
