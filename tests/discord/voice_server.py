@@ -29,7 +29,8 @@ _DAVE = range(21, 32)
 _NOT_AUTHENTICATED, _ALREADY_AUTHENTICATED, _INVALID_SESSION, _UNKNOWN_OP = 4003, 4005, 4006, 4001
 _UNKNOWN_PROTOCOL, _UNKNOWN_MODE = 4012, 4016
 _RECEIVE_BUFFER = 4 * 1024 * 1024
-# Without datagrams from the server the bot's reader of its socket may sleep for 30 s on a socket that was replaced.
+# The library's reader thread sleeps up to 30 s on a socket, even on one that was replaced meanwhile: a datagram as soon
+# as IP discovery is over sends it to rest, and one now and then wakes it where a connection is lost.
 _JUNK_SECONDS = 0.2
 # The library listens for the answer of IP discovery only after it has asked: an answer without any way to go would be
 # lost when its reader thread is faster. Discord's never is.
@@ -129,6 +130,7 @@ class VoiceServer(asyncio.DatagramProtocol):
             connection.line.close(_UNKNOWN_MODE)
         else:
             description: dict[str, Any] = {"mode": MODE, "secret_key": list(connection.key), "dave_protocol_version": 0}
+            self._send_junk_to(connection)
             connection.tell(_SESSION_DESCRIPTION, description)
             connection.ready = True
             others = [member.id for member in guild.members.values() if member is not guild.me]
@@ -184,9 +186,13 @@ class VoiceServer(asyncio.DatagramProtocol):
         """Send a datagram of no meaning to every connection, for ever."""
         while True:
             await asyncio.sleep(_JUNK_SECONDS)
-            for _, connection in list(self._by_ssrc.values()):
-                if connection.address is not None and connection.line.open and self._udp is not None:
-                    self._udp.sendto(_JUNK, connection.address)
+            for voice, connection in list(self._by_ssrc.values()):
+                if connection.line.open or connection is voice.connections[-1]:
+                    self._send_junk_to(connection)
+
+    def _send_junk_to(self, connection: VoiceConnection) -> None:
+        if connection.address is not None and self._udp is not None:
+            self._udp.sendto(_JUNK, connection.address)
 
     def error_received(self, exc: Exception) -> None:
         """Pass over what the system reports when a bot's socket has gone."""
