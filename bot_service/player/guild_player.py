@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import SystemRandom
 
@@ -40,12 +40,13 @@ OpenVoice = Callable[[int, Callable[[Event], None]], VoiceLink]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where people see the player. `refresh` brings the player message up to date (calls may be left out when another
-    follows); `notice` says something in the guild's text channel. Both may fail; the player goes on.
+    """Where people see the player. Both return at once, and do their work later.
+
+    `refresh` brings the player message up to date; `notice(guild_id, notice)` says something in the text channel.
     """
 
-    refresh: Callable[[Snapshot], Awaitable[None]]
-    notice: Callable[[Snapshot, fx.Notice], Awaitable[None]]
+    refresh: Callable[[Snapshot], None]
+    notice: Callable[[int, fx.Notice], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,6 @@ class GuildPlayer:
         self._unsaved = False
         self._closed = False
         self._saves = Lane("save")
-        self._shows = Lane("show")
 
     @property
     def guild_id(self) -> int:
@@ -121,7 +121,6 @@ class GuildPlayer:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._saves.run())
-                group.create_task(self._shows.run())
                 await self._load_rules()
                 while True:
                     await self._handle(await self._inbox.get())
@@ -187,10 +186,9 @@ class GuildPlayer:
             case fx.Remember():
                 self._remember(effect)
             case fx.Refresh():
-                self._shows.put(lambda: self._stage.refresh(self.snapshot), key="refresh")
+                self._stage.refresh(self.snapshot)
             case fx.Notice():
-                shown = self.snapshot
-                self._shows.put(lambda: self._stage.notice(shown, effect))
+                self._stage.notice(self.guild_id, effect)
 
     async def _play(self, effect: fx.Play) -> None:
         asked_at, self._asked_at = self._asked_at, None
