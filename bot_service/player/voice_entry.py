@@ -14,9 +14,11 @@ from common.telemetry import get_logger
 
 log = get_logger(__name__)
 
-_JOIN_SECONDS = 15.0
+_JOIN_SECONDS = 12.0
+# After its own time-out discord.py waits as long again for a confirmation that cannot reach it any more.
+_GRACE_SECONDS = 1.0
 _MOVE_SECONDS = 8.0
-_LEAVE_SECONDS = 5.0
+_LEAVE_SECONDS = 2.0
 _CONFIRM_SECONDS = 3.0
 
 # Unknown protocol, unknown encryption, end-to-end encryption wanted, bad request, rate limited, call terminated.
@@ -42,7 +44,9 @@ def may_retry(code: int | None) -> bool:
     return code not in _HOPELESS
 
 
-async def enter(client: discord.Client, guild_id: int, channel_id: int) -> WatchedVoiceClient:
+async def enter(
+    client: discord.Client, guild_id: int, channel_id: int, *, seconds: float = _JOIN_SECONDS
+) -> WatchedVoiceClient:
     """Connect to a channel, deafened: the bot has no use for what people say.
 
     Raises:
@@ -51,7 +55,8 @@ async def enter(client: discord.Client, guild_id: int, channel_id: int) -> Watch
     channel = _channel(client, guild_id, channel_id)
     await _put_away(channel.guild)
     try:
-        return await channel.connect(timeout=_JOIN_SECONDS, reconnect=False, self_deaf=True, cls=WatchedVoiceClient)
+        async with asyncio.timeout(seconds + _GRACE_SECONDS):
+            return await channel.connect(timeout=seconds, reconnect=False, self_deaf=True, cls=WatchedVoiceClient)
     except TimeoutError as exc:
         raise CannotJoinError("timeout", may_retry=True) from exc
     except discord.ConnectionClosed as exc:

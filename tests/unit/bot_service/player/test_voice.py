@@ -11,7 +11,9 @@ from pathlib import Path
 import discord
 import pytest
 
+from bot_service.player import voice_entry
 from bot_service.player.events import INTERRUPTED, TrackEnded, VoiceLost, VoiceReady
+from bot_service.player.voice_entry import CannotJoinError
 from tests.discord import assert_plays, heard_frames
 from tests.unit.bot_service.player import songs
 from tests.unit.bot_service.player.voice_stage import Stage, open_stage, until
@@ -240,3 +242,38 @@ async def test_a_channel_that_is_not_there_is_said_to_be_gone(stage: Stage) -> N
 async def test_a_song_without_a_connection_ends_at_its_first_frame(stage: Stage) -> None:
     await stage.link.play(3, stage.song(20), 5)
     assert await stage.reports.next(TrackEnded) == TrackEnded(3, 5, finished=False, reason=INTERRUPTED)
+
+
+async def test_a_voice_server_that_never_answers_is_given_up_in_time(stage: Stage) -> None:
+    stage.voice.lose()
+    with pytest.raises(CannotJoinError) as caught:
+        await voice_entry.enter(stage.client, int(stage.guild.id), stage.channel_id, seconds=0.5)
+    assert (caught.value.reason, caught.value.may_retry) == ("timeout", True)
+    assert not stage.client.voice_clients
+    stage.voice.lose(0)
+    await voice_entry.told_that_it_left(stage.client, int(stage.guild.id))
+    await stage.enter()
+
+
+async def test_a_player_that_sends_nothing_is_told_as_stalled_and_another_takes_over(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.enter()
+    song = stage.song(60)
+    stuck = threading.Event()
+
+    def send(_packet: bytes, *, encode: bool) -> None:
+        stuck.wait()
+        assert not encode
+
+    monkeypatch.setattr(stage.client.voice_clients[0], "send_audio_packet", send)
+    await stage.link.play(1, song)
+    try:
+        ended = await stage.reports.next(TrackEnded)
+        lost = await stage.reports.next(VoiceLost)
+        assert lost == VoiceLost(None, "stalled", may_retry=True)
+        await stage.again(lost, ended, song)
+        assert (await stage.reports.next(TrackEnded)).finished
+    finally:
+        stuck.set()
+    assert stage.value("voice_reconnects_total", reason="stalled") == 1
