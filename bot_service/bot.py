@@ -6,7 +6,7 @@ It asks for no privileged intents: it reads no messages and no list of members.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import discord
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 VoiceChange = Callable[[discord.Member, discord.VoiceState, discord.VoiceState], None]
+GuildGone = Callable[[int], Awaitable[None]]
 
 
 class _Tree(app_commands.CommandTree["MusicBot"]):
@@ -39,12 +40,11 @@ class _Tree(app_commands.CommandTree["MusicBot"]):
 
 
 class MusicBot(discord.Client):
-    """The bot's client. `desk` and `on_voice` are set by whoever makes it, before it logs in."""
+    """The bot's client. The three attributes are set by whoever makes it, before it logs in."""
 
     desk: Desk
-    on_voice: VoiceChange
-    on_channel_gone: Callable[[int, int], None]
-    on_guild_gone: Callable[[int], None]
+    voice_changed: VoiceChange
+    guild_gone: GuildGone
 
     def __init__(self, settings: BotSettings) -> None:
         intents = discord.Intents.none()
@@ -108,15 +108,11 @@ class MusicBot(discord.Client):
         self, member: discord.Member, before: discord.VoiceState, after: discord.VoiceState
     ) -> None:
         """Somebody entered, left, moved or was moved."""
-        self.on_voice(member, before, after)
-
-    async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
-        """A channel is gone."""
-        self.on_channel_gone(channel.guild.id, channel.id)
+        self.voice_changed(member, before, after)
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """The bot was sent away from a guild."""
-        self.on_guild_gone(guild.id)
+        await self.guild_gone(guild.id)
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the library's
         """Log a defect in a handler."""

@@ -18,8 +18,9 @@ import discord
 from bot_service.late_replies import LateReplies
 from bot_service.player.effects import Notice
 from bot_service.player.events import MessageKept
-from bot_service.player.guild_player import GuildPlayer, Snapshot
+from bot_service.player.guild_player import GuildPlayer
 from bot_service.player.phase import Phase
+from bot_service.player.snapshot import Snapshot
 from bot_service.replies import texts
 from bot_service.replies.answer import NO_MENTIONS
 from bot_service.replies.embeds import player_embed
@@ -40,7 +41,7 @@ class _Panel:
     """What is known of one guild's message. `shown` is what it shows now, `song` the entry it was sent for."""
 
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    notices: deque[Notice] = field(default_factory=deque[Notice])
+    notices: deque[tuple[Snapshot, Notice]] = field(default_factory=deque[tuple[Snapshot, Notice]])
     message_id: int | None = None
     channel_id: int | None = None
     song: str = ""
@@ -75,7 +76,7 @@ class Panels:
     def notice(self, guild_id: int, notice: Notice) -> None:
         """Tell people in the guild's text channel soon."""
         panel = self._panel(guild_id)
-        panel.notices.append(notice)
+        panel.notices.append((self._player_of(guild_id).snapshot, notice))
         panel.changed.set()
 
     def saw(self, channel_id: int, message_id: int) -> None:
@@ -115,7 +116,7 @@ class Panels:
                 pass
             panel.changed.clear()
             try:
-                await self._say_notices(guild_id, panel)
+                await self._say_notices(panel)
                 await self._show(guild_id, panel)
             except _FAILURES as exc:
                 log.warning("panel.failed", guild_id=guild_id, error=repr(exc))
@@ -124,10 +125,9 @@ class Panels:
                 log.exception("panel.crashed", guild_id=guild_id)
             await asyncio.sleep(_GAP_SECONDS)
 
-    async def _say_notices(self, guild_id: int, panel: _Panel) -> None:
-        snapshot = self._player_of(guild_id).snapshot
+    async def _say_notices(self, panel: _Panel) -> None:
         while panel.notices:
-            notice = panel.notices.popleft()
+            snapshot, notice = panel.notices.popleft()
             if snapshot.text_channel_id is None:
                 continue
             locale = self._locale_of(snapshot)

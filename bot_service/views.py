@@ -9,9 +9,9 @@ import discord
 from discord.ui import Button, DynamicItem, Item, Select, View
 
 from bot_service.audio_api import Suggestion
-from bot_service.player.guild_player import Snapshot
 from bot_service.player.phase import Phase
 from bot_service.player.queue import LoopMode
+from bot_service.player.snapshot import Snapshot
 from bot_service.replies import texts
 from bot_service.replies.embeds import page_count
 from bot_service.replies.escape import label

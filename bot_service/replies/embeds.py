@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import discord
 
 from bot_service.audio_api import Suggestion
-from bot_service.player.guild_player import Snapshot
 from bot_service.player.phase import Phase
 from bot_service.player.queue import LoopMode
+from bot_service.player.snapshot import Snapshot
 from bot_service.player.track import Entry, Track
 from bot_service.replies import texts
 from bot_service.replies.escape import plain
