@@ -18,9 +18,6 @@ from discord.http import Route
 
 from common.dca import DcaReader
 
-# After a lost voice server the library waits this long before it gives up.
-_VOICE_TIMEOUT_SECONDS = 3.0
-
 
 class Frames(discord.AudioSource):
     """The packets of a DCA file."""
@@ -108,16 +105,20 @@ class Small(app_commands.Group):
 
     @app_commands.command()
     async def play(
-        self, interaction: discord.Interaction, title: app_commands.Range[str, 1, 20], times: int = 1
+        self,
+        interaction: discord.Interaction,
+        title: app_commands.Range[str, 1, 20],
+        times: int = 1,
+        patience: int = 20,
     ) -> None:
-        """Play the file."""
+        """Play the file; give a voice server up after `patience` seconds."""
         await interaction.response.defer()
         assert isinstance(interaction.user, discord.Member)
         assert interaction.user.voice is not None
         channel = interaction.user.voice.channel
         assert channel is not None
         try:
-            client = await channel.connect(timeout=_VOICE_TIMEOUT_SECONDS)
+            client = await channel.connect(timeout=patience)
         except TimeoutError:
             await interaction.followup.send("no way in")
             return
