@@ -53,6 +53,16 @@ class StepConnection(aiosqlite.Connection):
         super().__init__(connector, _FETCH_CHUNK)
         self._key = key
 
+    async def open(self) -> None:
+        """Connect, once. Raises what sqlite3 raises."""
+        try:
+            await self
+        except BaseException:
+            # aiosqlite has told its thread to stop, and the thread answers to an event loop that may be gone by then.
+            # All it still has to do is to read that.
+            self._thread.join()
+            raise
+
     async def read(self, step: Step[T]) -> T:
         """Run a step of SELECTs; each sees what was committed before it. Raises DatabaseUnavailable."""
         return await self._run(partial(_timed, step))
@@ -91,7 +101,7 @@ async def connected(path: Path, busy_seconds: float, *, key: str) -> AsyncGenera
 
     connection = StepConnection(connector, key)
     with translated_errors(key):
-        await connection
+        await connection.open()
     try:
         yield connection
     finally:

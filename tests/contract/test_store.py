@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import threading
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -245,7 +246,7 @@ class TestRequests:
 
     async def test_open_requests_come_oldest_first(self, store: GuildStore) -> None:
         await store.add_requests([])
-        playlist = [request(number, playlist_id="list") for number in (5, 3, 4)]
+        playlist = [request(number, playlist_id="list") for number in (10, 3, 9)]
         await store.add_requests(playlist)
         await store.add_requests([request(1)])
         assert await store.open_requests() == [request(1), *sorted(playlist, key=lambda asked: asked.asked_at)]
@@ -417,6 +418,15 @@ async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
         with pytest.raises(DatabaseUnavailable, match="BOT_SQLITE_PATH"):
             async with open_store(bot_settings(database_backend="sqlite", bot_sqlite_path=path)):
                 pass
+
+
+async def test_a_file_that_cannot_be_opened_leaves_no_thread_behind(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    for _ in range(20):
+        with pytest.raises(DatabaseUnavailable, match="BOT_SQLITE_PATH"):
+            async with open_store(bot_settings(database_backend="sqlite", bot_sqlite_path=tmp_path)):
+                pass
+        assert set(threading.enumerate()) <= before
 
 
 async def test_mongodb_walks_through_no_collection_to_find_something(mongo: Mongo) -> None:
