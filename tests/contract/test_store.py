@@ -420,13 +420,23 @@ async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
                 pass
 
 
-async def test_a_file_that_cannot_be_opened_leaves_no_thread_behind(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_leaves_no_thread_that_speaks_to_a_closed_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", died.append)
     before = set(threading.enumerate())
-    for _ in range(20):
+
+    async def fail_to_open() -> None:
         with pytest.raises(DatabaseUnavailable, match="BOT_SQLITE_PATH"):
             async with open_store(bot_settings(database_backend="sqlite", bot_sqlite_path=tmp_path)):
                 pass
-        assert set(threading.enumerate()) <= before
+
+    for _ in range(50):
+        asyncio.run(fail_to_open())
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+    assert not died
 
 
 async def test_mongodb_walks_through_no_collection_to_find_something(mongo: Mongo) -> None:
