@@ -375,7 +375,7 @@ async def test_no_progress_group_stays_behind(tmp_path: Path) -> None:
 
 def groups_in(settings: BotSettings) -> list[str]:
     with closing(sqlite3.connect(settings.embedded_broker_path)) as connection:
-        return [name for (name,) in connection.execute("SELECT name FROM groups")]
+        return [name for (name,) in connection.execute("SELECT name FROM consumer_groups")]
 
 
 async def _gone(bot: Bot, asked: PendingRequest) -> bool:

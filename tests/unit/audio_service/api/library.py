@@ -34,19 +34,21 @@ from common.messages import FileData, PlatformMetadata
 LEASE = timedelta(minutes=1)
 
 
-def settings_in(root: Path) -> AudioSettings:
-    return AudioSettings(
-        embedded_broker_path=root / "broker.db",
-        sqlite_path=root / "library.db",
-        local_storage_path=root / "storage",
-        temp_path=root / "tmp",
-        instance_id="test",
-    )
+def settings_in(root: Path, **changes: object) -> AudioSettings:
+    values: dict[str, object] = {
+        "embedded_broker_path": root / "broker.db",
+        "sqlite_path": root / "library.db",
+        "local_storage_path": root / "storage",
+        "temp_path": root / "tmp",
+        "instance_id": "test",
+        **changes,
+    }
+    return AudioSettings.model_validate(values)
 
 
 @asynccontextmanager
-async def open_deps(root: Path) -> AsyncGenerator[ApiDeps]:
-    settings = settings_in(root)
+async def open_deps(root: Path, **changes: object) -> AsyncGenerator[ApiDeps]:
+    settings = settings_in(root, **changes)
     async with AsyncExitStack() as stack:
         yield ApiDeps(
             settings=settings,
@@ -69,8 +71,8 @@ class Api:
 
 
 @asynccontextmanager
-async def open_api(root: Path) -> AsyncGenerator[Api]:
-    async with open_deps(root) as deps:
+async def open_api(root: Path, **changes: object) -> AsyncGenerator[Api]:
+    async with open_deps(root, **changes) as deps:
         app = create_app(deps)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://api.test") as client:
