@@ -21,8 +21,9 @@ def main() -> int:
     """Return the process's exit code."""
     settings = load_or_exit(BotSettings, Path(".env"))
     configure_logging(settings.log_level, settings.log_format)
-    # The library tells its whole life at "info"; what matters of it is logged by us.
-    logging.getLogger("discord").setLevel(logging.WARNING)
+    # These tell their whole lives at "info"; what matters of it is logged by us.
+    for talkative in ("discord", "uvicorn.error"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
 
     async def program(stop: asyncio.Event) -> None:
         with listen(settings.bot_http_host, settings.bot_http_port, prefix="BOT_") as listener:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
+# How long no further guild must arrive before all are taken to be known.
+_GUILDS_SECONDS = 1.0
+
 VoiceChange = Callable[[discord.Member, discord.VoiceState, discord.VoiceState], None]
 GuildGone = Callable[[int], Awaitable[None]]
 
@@ -56,12 +59,18 @@ class MusicBot(discord.Client):
             allowed_mentions=NO_MENTIONS,
             max_messages=None,
             chunk_guilds_at_startup=False,
+            guild_ready_timeout=_GUILDS_SECONDS,
             member_cache_flags=discord.MemberCacheFlags.from_intents(intents),
         )
         self.settings = settings
         self.online = False
         self.first_ready = asyncio.Event()
         self.tree = _Tree(self)
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether commands are taken: connected, and the players of before a restart are back."""
+        return self.online and self.desk.open.is_set()
 
     @property
     def session_id(self) -> str:

@@ -34,6 +34,8 @@ from common.errors import Locale
 Asking = discord.Interaction[Any]
 Work = Callable[[discord.Member, Locale], Awaitable[Reply | None]]
 
+# Of the 3 s that Discord gives for the first answer.
+_OPENING_SECONDS = 1.8
 _NEXT_LOOP = {LoopMode.OFF: LoopMode.QUEUE, LoopMode.QUEUE: LoopMode.TRACK, LoopMode.TRACK: LoopMode.OFF}
 
 
@@ -68,7 +70,7 @@ class Desk:
         locale = self.locale(interaction)
 
         async def checked() -> Reply | None:
-            return await work(self._member(interaction), locale)
+            return await work(await self._member(interaction), locale)
 
         outcome = await answer(interaction, locale, checked(), defers_itself=defers_itself)
         self.services.metrics.commands.labels(name, outcome).inc()
@@ -164,11 +166,14 @@ class Desk:
             message_id=thinking.message_id if thinking is not None else None,
         )
 
-    def _member(self, interaction: Asking) -> discord.Member:
+    async def _member(self, interaction: Asking) -> discord.Member:
         if not isinstance(interaction.user, discord.Member):
             raise BotRefusal(BotRefusalCode.NOT_IN_GUILD)
-        if not self.open.is_set():
-            raise BotRefusal(BotRefusalCode.STARTING)
+        try:
+            async with asyncio.timeout(_OPENING_SECONDS):
+                await self.open.wait()
+        except TimeoutError as exc:
+            raise BotRefusal(BotRefusalCode.STARTING) from exc
         # The interaction's member knows no voice state; the guild's does, where it is known at all.
         return interaction.user.guild.get_member(interaction.user.id) or interaction.user
 

@@ -45,6 +45,11 @@ class DiscordState(Protocol):
         ...
 
     @property
+    def is_serving(self) -> bool:
+        """Whether commands are taken: connected, and what was saved is back."""
+        ...
+
+    @property
     def latency(self) -> float:
         """Seconds of the gateway's last heartbeat; may be nan or inf."""
         ...
@@ -108,7 +113,7 @@ def create_app(services: Services, client: DiscordState) -> FastAPI:
         return _json({"alive": True}, well=True)
 
     async def readiness() -> Response:
-        return _json({"ready": client.online}, well=client.online)
+        return _json({"ready": client.is_serving}, well=client.is_serving)
 
     async def metrics() -> Response:
         guilds, voice = client.counts()

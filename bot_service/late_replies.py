@@ -33,6 +33,7 @@ class LateReplies:
         if not asked.interaction_token or utc_now() - asked.asked_at > TOKEN_LIFE:
             return False
         webhook = discord.Webhook.partial(asked.application_id, asked.interaction_token, client=self._client)
+        webhook.proxy = self._client.http.proxy  # made from parts, it does not take the client's
         try:
             if asked.message_id is None:
                 await webhook.send(content, allowed_mentions=NO_MENTIONS)

@@ -49,6 +49,8 @@ async def serve(app: FastAPI, listener: socket.socket, stop: asyncio.Event) -> N
             loop="none",
             http=BoundedHttpToolsProtocol,
             ws="none",
+            # Resources belong to the program, not to the application.
+            lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,

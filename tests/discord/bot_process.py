@@ -1,0 +1,81 @@
+"""`python -m bot_service` as a process of its own, beside a fake Discord, an audio service and a media site."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from audio_service.settings import AudioSettings
+from tests.discord import FakeDiscord
+from tests.servers.system import free_port
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(slots=True)
+class BotProcess:
+    """A running bot. `url` is where its health is; `environment` starts another one like it."""
+
+    process: asyncio.subprocess.Process
+    url: str
+    environment: Mapping[str, str] = field(repr=False)
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self.process.send_signal(signal.SIGKILL)
+
+    async def terminate(self) -> int:
+        """SIGTERM, and the exit code."""
+        if self.process.returncode is None:
+            self.process.terminate()
+        return await self.process.wait()
+
+
+def bot_environment(discord: FakeDiscord, audio: AudioSettings, directory: Path, **overrides: str) -> dict[str, str]:
+    """Return what makes a bot talk to this Discord and this audio service, and keep its own data in `directory`."""
+    return {
+        **{name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}},
+        **discord.environment,
+        "EMBEDDED_BROKER_PATH": str(audio.embedded_broker_path),
+        "LOCAL_STORAGE_PATH": str(audio.local_storage_path),
+        "AUDIO_PROCESSOR_URL": f"http://127.0.0.1:{audio.http_port}",
+        "BOT_SQLITE_PATH": str(directory / "bot.db"),
+        "BOT_HTTP_PORT": str(free_port()),
+        "BROKER_LEASE_SECONDS": "1",
+        "INSTANCE_ID": "bot-under-test",
+        "LOG_LEVEL": "info",
+        **overrides,
+    }
+
+
+@asynccontextmanager
+async def open_bot_process(discord: FakeDiscord, environment: Mapping[str, str]) -> AsyncGenerator[BotProcess]:
+    """Start a bot and wait until it is in Discord; stop it afterwards if it still runs."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bot_service", cwd=ROOT, env=dict(environment))
+    bot = BotProcess(process, f"http://127.0.0.1:{environment['BOT_HTTP_PORT']}", environment)
+    try:
+        await discord.ready()
+        await _serves(bot)
+        yield bot
+    finally:
+        await bot.terminate()
+
+
+async def _serves(bot: BotProcess) -> None:
+    async with asyncio.timeout(60), httpx.AsyncClient(trust_env=False) as http:
+        while bot.process.returncode is None:
+            try:
+                if (await http.get(f"{bot.url}/readyz")).is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(0.05)  # no event crosses from a process that is not ready yet
+    raise AssertionError(f"the bot ended with {bot.process.returncode}")
