@@ -10,17 +10,14 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from bot_service.audio_api import AudioApi
 from bot_service.player.dca_blocks import FrameCutter
 from bot_service.player.track import Track
 from common.blobs.base import BlobStore
 from common.dca import DcaError
 from common.errors import BlobNotFound, MediaCorrupt, StorageError, StorageUnavailable
 from common.telemetry import get_logger
-
-if TYPE_CHECKING:
-    from bot_service.audio_api import AudioApi
 
 log = get_logger(__name__)
 

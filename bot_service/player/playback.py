@@ -21,6 +21,8 @@ from common.telemetry import get_logger
 
 log = get_logger(__name__)
 
+_SILENCE_SECONDS = 2.0
+
 
 class Playback:
     """See the module.
@@ -130,17 +132,19 @@ class Playback:
         return sent, starved, waited
 
     async def silent(self) -> None:
-        """Wait until its thread sends nothing any more."""
-        await self._silent.wait()
+        """Wait until its thread sends nothing any more, 20 ms or so. Raises TimeoutError for a thread that is stuck."""
+        async with asyncio.timeout(_SILENCE_SECONDS):
+            await self._silent.wait()
 
     async def _start(self, voice: discord.VoiceClient, before: Playback | None) -> bool:
-        if before is not None and before._voice is voice:  # noqa: SLF001 - of the same class
-            await before.silent()
-        await self._free.wait()
         try:
+            if before is not None and before._voice is voice:  # noqa: SLF001 - of the same class
+                await before.silent()
+            await self._free.wait()
             voice.play(self.source, after=self._thread_ended)
-        except discord.ClientException:
-            # The connection went away while the frames were read.
+        except (TimeoutError, discord.ClientException) as exc:
+            # The connection went away while the frames were read, or the thread before is stuck in it.
+            log.warning("playback.no_voice", media_id=self.track.video_id, error=repr(exc))
             self.failure = INTERRUPTED
             self._conclude()
             return False

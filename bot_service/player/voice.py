@@ -31,7 +31,6 @@ log = get_logger(__name__)
 _LOOK_SECONDS = 0.25
 _CHANNEL_NEWS_SECONDS = 0.5
 _CLOSE_SECONDS = 8.0
-_SILENCE_SECONDS = 2.0
 
 
 class VoiceLink:
@@ -298,8 +297,7 @@ class VoiceLink:
 async def _silence_of(play: Playback) -> None:
     """Wait for the end of its thread; one that is stuck is left behind, for it has nothing to send to any more."""
     try:
-        async with asyncio.timeout(_SILENCE_SECONDS):
-            await play.silent()
+        await play.silent()
     except TimeoutError:
         log.warning("voice.thread_stuck", media_id=play.track.video_id)
 

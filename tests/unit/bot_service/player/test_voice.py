@@ -12,9 +12,10 @@ import discord
 import pytest
 
 from bot_service.player import voice_entry
+from bot_service.player.dca_source import SILENCE
 from bot_service.player.events import INTERRUPTED, TrackEnded, VoiceLost, VoiceReady
 from bot_service.player.voice_entry import CannotJoinError
-from tests.discord import assert_plays, heard_frames
+from tests.discord import assert_plays, assert_stream, heard_frames
 from tests.unit.bot_service.player import songs
 from tests.unit.bot_service.player.voice_stage import Stage, open_stage, until
 
@@ -99,7 +100,7 @@ async def test_a_seek_is_exact_to_the_frame(stage: Stage) -> None:
     assert heard[:-50] == list(range(len(heard) - 50))
 
 
-async def test_a_skip_reports_nothing_of_the_halted_song_and_reuses_no_nonce(stage: Stage) -> None:
+async def test_a_skip_reports_nothing_of_the_halted_song_and_the_two_do_not_send_at_once(stage: Stage) -> None:
     await stage.enter()
     song = stage.song(500)
     for play_id in range(5):
@@ -107,8 +108,13 @@ async def test_a_skip_reports_nothing_of_the_halted_song_and_reuses_no_nonce(sta
         await stage.voice.sound(5, since=stage.voice.mark)
     await stage.link.play(9, song, 490)
     assert (await stage.reports.next(TrackEnded)).play_id == 9
-    nonces = [packet.nonce for packet in stage.voice.received]
-    assert len(set(nonces)) == len(nonces)
+    packets = list(stage.voice.received)
+    assert_stream(packets)
+    payloads = [packet.payload for packet in packets]
+    for first in (100, 200, 300, 400, 490):
+        place = payloads.index(songs.frame(first))
+        assert payloads[place - 5 : place] == [SILENCE] * 5
+        assert payloads[place + 1] == songs.frame(first + 1)
 
 
 async def test_the_next_song_follows_from_memory(stage: Stage) -> None:
