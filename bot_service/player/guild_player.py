@@ -123,7 +123,11 @@ class GuildPlayer:
                 group.create_task(self._saves.run())
                 await self._load_rules()
                 while True:
-                    await self._handle(await self._inbox.get())
+                    letter = await self._inbox.get()
+                    try:
+                        await self._handle(letter)
+                    finally:
+                        _answer(letter, PlayerRefusal(RefusalCode.SHUTTING_DOWN))
         finally:
             await self._close()
 
@@ -207,14 +211,13 @@ class GuildPlayer:
         self._listen()
         saved = self._state.saved(utc_now())
         self._saved_entry = ""  # until it is written, the position noted belongs to what was saved before
-        self._unsaved = False
         try:
             await self._store.save_player(saved)
         except AppError:
-            self._unsaved = True
             if not self._closed:
                 asyncio.get_running_loop().call_later(_SAVE_AGAIN_SECONDS, self._save_soon)
             raise
+        self._unsaved = False  # a change meanwhile has a save of its own waiting
         self._saved_entry = saved.current.entry_id if saved.current is not None else ""
 
     def _save_soon(self) -> None:
@@ -252,14 +255,19 @@ class GuildPlayer:
             return
         step(self._state, SetRules(rules), utc_now())
 
-    async def _close(self) -> None:
+    def shut(self) -> None:
+        """Take in nothing more, and keep nobody waiting. For a `run` that has ended, or was cancelled unbegun."""
         self._closed = True
         for timer in list(self._timers):
             self._disarm(timer)
         while not self._inbox.empty():
             _answer(self._inbox.get_nowait(), PlayerRefusal(RefusalCode.SHUTTING_DOWN))
+
+    async def _close(self) -> None:
+        self.shut()
         try:
             async with asyncio.timeout(_SAVE_SECONDS):
+                await self._saves.finish()
                 if self._unsaved or self._state.phase is not Phase.IDLE:
                     await self._save()
         except (AppError, TimeoutError) as exc:

@@ -25,30 +25,25 @@ class Lane:
         self._name = name
         self._waiting: dict[object, Job] = {}
         self._more = asyncio.Event()
-        self._calm = asyncio.Event()
-        self._calm.set()
 
     def put(self, job: Job, *, key: str | None = None) -> None:
         """Have a job done after those that wait."""
         if len(self._waiting) >= _MAX_WAITING:
             self._waiting.pop(next(iter(self._waiting)))
         self._waiting[key or object()] = job
-        self._calm.clear()
         self._more.set()
-
-    async def drained(self) -> None:
-        """Wait until nothing waits and nothing is under way."""
-        await self._calm.wait()
 
     async def run(self) -> None:
         """Do jobs until cancelled."""
         while True:
-            if not self._waiting:
-                self._calm.set()
-                self._more.clear()
-                await self._more.wait()
-            key = next(iter(self._waiting))
-            job = self._waiting.pop(key)
+            self._more.clear()
+            await self.finish()
+            await self._more.wait()
+
+    async def finish(self) -> None:
+        """Do what waits."""
+        while self._waiting:
+            job = self._waiting.pop(next(iter(self._waiting)))
             try:
                 await job()
             except AppError as exc:

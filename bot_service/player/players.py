@@ -81,7 +81,9 @@ class Players:
                 guild_id, limits=self._limits, open_voice=self._open_voice, store=self._store, stage=self._stage
             )
             self._players[guild_id] = player
-            self._tasks[guild_id] = self._group.create_task(player.run(), name=f"player {guild_id}")
+            task = self._group.create_task(player.run(), name=f"player {guild_id}")
+            task.add_done_callback(lambda _task, player=player: player.shut())
+            self._tasks[guild_id] = task
         return player
 
     async def restore(self) -> int:
