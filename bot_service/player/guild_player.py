@@ -73,6 +73,7 @@ class GuildPlayer:
         self._timers: dict[Timer, tuple[int, asyncio.TimerHandle]] = {}
         self._rings = 0
         self._asked_at: float | None = None
+        self._on = 0
         self._saved_entry = ""
         self._unsaved = False
         self._closed = False
@@ -200,6 +201,7 @@ class GuildPlayer:
         if track is None:
             raise InternalError(f"entry {effect.entry.entry_id} has no track")
         await self._voice.play(effect.play_id, track, effect.start_frame, asked_at=asked_at)
+        self._on = effect.play_id
 
     def _remember(self, effect: fx.Remember) -> None:
         entry, when = effect.entry, utc_now()
@@ -224,8 +226,8 @@ class GuildPlayer:
         self._saves.put(self._save, key="save")
 
     def _listen(self) -> None:
-        """Take the position from the voice link, which knows it by the frame."""
-        if self._state.streaming:
+        """Take the position from the voice link, which knows it by the frame, once it plays what the state says."""
+        if self._state.streaming and self._on == self._state.play_id:
             self._state.heard(self._voice.next_frame)
 
     def _arm(self, timer: Timer, seconds: float) -> None:
