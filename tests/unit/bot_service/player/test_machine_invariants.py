@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bot_service.player import effects as fx
 from bot_service.player import events as ev
@@ -105,6 +105,13 @@ class World(RuleBasedStateMachine):
         current = [self.state.current] if self.state.current is not None else []
         return [*self.state.queue.entries, *current, *self.state.queue.history]
 
+    @initialize(begun=st.booleans())
+    def begin(self, begun: bool) -> None:  # noqa: FBT001 - drawn
+        """Half of all stories begin with music."""
+        if begun:
+            self.enqueue([True, True, False], 1, 1, front=False)
+            self.entered()
+
     @rule(
         fetched=st.lists(st.booleans(), min_size=1, max_size=3),
         user=st.integers(1, 3),
@@ -144,6 +151,7 @@ class World(RuleBasedStateMachine):
     def skip(self, user: int, may: bool, needed: int) -> None:  # noqa: FBT001 - drawn
         self.send(ev.Skip(user, may, needed))
 
+    @precondition(lambda self: self.state.phase is not Phase.IDLE)
     @rule()
     def stop(self) -> None:
         upcoming = [one.entry_id for one in self.state.queue.entries]
@@ -161,6 +169,7 @@ class World(RuleBasedStateMachine):
         assert self.entering is None
         assert state.queue.loop is LoopMode.OFF
 
+    @precondition(lambda self: len(self.state.queue) > 2)
     @rule()
     def clear(self) -> None:
         upcoming = [one.entry_id for one in self.state.queue.entries]
@@ -327,5 +336,5 @@ class World(RuleBasedStateMachine):
         assert self.state.current is not None or self.state.next_frame == 0
 
 
-World.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+World.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 TestAnyOrder = World.TestCase
