@@ -156,7 +156,9 @@ class Panels:
         song = snapshot.current.entry_id
         buried = self._latest.get(channel_id, 0) > (panel.message_id or 0)
         moved = channel_id != panel.channel_id
-        if panel.message_id is not None and (moved or (song != panel.song and buried and snapshot.rules.announce)):
+        # After a restart the song is not new, although this process has not shown it yet.
+        is_new = panel.song not in {"", song}
+        if panel.message_id is not None and (moved or (is_new and buried and snapshot.rules.announce)):
             await self._delete(panel)
         if panel.message_id is None or not await self._edit(panel, snapshot):
             await self._send(channel_id, panel, snapshot)
