@@ -40,11 +40,13 @@ gateway. The 3 seconds for an answer and the 15 minutes of a token are recorded 
 
 from __future__ import annotations
 
+from tests.discord.acting import Member
 from tests.discord.bell import NotOffered, NotSeen
 from tests.discord.fake import FakeDiscord, open_fake_discord
 from tests.discord.interactions import Interaction
 from tests.discord.messages import Message
-from tests.discord.model import Channel, Guild, Member, Role
+from tests.discord.model import Guild
+from tests.discord.places import Channel, Role
 from tests.discord.rtp import Packet, assert_plays, assert_stream, frames_of, heard_frames
 from tests.discord.voice import VoiceCapture
 

@@ -15,7 +15,8 @@ from tests.discord.core import Json, RestError, listed, object_of
 from tests.discord.interactions import AUTOCOMPLETE
 from tests.discord.limits import check_choices, check_message
 from tests.discord.messages import Message
-from tests.discord.model import Channel, Guild, World
+from tests.discord.model import Guild, World
+from tests.discord.places import Channel
 from tests.discord.rest_faults import Call, Fault, RestFaults
 
 _VERSION = re.compile(r"^/api(/v\d+)?")
