@@ -1,16 +1,20 @@
-"""Tables at the end of a test run: the contract suites by adapter, and whatever a test has measured or survived."""
+"""Tables at the end of a test run: the contract suites by adapter, and whatever a test has measured or survived.
+
+Under xdist the tests run in processes of their own; their tables travel to the one that prints.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
 
 import pytest
 
 _SUITE = re.compile(r"tests/contract/test_(\w+)\.py::.*\[([a-z]+)")
-TABLES = pytest.StashKey[list["Table"]]()
+_SENT = "tables"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +32,44 @@ class Table:
         return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
+TABLES = pytest.StashKey[list[Table]]()
+
+
+class WorkerNode(Protocol):
+    """A test process of xdist that has ended, as the process that prints sees it."""
+
+    config: pytest.Config
+    workeroutput: dict[str, Any]
+
+
 @pytest.fixture
 def tables(pytestconfig: pytest.Config) -> list[Table]:
     """The tables that will be printed when the run ends."""
     return pytestconfig.stash.setdefault(TABLES, [])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Send this process's tables, if another one prints."""
+    sent: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if sent is not None:
+        sent[_SENT] = [asdict(table) for table in session.config.stash.get(TABLES, list[Table]())]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: WorkerNode) -> None:
+    """Add what an ended process of xdist has sent; one that died has sent nothing."""
+    sent = getattr(node, "workeroutput", {}).get(_SENT, [])
+    merge(node.config.stash.setdefault(TABLES, []), (Table(**table) for table in sent))
+
+
+def merge(tables: list[Table], more: Iterable[Table]) -> None:
+    """Put rows under the same title together."""
+    for table in more:
+        known = next((other for other in tables if other.title == table.title), None)
+        if known is None:
+            tables.append(table)
+        else:
+            known.rows.extend(table.rows)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

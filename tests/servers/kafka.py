@@ -91,6 +91,8 @@ class Kafka:
         """Connected and silent, as behind a network that swallows everything."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        # Until all of its threads stand still: one may be about to answer.
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
         try:
             yield
         finally:
