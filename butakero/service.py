@@ -25,6 +25,8 @@ from common.beside import beside
 
 SERVICE_COMMAND = (sys.executable, "-m", "audio_service")
 LOG_PATH = Path("data/logs/audio_service.log")
+BOT_COMMAND = (sys.executable, "-m", "bot_service")
+BOT_LOG_PATH = Path("data/logs/bot_service.log")
 _LOG_KEEP_BYTES = 10 * 1024 * 1024
 _LAST_BYTES = 16 * 1024
 _POLL_SECONDS = 0.1

@@ -125,6 +125,12 @@ DOCS = Text("Documentación", "Docs")
 HEALTH = Text("Salud", "Health")
 METRICS = Text("Métricas", "Metrics")
 LOGS = Text("Registro", "Logs")
+BOT = Text("Bot de Discord", "Discord bot")
+BOT_RUNNING = Text("andando; registro en {path}", "running; logs in {path}")
+BOT_DIED = Text(
+    "El bot de Discord terminó (código {code}); el servicio de audio sigue. Lo último que dijo:",
+    "The Discord bot ended (code {code}); the audio service goes on. The last it said:",
+)
 
 # inspect
 NOT_DCA = Text("{path}: no es un archivo DCA ({reason}).", "{path}: not a DCA file ({reason}).")

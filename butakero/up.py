@@ -9,23 +9,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Generator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
+from pydantic import SecretStr
 from rich.status import Status
 
 from butakero.layout import print_facts
 from butakero.request import follow
 from butakero.result import show_result
 from butakero.screen import plain, safe_json, visible
-from butakero.service import PortTaken, Service, ServiceDied, base_url, reserve_port, run_service, wait_until_ready
-from butakero.shell import Shell
+from butakero.service import (
+    BOT_COMMAND,
+    BOT_LOG_PATH,
+    PortTaken,
+    Service,
+    ServiceDied,
+    base_url,
+    reserve_port,
+    run_service,
+    wait_until_ready,
+)
+from butakero.shell import ENV_FILE, Shell
 from butakero.texts import (
     ANSWER,
     API,
     ASKING,
+    BOT,
+    BOT_DIED,
+    BOT_RUNNING,
     CRASHED,
     DEMO_FAILED,
     DEMO_SONG,
@@ -51,6 +65,7 @@ from butakero.texts import (
 from common.beside import beside
 from common.errors import AppError, Text
 from common.messages import DownloadRequest
+from common.settings import SharedSettings, load
 
 EXIT_ERROR = 1
 _STOP_MARGIN_SECONDS = 10.0
@@ -64,6 +79,12 @@ class Plan:
     demo: bool = False
     start_limit_seconds: float = 60.0
     program: str = "butakero"
+
+
+class _BotToken(SharedSettings):
+    """Only whether there is one: the bot itself says what is wrong with its other settings."""
+
+    discord_token: SecretStr = SecretStr("")
 
 
 class _StopAsked(Exception):
@@ -110,7 +131,7 @@ async def _up(shell: Shell, plan: Plan, port: int) -> int:
         try:
             async with beside(signals.watch()):
                 await _start(shell, service, base, plan.start_limit_seconds)
-                async with beside(service.watch()):
+                async with beside(service.watch()), _bot_beside(shell, base, signals.hurry):
                     await _serve(shell, plan, service, base, song)
         except _StopAsked:
             return await _stop(shell, service, signals)
@@ -120,6 +141,29 @@ async def _up(shell: Shell, plan: Plan, port: int) -> int:
         except _NotStarted as exc:
             return exc.code
     raise AssertionError("the service is watched until something ends it")
+
+
+@asynccontextmanager
+async def _bot_beside(shell: Shell, base: str, hurry: asyncio.Event) -> AsyncGenerator[None]:
+    """Run the Discord bot too, where there is a DISCORD_TOKEN; when it ends, the audio service goes on."""
+    if not load(_BotToken, ENV_FILE).discord_token.get_secret_value():
+        yield
+        return
+    environment = {"AUDIO_PROCESSOR_URL": base}
+    async with run_service(environment, log_path=BOT_LOG_PATH, command=BOT_COMMAND) as bot:
+        print_facts(shell.out, [(shell.say(BOT), shell.say(BOT_RUNNING, path=bot.log_path))])
+        try:
+            async with beside(_watch_bot(shell, bot)):
+                yield
+        finally:
+            await bot.stop(shell.settings.drain_seconds + _STOP_MARGIN_SECONDS, hurry)
+
+
+async def _watch_bot(shell: Shell, bot: Service) -> None:
+    try:
+        await bot.watch()
+    except ServiceDied as exc:
+        _show_last_words(shell, bot, BOT_DIED, code=exc.code)
 
 
 class _NotStarted(Exception):
