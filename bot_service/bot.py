@@ -81,6 +81,10 @@ class MusicBot(discord.Client):
         """Return how many guilds and voice connections there are."""
         return len(self.guilds), len(self.voice_clients)
 
+    def queued(self) -> int:
+        """Return how many songs wait in all queues."""
+        return sum(len(player.snapshot.entries) for player in self.desk.players.all())
+
     async def setup_hook(self) -> None:
         """Register the commands: everywhere, or in DISCORD_GUILDS alone, where that is at once."""
         await self.tree.set_translator(Descriptions())

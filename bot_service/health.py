@@ -63,6 +63,10 @@ class DiscordState(Protocol):
         """Return how many guilds and voice connections there are."""
         ...
 
+    def queued(self) -> int:
+        """Return how many songs wait in all queues."""
+        ...
+
 
 class PortHealth(Protocol):
     """What the ports' health answers have in common."""
@@ -119,6 +123,7 @@ def create_app(services: Services, client: DiscordState) -> FastAPI:
         guilds, voice = client.counts()
         services.metrics.guilds.set(guilds)
         services.metrics.voice_connections.set(voice)
+        services.metrics.queue_length.set(client.queued())
         return Response(generate_latest(services.registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     routes = {"/api/v1/health": health, "/livez": liveness, "/readyz": readiness, "/metrics": metrics}
