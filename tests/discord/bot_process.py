@@ -14,8 +14,9 @@ from pathlib import Path
 import httpx
 
 from audio_service.settings import AudioSettings
+from common.settings import SharedSettings
 from tests.discord import FakeDiscord
-from tests.servers.system import free_port
+from tests.servers.system import environment_of, free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,6 +55,13 @@ def bot_environment(discord: FakeDiscord, audio: AudioSettings, directory: Path,
         "LOG_LEVEL": "info",
         **overrides,
     }
+
+
+def backends_of(audio: AudioSettings) -> dict[str, str]:
+    """Return the keys that lead a bot to the broker, the database and the storage of this audio service."""
+    ours = {"environment", "instance_id", "locale", "drain_seconds"}
+    shared = {name.upper() for name in SharedSettings.model_fields.keys() - ours if not name.startswith("log_")}
+    return {name: value for name, value in environment_of(audio).items() if name in shared}
 
 
 @asynccontextmanager
