@@ -20,6 +20,7 @@ from bot_service.player.guild_player import GuildPlayer
 from bot_service.player.phase import Phase
 from bot_service.player.players import Players
 from bot_service.player.queue import LoopMode
+from bot_service.player.refusals import PlayerRefusal, RefusalCode
 from bot_service.replies import texts
 from bot_service.replies.answer import Reply, answer, locale_of
 from bot_service.replies.embeds import queue_embed
@@ -128,10 +129,11 @@ class Desk:
 
         Raises:
             BotRefusal: favourites_full.
+            PlayerRefusal: nothing_playing.
         """
         current = self.player(member).snapshot.current
         if current is None or current.track is None:
-            return Reply(texts.NOTHING_ON.to(locale), private=True)
+            raise PlayerRefusal(RefusalCode.NOTHING_PLAYING)
         try:
             is_new = await self.services.store.add_favourite(member.id, current.track)
         except FavouritesFull as exc:
@@ -174,8 +176,8 @@ class Desk:
                 await self.open.wait()
         except TimeoutError as exc:
             raise BotRefusal(BotRefusalCode.STARTING) from exc
-        # The interaction's member knows no voice state; the guild's does, where it is known at all.
-        return interaction.user.guild.get_member(interaction.user.id) or interaction.user
+        # Not the guild's member: its roles are those of the last voice change, roles are not told otherwise.
+        return interaction.user
 
     def _command_of(self, action: str, member: discord.Member) -> Command | None:
         snapshot = self.player(member).snapshot

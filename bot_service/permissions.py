@@ -24,6 +24,7 @@ class BotRefusalCode(StrEnum):
     DJ_ONLY = "dj_only"
     MANAGERS_ONLY = "managers_only"
     BAD_TIME = "bad_time"
+    NO_FAVOURITES = "no_favourites"
     NO_SUCH_FAVOURITE = "no_such_favourite"
     FAVOURITES_FULL = "favourites_full"
     STARTING = "starting"

@@ -77,6 +77,8 @@ class FavouriteCommands(commands.Cog):
     async def _chosen(self, member: Member, number: int | None) -> list[Track]:
         """Return the favourite of that number, or all. Raises BotRefusal when there is none."""
         tracks = await self._desk.services.store.favourites(member.id)
+        if not tracks:
+            raise BotRefusal(BotRefusalCode.NO_FAVOURITES)
         chosen = tracks if number is None else tracks[number - 1 : number]
         if not chosen:
             raise BotRefusal(BotRefusalCode.NO_SUCH_FAVOURITE)

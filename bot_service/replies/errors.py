@@ -9,6 +9,11 @@ from bot_service.permissions import BotRefusal, BotRefusalCode
 from bot_service.player.refusals import PlayerRefusal, RefusalCode
 from common.errors import AppError, Locale, Text, error_for_code
 
+# The tree's own words for these are a contract of the HTTP API, and say too little to somebody in a chat.
+HAPPENED: dict[str, Text] = {
+    "media_not_found": Text("No encontré ese tema.", "That song was not found."),
+}
+
 ADVICE: dict[str, Text] = {
     "invalid_input": Text(
         "Escribí el nombre de un tema o pegá su enlace completo.", "Type a song's name or paste its whole link."
@@ -22,7 +27,8 @@ ADVICE: dict[str, Text] = {
     "provider_not_found": Text("Probá con un enlace de YouTube o con el nombre.", "Try a YouTube link or the name."),
     "url_not_allowed": Text("Probá con otro enlace o con el nombre del tema.", "Try another link or the song's name."),
     "media_not_found": Text(
-        "Probá con otras palabras, por ejemplo artista y tema.", "Try other words, for example artist and title."
+        "Revisá el enlace, o probá con otras palabras, por ejemplo artista y tema.",
+        "Check the link, or try other words, for example artist and title.",
     ),
     "media_too_long": Text("Buscá una versión más corta.", "Look for a shorter version."),
     "media_too_large": Text("Buscá otra versión más liviana.", "Look for a smaller version."),
@@ -115,8 +121,8 @@ REFUSALS: dict[RefusalCode | BotRefusalCode, Text] = {
         "I am playing in another voice channel. Join it, or wait until it is over.",
     ),
     RefusalCode.NO_CHANNEL: Text(
-        "No sé en qué canal sonar. Entrá a uno de voz y usá «play».",
-        "I do not know where to play. Join a voice channel and use “play”.",
+        "No estoy en ningún canal de voz. Poné algo con «play» y entro al tuyo.",
+        "I am in no voice channel. Play something with “play” and I join yours.",
     ),
     RefusalCode.CANNOT_SEEK: Text(
         "No puedo ir a ese momento: está fuera del tema. Mirá cuánto dura con «playing».",
@@ -168,6 +174,10 @@ REFUSALS: dict[RefusalCode | BotRefusalCode, Text] = {
     BotRefusalCode.BAD_TIME: Text(
         "No entiendo ese momento. Escribilo como 1:23, 83 o 1m23s.", "I cannot read that time. Write 1:23, 83 or 1m23s."
     ),
+    BotRefusalCode.NO_FAVOURITES: Text(
+        "Todavía no tenés favoritas. Guardá lo que suena con «favorites add».",
+        "You have no favourites yet. Keep what is playing with “favorites add”.",
+    ),
     BotRefusalCode.NO_SUCH_FAVOURITE: Text(
         "Esa favorita no existe. Mirá los números con «favorites list».",
         "There is no such favourite. See the numbers with “favorites list”.",
@@ -200,7 +210,7 @@ def explain(error: BaseException, locale: Locale) -> str:
 def explain_code(code: str, locale: Locale) -> str:
     """Return what an error code of a status event means, and what to do."""
     error = error_for_code(code)
-    happened = error.message(locale).rstrip()
+    happened = HAPPENED[error.code].to(locale) if error.code in HAPPENED else error.message(locale).rstrip()
     happened = happened if happened.endswith((".", "!", "?")) else f"{happened}."
     return f"{happened} {ADVICE[error.code].to(locale)}"
 

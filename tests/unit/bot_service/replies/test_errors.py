@@ -6,7 +6,7 @@ import pytest
 
 from bot_service.permissions import BotRefusal, BotRefusalCode
 from bot_service.player.refusals import PlayerRefusal, RefusalCode
-from bot_service.replies.errors import ADVICE, REFUSALS, explain, explain_code
+from bot_service.replies.errors import ADVICE, HAPPENED, REFUSALS, explain, explain_code
 from common.errors import AppError, InternalError, Locale, Text, all_errors
 
 LOCALES: tuple[Locale, ...] = ("es", "en")
@@ -20,7 +20,7 @@ def test_every_refusal_has_words_and_all_words_belong_to_a_refusal() -> None:
     assert set(REFUSALS) == {*RefusalCode, *BotRefusalCode}
 
 
-@pytest.mark.parametrize("text", [*ADVICE.values(), *REFUSALS.values()])
+@pytest.mark.parametrize("text", [*ADVICE.values(), *HAPPENED.values(), *REFUSALS.values()])
 def test_both_languages_say_something_and_not_the_same(text: Text) -> None:
     assert text.es.endswith(".")
     assert text.en.endswith(".")
@@ -31,7 +31,7 @@ def test_both_languages_say_something_and_not_the_same(text: Text) -> None:
 @pytest.mark.parametrize("error", all_errors())
 def test_an_error_is_told_as_what_happened_and_what_to_do(error: type[AppError], locale: Locale) -> None:
     told = explain(error("planted detail"), locale)
-    assert told.startswith(error.public_message.to(locale))
+    assert told.startswith(HAPPENED.get(error.code, error.public_message).to(locale))
     assert told.endswith(ADVICE[error.code].to(locale))
     assert "planted" not in told
 
