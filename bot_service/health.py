@@ -21,6 +21,7 @@ from bot_service.audio_api import AudioHealth
 from bot_service.replies import texts
 from bot_service.services import Services
 from common.errors import Text
+from common.health import Health
 from common.messages import utc_now, wire_time
 from common.telemetry import get_logger
 
@@ -68,20 +69,6 @@ class DiscordState(Protocol):
         ...
 
 
-class PortHealth(Protocol):
-    """What the ports' health answers have in common."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether it works."""
-        ...
-
-    @property
-    def error(self) -> str:
-        """For operators: why it does not work."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Check:
     """One thing the bot uses."""
@@ -90,7 +77,15 @@ class Check:
     ok: bool
 
 
-async def examine(services: Services) -> list[Check]:
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What was found: the audio service's own words, and a line for each thing the bot uses."""
+
+    audio: AudioHealth
+    checks: list[Check]
+
+
+async def examine(services: Services) -> Examination:
     """Ask everything the bot uses at once, each for at most TIMEOUT_SECONDS."""
     async with asyncio.TaskGroup() as tasks:
         audio = tasks.create_task(services.api.health())
@@ -99,7 +94,8 @@ async def examine(services: Services) -> list[Check]:
             tasks.create_task(_ask(texts.STATUS_STORE, services.store.health())),
             tasks.create_task(_ask(texts.STATUS_FILES, services.blobs.health())),
         ]
-    return [Check(texts.STATUS_AUDIO, audio.result().connected), *(task.result() for task in checks)]
+    lines = [Check(texts.STATUS_AUDIO, audio.result().connected), *(task.result() for task in checks)]
+    return Examination(audio.result(), lines)
 
 
 def create_app(services: Services, client: DiscordState) -> FastAPI:
@@ -107,11 +103,9 @@ def create_app(services: Services, client: DiscordState) -> FastAPI:
     app = FastAPI(title="Butakero bot", version="1", docs_url=None, redoc_url=None, openapi_url=None)
 
     async def health() -> Response:
-        async with asyncio.TaskGroup() as tasks:
-            audio = tasks.create_task(services.api.health())
-            checks = tasks.create_task(examine(services))
-        status = _status_of(client, all(check.ok for check in checks.result()))
-        return _json(_health_answer(client, audio.result(), status), well=status != "down")
+        found = await examine(services)
+        status = _status_of(client, all(check.ok for check in found.checks))
+        return _json(_health_answer(client, found.audio, status), well=status != "down")
 
     async def liveness() -> Response:
         return _json({"alive": True}, well=True)
@@ -161,7 +155,7 @@ def _health_answer(client: DiscordState, audio: AudioHealth, status: Status) -> 
     }
 
 
-async def _ask(title: Text, question: Awaitable[PortHealth]) -> Check:
+async def _ask(title: Text, question: Awaitable[Health]) -> Check:
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             answer = await question

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 from fastapi import Request, Response
@@ -19,6 +19,7 @@ from audio_service import texts
 from audio_service.api.deps import ApiDeps, deps_of
 from audio_service.api.locale import preferred
 from common.errors import AppError, BrokerUnavailable, DatabaseUnavailable, Locale, StorageUnavailable
+from common.health import Health
 from common.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -27,30 +28,6 @@ TIMEOUT_SECONDS = 2.0
 _DOWN = 503
 _BROKERS = {"embedded": "embedded_broker", "kafka": "kafka"}
 _DATABASES = {"sqlite": "sqlite", "mongodb": "mongo_db"}
-
-
-class PortHealth(Protocol):
-    """What the three ports' health answers have in common."""
-
-    @property
-    def name(self) -> str:
-        """The key in the answer."""
-        ...
-
-    @property
-    def ok(self) -> bool:
-        """Whether it works."""
-        ...
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        """What the contract shows of it."""
-        ...
-
-    @property
-    def error(self) -> str:
-        """For operators: why it does not work."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +79,7 @@ async def examine(deps: ApiDeps) -> list[Check]:
     return [task.result() for task in tasks]
 
 
-async def _ask(name_when_silent: str, question: Awaitable[PortHealth], failure: type[AppError]) -> Check:
+async def _ask(name_when_silent: str, question: Awaitable[Health], failure: type[AppError]) -> Check:
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             answer = await question

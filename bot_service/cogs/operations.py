@@ -36,7 +36,7 @@ class OperationCommands(commands.Cog):
         """Show the health of all parts, requests under way, and the last failure."""
 
         async def work(member: Member, locale: Locale) -> Reply:
-            checks = await examine(self._desk.services)
+            checks = (await examine(self._desk.services)).checks
             said = {True: texts.STATUS_WELL.to(locale), False: texts.STATUS_DOWN.to(locale)}
             facts = [(texts.STATUS_DISCORD.to(locale), f"{said[True]} · {interaction.client.latency * 1000:.0f} ms")]
             facts += [(check.title.to(locale), said[check.ok]) for check in checks]

@@ -15,12 +15,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from bot_service.player.phase import Phase
 from bot_service.player.queue import LoopMode
 from bot_service.player.track import Entry, Track
 from common.errors import Locale
+from common.health import Health
 
 MAX_FAVOURITES = 500
 """Of one user."""
@@ -102,16 +103,6 @@ class Played:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class GuildStoreHealth:
-    """As BrokerHealth, for the bot's store."""
-
-    name: str
-    ok: bool
-    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    error: str = ""
-
-
 class GuildStore(Protocol):
     """Opened by `open_store`, which also closes it. Every method but `health` raises DatabaseUnavailable."""
 
@@ -186,6 +177,6 @@ class GuildStore(Protocol):
         """Return what a guild heard, the latest first, at most `limit` (0 or more) lines."""
         ...
 
-    async def health(self) -> GuildStoreHealth:
+    async def health(self) -> Health:
         """Ask the database how it is; never raises."""
         ...

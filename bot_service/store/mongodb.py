@@ -10,9 +10,10 @@ from bot_service.player.track import Track
 from bot_service.store import mongodb_people as people
 from bot_service.store import mongodb_players as players
 from bot_service.store import mongodb_requests as open_requests
-from bot_service.store.base import GuildSettings, GuildStoreHealth, PendingRequest, Played, SavedPlayer
+from bot_service.store.base import GuildSettings, PendingRequest, Played, SavedPlayer
 from bot_service.store.mongodb_collections import INDEXES, BotCollections
 from common.errors import DatabaseUnavailable
+from common.health import Health
 from common.mongodb import OPERATION_SECONDS, MongoConnection, connected
 from common.mongodb_health import NAME, HealthProbe
 from common.settings import SharedSettings
@@ -103,10 +104,10 @@ class MongoStore:
         """Return what a guild heard."""
         return await self._connection.run(lambda db: people.history(db, guild_id, limit))
 
-    async def health(self) -> GuildStoreHealth:
+    async def health(self) -> Health:
         """Ask the server; what the user has no right to see is null."""
         try:
             about = await self._health.ask()
         except DatabaseUnavailable as exc:
-            return GuildStoreHealth(NAME, ok=False, error=exc.detail)
-        return GuildStoreHealth(NAME, ok=True, metadata={"mongo": about})
+            return Health(NAME, ok=False, error=exc.detail)
+        return Health(NAME, ok=True, metadata={"mongo": about})

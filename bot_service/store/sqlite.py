@@ -13,9 +13,10 @@ from bot_service.player.track import Track
 from bot_service.store import sqlite_people as people
 from bot_service.store import sqlite_players as players
 from bot_service.store import sqlite_requests as open_requests
-from bot_service.store.base import GuildSettings, GuildStoreHealth, PendingRequest, Played, SavedPlayer
+from bot_service.store.base import GuildSettings, PendingRequest, Played, SavedPlayer
 from bot_service.store.sqlite_schema import KEY, MIGRATIONS
 from common.errors import DatabaseUnavailable
+from common.health import Health
 from common.sqlite import SqliteFile, Transaction, opened
 
 BUSY_SECONDS = 5.0
@@ -101,7 +102,7 @@ class SqliteStore:
         """Return what a guild heard."""
         return await self._reader.read(lambda tx: people.history(tx, guild_id, limit))
 
-    async def health(self) -> GuildStoreHealth:
+    async def health(self) -> Health:
         """Count in the reader and take the write lock for a moment: a store that cannot be written is ill."""
         began = time.monotonic()
         try:
@@ -110,10 +111,10 @@ class SqliteStore:
             records = await self._reader.read(_count)
             await self._writer.write(lambda _tx: None)
         except DatabaseUnavailable as exc:
-            return GuildStoreHealth("sqlite", ok=False, error=exc.detail)
+            return Health("sqlite", ok=False, error=exc.detail)
         latency_ms = round((time.monotonic() - began) * 1000, 3)
         about = {"version": sqlite3.sqlite_version, "records": records, "latency_ms": latency_ms}
-        return GuildStoreHealth("sqlite", ok=True, metadata={"sqlite": about})
+        return Health("sqlite", ok=True, metadata={"sqlite": about})
 
 
 def _count(tx: Transaction) -> dict[str, int]:

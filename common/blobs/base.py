@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+
+from common.health import Health
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,16 +17,6 @@ class BlobStat:
     key: str
     size: int
     etag: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoreHealth:
-    """As BrokerHealth, for a blob store."""
-
-    name: str
-    ok: bool
-    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    error: str = ""
 
 
 class BlobStore(Protocol):
@@ -59,6 +51,6 @@ class BlobStore(Protocol):
         """Remove a blob; absent is as good as removed."""
         ...
 
-    async def health(self) -> StoreHealth:
+    async def health(self) -> Health:
         """Ask the store how it is; never raises."""
         ...

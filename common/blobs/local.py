@@ -16,10 +16,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar, cast
 
-from common.blobs.base import BlobStat, BlobStore, StoreHealth
+from common.blobs.base import BlobStat, BlobStore
 from common.blobs.keys import check_key
 from common.blobs.local_write import INCOMING, present, probe, store_file, sweep_leftovers, sync_directory, translated
 from common.errors import BlobNotFound, StorageError, StorageFull, StorageUnavailable
+from common.health import Health
 from common.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -95,13 +96,13 @@ class LocalBlobStore:
 
         await asyncio.to_thread(remove)
 
-    async def health(self) -> StoreHealth:
+    async def health(self) -> Health:
         """See `BlobStore.health`. Writes a byte; `metadata` holds `free_bytes` and `total_bytes` of the disk."""
         try:
             usage = await asyncio.to_thread(self._measure)
         except StorageError as exc:
-            return StoreHealth(NAME, ok=False, error=exc.detail)
-        return StoreHealth(NAME, ok=True, metadata=usage)
+            return Health(NAME, ok=False, error=exc.detail)
+        return Health(NAME, ok=True, metadata=usage)
 
     def _measure(self) -> dict[str, int]:
         with translated("LOCAL_STORAGE_PATH"):

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
+
+from common.health import Health
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 
@@ -68,16 +70,6 @@ class Delivery(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerHealth:
-    """`name` is the key under `services` in the health answer; `metadata` is what the contract shows there."""
-
-    name: str
-    ok: bool
-    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    error: str = ""
-
-
 class Broker(Protocol):
     """Publish, consume, and tell how you are. Opened by `open_broker`, which also closes it."""
 
@@ -124,6 +116,6 @@ class Broker(Protocol):
         """
         ...
 
-    async def health(self) -> BrokerHealth:
+    async def health(self) -> Health:
         """Ask the broker how it is; never raises."""
         ...

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from common.beside import beside
-from common.broker.base import Broker, BrokerHealth, Delivery, Message
+from common.broker.base import Broker, Delivery, Message
 from common.broker.embedded_file import BUSY_SECONDS, data_version, open_file
 from common.broker.embedded_health import describe
 from common.broker.embedded_retention import Limits, forget_group, sweep
 from common.broker.embedded_store import EmbeddedStore
 from common.broker.embedded_subscription import Subscription
 from common.errors import BrokerUnavailable
+from common.health import Health
 from common.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -119,13 +120,13 @@ class EmbeddedBroker:
         """See `Broker.forget`."""
         await asyncio.shield(self._submit(lambda: forget_group(self._store.connection, topic, group)))
 
-    async def health(self) -> BrokerHealth:
+    async def health(self) -> Health:
         """See `Broker.health`. Not well: closed, unreadable, or locked by another process for seconds."""
         try:
             metadata = await asyncio.shield(self._submit(lambda: describe(self._store.connection, self._path)))
         except BrokerUnavailable as exc:
-            return BrokerHealth(NAME, ok=False, error=exc.detail)
-        return BrokerHealth(NAME, ok=True, metadata=metadata)
+            return Health(NAME, ok=False, error=exc.detail)
+        return Health(NAME, ok=True, metadata=metadata)
 
     async def attend(self) -> None:
         """Do what the broker does by itself, until cancelled: notice other processes, renew leases, sweep."""

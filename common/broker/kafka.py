@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Literal
 
-from common.broker.base import MAX_MESSAGE_BYTES, Broker, BrokerHealth, Delivery, Message
+from common.broker.base import MAX_MESSAGE_BYTES, Broker, Delivery, Message
 from common.broker.kafka_cluster import Cluster, TopicSettings, open_cluster
 from common.broker.kafka_connection import Refused, connection_options, diagnose
 from common.broker.kafka_deliveries import Deliveries
@@ -24,6 +24,7 @@ from common.broker.kafka_progress import Marks
 from common.broker.kafka_publisher import SLACK_BYTES, Publisher
 from common.broker.kafka_subscription import Subscription
 from common.errors import BrokerUnavailable, MessageTooLarge
+from common.health import Health
 from common.settings import SharedSettings
 from common.telemetry import get_logger
 
@@ -113,15 +114,15 @@ class KafkaBroker:
         """See `Broker.forget`."""
         await self._cluster.delete_group(_name(topic, group))
 
-    async def health(self) -> BrokerHealth:
+    async def health(self) -> Health:
         """See `Broker.health`. Not well: no broker answers in time."""
         seconds = min(_HEALTH_SECONDS, self._cluster.timeout_seconds)
         try:
             brokers = await self._cluster.brokers(timeout_seconds=seconds)
         except BrokerUnavailable as exc:
-            return BrokerHealth(NAME, ok=False, error=exc.detail)
+            return Health(NAME, ok=False, error=exc.detail)
         shown = [{"address": broker.address, "is_leader": broker.is_controller} for broker in brokers]
-        return BrokerHealth(NAME, ok=True, metadata={"kafka": {"brokers": shown}})
+        return Health(NAME, ok=True, metadata={"kafka": {"brokers": shown}})
 
     async def close(self) -> None:
         """Hand back what open subscriptions hold and end them; later calls raise BrokerUnavailable."""

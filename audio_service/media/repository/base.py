@@ -12,12 +12,13 @@ How the pieces keep "never lost, answered once":
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 from audio_service.media.model import Encoding, Media
+from common.health import Health
 from common.messages import FileData, PlatformMetadata
 
 
@@ -104,16 +105,6 @@ class Page:
 
     items: Sequence[Media]
     cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class RepositoryHealth:
-    """As common.broker.base.BrokerHealth, for a database."""
-
-    name: str
-    ok: bool
-    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    error: str = ""
 
 
 class MediaRepository(Protocol):
@@ -243,6 +234,6 @@ class MediaRepository(Protocol):
         """Return what `remember` was told, within its time to live."""
         ...
 
-    async def health(self) -> RepositoryHealth:
+    async def health(self) -> Health:
         """Ask the database how it is; never raises."""
         ...

@@ -15,10 +15,11 @@ from audio_service.media.repository import mongodb_answers as answers
 from audio_service.media.repository import mongodb_claims as claims
 from audio_service.media.repository import mongodb_retention as retention
 from audio_service.media.repository import mongodb_search
-from audio_service.media.repository.base import Claim, Eviction, Made, Page, RepositoryHealth, Waiter
+from audio_service.media.repository.base import Claim, Eviction, Made, Page, Waiter
 from audio_service.media.repository.mongodb_collections import Collections, indexes
 from audio_service.settings import AudioSettings
 from common.errors import DatabaseUnavailable
+from common.health import Health
 from common.messages import PlatformMetadata
 from common.mongodb import OPERATION_SECONDS, MongoConnection, connected
 from common.mongodb_health import NAME, HealthProbe
@@ -136,10 +137,10 @@ class MongoRepository:
         """Return what a query resolved to."""
         return await self._connection.run(lambda db: answers.recall(db, query_key))
 
-    async def health(self) -> RepositoryHealth:
+    async def health(self) -> Health:
         """Ask the server; what the user has no right to see is null."""
         try:
             about = await self._health.ask()
         except DatabaseUnavailable as exc:
-            return RepositoryHealth(NAME, ok=False, error=exc.detail)
-        return RepositoryHealth(NAME, ok=True, metadata={"mongo": about})
+            return Health(NAME, ok=False, error=exc.detail)
+        return Health(NAME, ok=True, metadata={"mongo": about})

@@ -18,9 +18,10 @@ from audio_service.media.repository import sqlite_answers as answers
 from audio_service.media.repository import sqlite_claims as claims
 from audio_service.media.repository import sqlite_retention as retention
 from audio_service.media.repository import sqlite_search
-from audio_service.media.repository.base import Claim, Eviction, Made, Page, RepositoryHealth, Waiter
+from audio_service.media.repository.base import Claim, Eviction, Made, Page, Waiter
 from audio_service.media.repository.sqlite_schema import KEY, MIGRATIONS
 from common.errors import DatabaseUnavailable
+from common.health import Health
 from common.messages import PlatformMetadata
 from common.sqlite import PointReader, StepConnection, Transaction, opened, point_reader
 
@@ -140,7 +141,7 @@ class SqliteRepository:
         """Return what a query resolved to."""
         return await self._reader.read(lambda tx: answers.recall(tx, query_key))
 
-    async def health(self) -> RepositoryHealth:
+    async def health(self) -> Health:
         """Count records in the reader and take the write lock for a moment: a library that cannot be written is ill."""
         began = time.monotonic()
         try:
@@ -149,10 +150,10 @@ class SqliteRepository:
             records = await self._reader.read(_count)
             await self._writer.write(lambda _tx: None)
         except DatabaseUnavailable as exc:
-            return RepositoryHealth("sqlite", ok=False, error=exc.detail)
+            return Health("sqlite", ok=False, error=exc.detail)
         latency_ms = round((time.monotonic() - began) * 1000, 3)
         about = {"version": sqlite3.sqlite_version, "records": records, "latency_ms": latency_ms}
-        return RepositoryHealth("sqlite", ok=True, metadata={"sqlite": about})
+        return Health("sqlite", ok=True, metadata={"sqlite": about})
 
 
 def _count(tx: Transaction) -> dict[str, int]:

@@ -16,9 +16,10 @@ from audio_service.api.deps import ApiDeps
 from bot_service.audio_api import AudioApi
 from bot_service.player.frames import HEAD_FRAMES, FrameStore, Head
 from bot_service.player.track import Track
-from common.blobs.base import BlobStat, BlobStore, StoreHealth
+from common.blobs.base import BlobStat, BlobStore
 from common.blobs.local import open_local
 from common.errors import AppError, AudioServiceUnavailable, BlobNotFound, MediaCorrupt, StorageUnavailable
+from common.health import Health
 from tests.unit.audio_service.api.library import add_song, open_deps, served
 from tests.unit.bot_service.player import songs
 
@@ -102,7 +103,7 @@ class BreakingStore:
     async def delete(self, key: str) -> None:
         await self._store.delete(key)
 
-    async def health(self) -> StoreHealth:
+    async def health(self) -> Health:
         return await self._store.health()
 
 
