@@ -35,25 +35,30 @@ _REMEMBERED = 1000
 
 @dataclass(frozen=True, slots=True)
 class PlaylistId:
-    """Names the requests of one playlist, and says how many they are; as text "<uuid>:<count>"."""
+    """Names the requests of one playlist, and says how many they are; as text "<uuid>:<count>:<at hand>:<title>".
+
+    `at_hand` songs were in the library and needed no request.
+    """
 
     name: str
     count: int
+    at_hand: int = 0
+    title: str = ""
 
     @classmethod
-    def new(cls, count: int) -> PlaylistId:
+    def new(cls, count: int, at_hand: int = 0, title: str = "") -> PlaylistId:
         """Make one that was never used."""
-        return cls(uuid.uuid4().hex, count)
+        return cls(uuid.uuid4().hex, count, at_hand, title)
 
     @classmethod
     def parse(cls, text: str) -> PlaylistId:
         """Read one back; what is no such text counts as a list of one."""
-        name, _, count = text.partition(":")
-        return cls(name, int(count) if count.isdecimal() else 1)
+        name, count, at_hand, title = (*text.split(":", 3), "", "", "")[:4]
+        return cls(name, int(count) if count.isdecimal() else 1, int(at_hand) if at_hand.isdecimal() else 0, title)
 
     def __str__(self) -> str:
         """Return the text."""
-        return f"{self.name}:{self.count}"
+        return f"{self.name}:{self.count}:{self.at_hand}:{self.title}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +124,21 @@ class Arrivals:
             return
         async with shown.lock:
             shown.last_edit = time.monotonic()
-            await self._replies.update(asked, _progress(asked, event))
+            await self._replies.update(asked, _progress(self._title_of(asked), event, asked.locale))
 
     async def _give_up(self, asked: PendingRequest, code: str) -> None:
         self._metrics.requests.labels(code).inc()
-        self.failures[asked.guild_id] = Failure(asked.song, code, utc_now())
+        song = self._title_of(asked)
+        self.failures[asked.guild_id] = Failure(song, code, utc_now())
         await self._ask(asked, Dropped(asked.request_id, code))
         reason = explain_failure(code, asked.locale)
-        words = texts.FAILED.to(asked.locale).format(song=plain(asked.song), reason=reason)
+        words = texts.FAILED.to(asked.locale).format(song=plain(song), reason=reason)
         await self._tell_end(asked, words, failed=True)
+
+    def _title_of(self, asked: PendingRequest) -> str:
+        """Return what its place in the queue says: a title beats the link that was chosen from a menu or a playlist."""
+        entries = self._players.of(asked.guild_id).snapshot.entries
+        return next((entry.title for entry in entries if entry.entry_id == asked.request_id), asked.song)
 
     async def _ask(self, asked: PendingRequest, command: Ready | Dropped) -> Outcome | None:
         try:
@@ -185,16 +196,17 @@ def _arrival(track: Track, outcome: Outcome | None, locale: Locale) -> str:
     return texts.ADDED.to(locale).format(title=title, position=outcome.position)
 
 
-def _progress(asked: PendingRequest, event: ProgressEvent) -> str:
-    stage = texts.STAGES[event.stage].to(asked.locale)
-    words = texts.PROGRESS.to(asked.locale).format(song=plain(asked.song), stage=stage, bar=percent_bar(event.percent))
+def _progress(song: str, event: ProgressEvent, locale: Locale) -> str:
+    stage = texts.STAGES[event.stage].to(locale)
+    words = texts.PROGRESS.to(locale).format(song=plain(song), stage=stage, bar=percent_bar(event.percent))
     if event.eta_seconds is None or event.eta_seconds < 1:
         return words
-    return f"{words} · {texts.ETA.to(asked.locale).format(time=clock(event.eta_seconds * 1000))}"
+    return f"{words} · {texts.ETA.to(locale).format(time=clock(event.eta_seconds * 1000))}"
 
 
 def _playlist_progress(shown: _Shown, playlist: PlaylistId, locale: Locale) -> str:
-    lines = [texts.PLAYLIST_PROGRESS.to(locale).format(ready=shown.ready, count=playlist.count)]
+    ready, count = shown.ready + playlist.at_hand, playlist.count + playlist.at_hand
+    lines = [texts.PLAYLIST_PROGRESS.to(locale).format(title=plain(playlist.title), ready=ready, count=count)]
     if shown.failed:
         lines.append(texts.PLAYLIST_FAILED.to(locale).format(failed=shown.failed))
         lines.append(shown.last_failure)

@@ -87,8 +87,11 @@ class Desk:
 
         await self.answer(interaction, name, work)
 
-    async def play(self, interaction: Asking, song: str, *, front: bool = False) -> None:
-        """Play what was typed or chosen. The reply goes on to be edited by `Arrivals` when the song must be fetched."""
+    async def play(self, interaction: Asking, song: str, *, front: bool = False, title: str = "") -> None:
+        """Play what was typed, or chosen under a `title`.
+
+        The reply goes on to be edited by `Arrivals` when the song must be fetched.
+        """
 
         async def work(member: discord.Member, locale: Locale) -> Reply:
             # Checked before anything is promised, so that a no is seen by the person alone.
@@ -96,7 +99,7 @@ class Desk:
             # The reply must exist before the request is published: its answer may be the faster one.
             thinking = await interaction.response.defer(thinking=True)
             asker = self._asker(interaction, member, channel_id, locale, thinking)
-            return Reply(tell_play(await self.orders.play(song.strip(), asker, front=front), locale))
+            return Reply(tell_play(await self.orders.play(song.strip(), asker, front=front, title=title), locale))
 
         await self.answer(interaction, "play", work, defers_itself=True)
 

@@ -73,8 +73,10 @@ class Orders:
             check_may_play_in(room)
         return room.id
 
-    async def play(self, song: str, asker: Asker, *, front: bool = False) -> Queued | Asked | PlaylistAsked:
-        """Play what was typed: words, a song's URL, or a playlist's.
+    async def play(
+        self, song: str, asker: Asker, *, front: bool = False, title: str = ""
+    ) -> Queued | Asked | PlaylistAsked:
+        """Play what was typed: words, a song's URL, or a playlist's. `title` is what a menu called it.
 
         Raises:
             PlayerRefusal: the queue does not take it.
@@ -87,7 +89,8 @@ class Orders:
         placed: list[str] = []
 
         async def hold_place(request_id: str) -> None:
-            await player.ask(self._enqueue([Entry(request_id, asker.user_id, song, utc_now())], asker, front=front))
+            entry = Entry(request_id, asker.user_id, title or song, utc_now())
+            await player.ask(self._enqueue([entry], asker, front=front))
             placed.append(request_id)
 
         try:
@@ -98,7 +101,7 @@ class Orders:
             raise
         if isinstance(found, Found):
             return Queued(found.track, await self.play_tracks([found.track], asker, front=front))
-        return Asked(song, found.audio_service_answers)
+        return Asked(title or song, found.audio_service_answers)
 
     async def play_tracks(self, tracks: Sequence[Track], asker: Asker, *, front: bool = False) -> Enqueued:
         """Queue songs of the library.
@@ -143,7 +146,9 @@ class Orders:
         assert isinstance(outcome, Enqueued), "Enqueue is answered by Enqueued"  # noqa: S101 - narrows the type
         urls = {entry.entry_id: item.url for entry, item in zip(entries, items, strict=True)}
         missing = [entry for entry in outcome.added if entry.track is None]
-        refused = await self._request_all([(entry.entry_id, urls[entry.entry_id]) for entry in missing], asker)
+        playlist_id = PlaylistId.new(len(missing), len(outcome.added) - len(missing), playlist.title)
+        wishes = [(entry.entry_id, urls[entry.entry_id]) for entry in missing]
+        refused = await self._request_all(wishes, replace(asker, playlist_id=str(playlist_id)))
         for request_id, error in refused.items():
             await player.ask(Dropped(request_id, error.code))
         if missing and len(refused) == len(outcome.added):
@@ -158,9 +163,8 @@ class Orders:
     async def _request_all(self, wishes: list[tuple[str, str]], asker: Asker) -> dict[str, AppError]:
         if not wishes:
             return {}
-        playlist_id = str(PlaylistId.new(len(wishes)))
         try:
-            refused = await self._services.songs.request_all(wishes, replace(asker, playlist_id=playlist_id))
+            refused = await self._services.songs.request_all(wishes, asker)
         except (AppError, BrokerError) as exc:
             return {request_id: exc for request_id, _ in wishes}
         return dict(refused)

@@ -105,7 +105,7 @@ class FoundMenu(DynamicItem[Select[View]], template=r"butakero:found"):
         """Play what was chosen."""
         values = cast("list[str]", cast("dict[str, Any]", interaction.data or {}).get("values", []))
         if values:
-            await desk_of(interaction).play(interaction, values[0])
+            await desk_of(interaction).play(interaction, values[0], title=_label_of(values[0], interaction.message))
 
 
 DYNAMIC_ITEMS = (PlayerButton, PageButton, FoundMenu)
@@ -140,6 +140,13 @@ def found_view(found: list[Suggestion], locale: Locale) -> View:
     view = View(timeout=None)
     view.add_item(FoundMenu(found, locale))
     return view
+
+
+def _label_of(value: str, message: discord.Message | None) -> str:
+    """Return what the menu on a message called a value; "" when it is not there."""
+    rows = [row for row in message.components if isinstance(row, discord.ActionRow)] if message is not None else []
+    menus = [part for row in rows for part in row.children if isinstance(part, discord.SelectMenu)]
+    return next((option.label for menu in menus for option in menu.options if option.value == value), "")
 
 
 def _about(item: Suggestion) -> str:

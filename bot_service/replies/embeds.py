@@ -107,7 +107,7 @@ def settings_embed(rules: GuildSettings, locale: Locale) -> discord.Embed:
     """Return a guild's settings."""
     yes_no = {True: texts.YES.to(locale), False: texts.NO.to(locale)}
     values = {
-        "locale": rules.locale or texts.OF_EACH_USER.to(locale),
+        "locale": texts.LANGUAGES[rules.locale] if rules.locale else texts.OF_EACH_USER.to(locale),
         "dj_role_id": f"<@&{rules.dj_role_id}>" if rules.dj_role_id else texts.EVERYBODY.to(locale),
         "vote_skip": yes_no[rules.vote_skip],
         "max_per_user": str(rules.max_per_user) if rules.max_per_user else texts.NO_LIMIT.to(locale),

@@ -13,7 +13,6 @@ ADDED = Text(
     "✅ En la cola, posición {position}: {title}",
     "✅ Queued at position {position}: {title}",
 )
-READY = Text("✅ Lista: {title}", "✅ Ready: {title}")
 READY_BUT_REMOVED = Text(
     "✅ Lista, pero ya no estaba en la cola: {title}", "✅ Ready, but it was no longer queued: {title}"
 )
@@ -31,30 +30,32 @@ LIBRARY_NOT_ASKED = Text(
 )
 FAILED = Text("❌ {song}: {reason}", "❌ {song}: {reason}")
 
-PLAYLIST_BEGUN = Text("📜 {title}: {count} temas pedidos.", "📜 {title}: {count} songs asked for.")
+PLAYLIST_BEGUN = Text("📜 {title} · temas pedidos: {count}", "📜 {title} · songs asked for: {count}")
 PLAYLIST_CUT = Text(
-    "La lista tiene {total}; tomo los primeros {count} (es el máximo).",
-    "The playlist has {total}; the first {count} are taken (that is the limit).",
+    "La lista tiene {total}: tomé los primeros {count}, que es el máximo.",
+    "The playlist has {total}: the first {count} were taken, which is the limit.",
 )
-PLAYLIST_PROGRESS = Text("📜 {ready} de {count} listas", "📜 {ready} of {count} ready")
-PLAYLIST_FAILED = Text("{failed} no se pudieron conseguir", "{failed} could not be had")
-PLAYLIST_LAST_FAILURE = Text("La última, {song}: {reason}", "The last one, {song}: {reason}")
+PLAYLIST_PROGRESS = Text("📜 {title} · {ready} de {count} listas", "📜 {title} · {ready} of {count} ready")
+PLAYLIST_FAILED = Text("Sin conseguir: {failed}. La última:", "Not to be had: {failed}. The last one:")
 LEFT_OUT = Text(
-    "{count} no entraron: la cola está llena o llegaste a tu límite.",
-    "{count} did not fit: the queue is full, or you reached your limit.",
+    "Quedaron afuera: {count}. La cola está llena o llegaste a tu límite.",
+    "Left out: {count}. The queue is full, or you reached your limit.",
 )
 
 SKIPPED = Text("⏭️ Salteada: {title}", "⏭️ Skipped: {title}")
 NEXT_IS = Text("Ahora suena: {title}", "Now playing: {title}")
 NOTHING_MORE = Text("No queda nada en la cola.", "Nothing is left in the queue.")
 VOTE_CAST = Text("🗳️ Voto anotado: {votes} de {needed} para saltearla.", "🗳️ Vote noted: {votes} of {needed} to skip it.")
-STOPPED = Text("⏹️ Listo, paré la música y vacié la cola ({count}).", "⏹️ Stopped, and the queue is cleared ({count}).")
+STOPPED = Text(
+    "⏹️ Listo: paré la música y vacié la cola (temas: {count}).",
+    "⏹️ Stopped, and the queue is cleared (songs: {count}).",
+)
 PAUSED = Text("⏸️ En pausa.", "⏸️ Paused.")
 RESUMED = Text("▶️ Seguimos.", "▶️ Going on.")
 REMOVED = Text("🗑️ Saqué de la cola: {title}", "🗑️ Removed from the queue: {title}")
 MOVED = Text("↕️ {title} pasó a la posición {position}.", "↕️ {title} is at position {position} now.")
 SHUFFLED = Text("🔀 Cola mezclada.", "🔀 Queue shuffled.")
-CLEARED = Text("🧹 Cola vacía: saqué {count}.", "🧹 Queue cleared: {count} removed.")
+CLEARED = Text("🧹 Vacié la cola (temas: {count}).", "🧹 Queue cleared (songs: {count}).")
 SOUGHT = Text("⏩ Seguimos desde {time}.", "⏩ Going on from {time}.")
 LOOPS = {
     "off": Text("➡️ Sin repetición.", "➡️ Not repeating."),
@@ -67,7 +68,7 @@ QUEUE_EMPTY = Text(
     "La cola está vacía. Agregá algo con /{prefix} play.", "The queue is empty. Add something with /{prefix} play."
 )
 QUEUE_FOOTER = Text(
-    "Página {page} de {pages} · {count} temas · {time}", "Page {page} of {pages} · {count} songs · {time}"
+    "Página {page} de {pages} · temas: {count} · {time}", "Page {page} of {pages} · songs: {count} · {time}"
 )
 FETCHING = Text("preparando", "being fetched")
 ON_NOW = Text("Sonando ahora", "Playing now")
@@ -86,7 +87,10 @@ LOOP_NAMES = {
 }
 
 SEARCH_TITLE = Text("Resultados para {words}", "Results for {words}")
-SEARCH_NOTHING = Text("No encontré nada para {words}.", "Nothing was found for {words}.")
+SEARCH_NOTHING = Text(
+    "No encontré nada para {words}. Probá con otras palabras, o pegá el enlace en «play».",
+    "Nothing was found for {words}. Try other words, or paste the link into “play”.",
+)
 SEARCH_PICK = Text("Elegí un tema…", "Pick a song…")
 HISTORY_TITLE = Text("Lo último que sonó", "What was played last")
 HISTORY_EMPTY = Text("Acá todavía no sonó nada.", "Nothing was played here yet.")
@@ -98,7 +102,7 @@ FAVOURITES_EMPTY = Text(
 FAVOURITE_ADDED = Text("⭐ Guardada en tus favoritas: {title}", "⭐ Kept among your favourites: {title}")
 FAVOURITE_KNOWN = Text("⭐ Ya estaba en tus favoritas: {title}", "⭐ It already is one of your favourites: {title}")
 FAVOURITE_REMOVED = Text("Saqué de tus favoritas: {title}", "Removed from your favourites: {title}")
-FAVOURITES_QUEUED = Text("⭐ {count} favoritas en la cola.", "⭐ {count} favourites queued.")
+FAVOURITES_QUEUED = Text("⭐ Favoritas en la cola: {count}.", "⭐ Favourites queued: {count}.")
 MORE = Text("… y {count} más", "… and {count} more")
 
 STATUS_TITLE = Text("Estado", "Status")
@@ -120,6 +124,7 @@ NO = Text("no", "no")
 EVERYBODY = Text("todos", "everybody")
 NO_LIMIT = Text("sin límite", "no limit")
 OF_EACH_USER = Text("el de cada usuario", "each user's own")
+LANGUAGES = {"es": "español", "en": "English"}
 SETTING_NAMES = {
     "locale": Text("Idioma", "Language"),
     "dj_role_id": Text("Rol de DJ", "DJ role"),

@@ -46,6 +46,6 @@ def test_a_bar_of_unknown_length_has_no_number() -> None:
 
 
 def test_the_name_of_a_playlists_requests_says_how_many_they_are() -> None:
-    made = PlaylistId.new(34)
+    made = PlaylistId.new(34, 2, "Lo mejor: 2024")
     assert PlaylistId.parse(str(made)) == made
     assert PlaylistId.parse("of another program").count == 1
