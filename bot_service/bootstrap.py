@@ -32,7 +32,7 @@ async def open_services(settings: BotSettings) -> AsyncGenerator[Services]:
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(open_broker(settings))
         store = await stack.enter_async_context(open_store(settings))
-        blobs = await stack.enter_async_context(open_blobs(settings))
+        blobs = await stack.enter_async_context(open_blobs(settings, for_writing=False))
         api = await stack.enter_async_context(open_audio_api(settings))
         pending = Pending(store, broker, settings)
         yield Services(

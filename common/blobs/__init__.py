@@ -11,11 +11,14 @@ from common.settings import SharedSettings
 
 
 @asynccontextmanager
-async def open_blobs(settings: SharedSettings) -> AsyncGenerator[BlobStore]:
+async def open_blobs(settings: SharedSettings, *, for_writing: bool = True) -> AsyncGenerator[BlobStore]:
     """Open the store that STORAGE_BACKEND names, and close it with the context.
+
+    `for_writing` False: it may be one that this process cannot write, or that is not made yet; only `put` and `delete`
+    need more, and `health` does not ask for it.
 
     Raises:
         StorageUnavailable: it cannot be reached or written; the detail names the setting that leads to it.
     """
-    async with open_local(settings.local_storage_path) as store:
+    async with open_local(settings.local_storage_path, for_writing=for_writing) as store:
         yield store

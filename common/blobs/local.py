@@ -34,21 +34,25 @@ _CHUNKS_PER_HOP = 8  # a hop to a thread costs about as much as reading a few ch
 
 
 @asynccontextmanager
-async def open_local(root: Path) -> AsyncGenerator[BlobStore]:
+async def open_local(root: Path, *, for_writing: bool = True) -> AsyncGenerator[BlobStore]:
     """Open the store in `root`, made when missing, and sweep what crashed puts left there.
+
+    `for_writing` False: nothing there is touched, and it need not be there yet.
 
     Raises:
         StorageUnavailable: the directory cannot be made or written; the detail names LOCAL_STORAGE_PATH.
     """
-    await asyncio.to_thread(_prepare, root)
-    yield LocalBlobStore(root)
+    if for_writing:
+        await asyncio.to_thread(_prepare, root)
+    yield LocalBlobStore(root, for_writing=for_writing)
 
 
 class LocalBlobStore:
     """See `common.blobs.base.BlobStore`. All methods raise ValueError for what `check_key` refuses."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, for_writing: bool) -> None:
         self._root = root
+        self._for_writing = for_writing
 
     async def put(self, key: str, path: Path) -> BlobStat:
         """See `BlobStore.put`. A file on the same file system is moved, any other is copied and left."""
@@ -97,7 +101,7 @@ class LocalBlobStore:
         await asyncio.to_thread(remove)
 
     async def health(self) -> Health:
-        """See `BlobStore.health`. Writes a byte; `metadata` holds `free_bytes` and `total_bytes` of the disk."""
+        """See `BlobStore.health`. Writes a byte if it may; `metadata`: the disk's `free_bytes` and `total_bytes`."""
         try:
             usage = await asyncio.to_thread(self._measure)
         except StorageError as exc:
@@ -106,7 +110,10 @@ class LocalBlobStore:
 
     def _measure(self) -> dict[str, int]:
         with translated("LOCAL_STORAGE_PATH"):
-            probe(self._root / INCOMING)
+            if self._for_writing:
+                probe(self._root / INCOMING)
+            else:
+                os.scandir(self._root).close()
             usage = shutil.disk_usage(self._root)
         return {"free_bytes": usage.free, "total_bytes": usage.total}
 

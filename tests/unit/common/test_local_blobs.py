@@ -158,3 +158,17 @@ async def test_reading_leaves_no_descriptor_open(store: BlobStore, source: Path)
     for _ in range(20):
         assert [chunk async for chunk in store.read(KEY)] == [b"song"]
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - as above
+
+
+async def test_a_store_that_is_opened_for_reading_is_not_touched_and_may_come_later(root: Path) -> None:
+    async with open_local(root, for_writing=False) as store:
+        missing = await store.health()
+        with pytest.raises(BlobNotFound):
+            await store.stat(KEY)
+        assert not root.exists()
+        (root / KEY).parent.mkdir(parents=True)
+        (root / KEY).write_bytes(b"song")
+        assert (await store.health()).ok
+        assert b"".join([chunk async for chunk in store.read(KEY)]) == b"song"
+        assert [path.name for path in root.iterdir()] == ["audio"]
+    assert (missing.ok, "LOCAL_STORAGE_PATH" in missing.error) == (False, True)
