@@ -12,7 +12,8 @@ from audio_service.api.deps import ApiDeps
 from audio_service.bootstrap import open_services
 from audio_service.retention import keep_within_limit
 from audio_service.settings import AudioSettings
-from audio_service.worker import Worker
+from audio_service.worker import GROUP, Worker
+from common.gauges import watch_lag, watch_loop
 from common.http_server import listen, serve
 from common.runtime import run, until_stopped
 from common.settings import load_or_exit
@@ -30,6 +31,10 @@ def main() -> int:
                 app = create_app(ApiDeps.of(services))
                 tasks.create_task(until_stopped(stop, "api", serve(app, listener, stop)))
                 tasks.create_task(until_stopped(stop, "retention", keep_within_limit(services, stop)))
+                tasks.create_task(until_stopped(stop, "loop watch", watch_loop(services.registry, stop)))
+                topic = settings.kafka_bot_download_requests
+                lag = watch_lag(services.registry, topic, lambda: services.broker.lag(topic, GROUP), stop)
+                tasks.create_task(until_stopped(stop, "lag watch", lag))
                 if settings.num_workers:
                     tasks.create_task(until_stopped(stop, "worker", Worker(services).run(stop)))
 

@@ -10,9 +10,12 @@ from pathlib import Path
 
 from bot_service.bootstrap import open_services
 from bot_service.running import run_bot
+from bot_service.services import Services
 from bot_service.settings import BotSettings
+from common.beside import beside
+from common.gauges import watch_lag, watch_loop
 from common.http_server import listen
-from common.runtime import run
+from common.runtime import run, until_stopped
 from common.settings import load_or_exit
 from common.telemetry import configure_logging
 
@@ -27,10 +30,18 @@ def main() -> int:
 
     async def program(stop: asyncio.Event) -> None:
         with listen(settings.bot_http_host, settings.bot_http_port, prefix="BOT_") as listener:
-            async with open_services(settings) as services:
+            async with open_services(settings) as services, beside(_watch(services, stop)):
                 await run_bot(services, listener, stop)
 
     return run(program, drain=timedelta(seconds=settings.drain_seconds))
+
+
+async def _watch(services: Services, stop: asyncio.Event) -> None:
+    topic, registry = services.settings.kafka_bot_download_status, services.registry
+    lag = watch_lag(registry, topic, lambda: services.broker.lag(topic, services.pending.group), stop)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(until_stopped(stop, "loop watch", watch_loop(registry, stop)))
+        tasks.create_task(until_stopped(stop, "lag watch", lag))
 
 
 if __name__ == "__main__":

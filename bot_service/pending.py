@@ -48,6 +48,11 @@ class Pending:
         self._requests = OpenRequests(timedelta(seconds=settings.request_timeout_seconds))
         self._joined = asyncio.Event()
 
+    @property
+    def group(self) -> str:
+        """The consumer group that reads statuses: this instance's own."""
+        return self._group
+
     async def open(self, asked: PendingRequest, request: DownloadRequest) -> None:
         """Store a request, then publish it; a request that could not be published is stored no more.
 
