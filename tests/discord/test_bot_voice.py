@@ -1,0 +1,208 @@
+"""The real bot in voice channels: a song packet by packet, what people do to it, and whom the bot follows or leaves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+
+from tests.discord import FakeDiscord, assert_plays, assert_stream, open_fake_discord
+from tests.discord.bot_process import bot_environment, open_bot_process
+from tests.discord.concert import FRAMES_PER_SECOND, Library, Room, Song, open_library, open_room
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@dataclass(frozen=True, slots=True)
+class Concert:
+    """A bot that leaves after a second, alone or idle."""
+
+    discord: FakeDiscord
+    library: Library
+
+    @property
+    def short(self) -> Song:
+        return self.library.songs["corta"]
+
+    @property
+    def middle(self) -> Song:
+        return self.library.songs["media"]
+
+    @property
+    def long(self) -> Song:
+        return self.library.songs["larga"]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def concert(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Concert]:
+    directory = tmp_path_factory.mktemp("voice")
+    async with AsyncExitStack() as stack:
+        library = await stack.enter_async_context(open_library(directory))
+        discord = await stack.enter_async_context(open_fake_discord())
+        environment = bot_environment(discord, library.settings, directory, ALONE_SECONDS="1", IDLE_SECONDS="1")
+        await stack.enter_async_context(open_bot_process(discord, environment))
+        yield Concert(discord, library)
+        assert not discord.problems
+
+
+@pytest.fixture
+def room(concert: Concert) -> Room:
+    return open_room(concert.discord)
+
+
+async def test_a_song_arrives_packet_by_packet_as_it_stands_in_the_file(concert: Concert, room: Room) -> None:
+    song = concert.short
+    assert "Sonando" in await room.play(song)
+    await room.hears_the_end(song)
+    tail = await room.voice.silence()
+    packets = room.voice.received
+    assert_plays(packets, song.frames)
+    assert [packet.payload for packet in packets[: len(song.frames)]] == song.frames
+    assert len(packets) == len(song.frames) + len(tail)
+    assert packets[len(song.frames) // 2].speaking
+    nonces = [packet.nonce for packet in packets]
+    assert nonces == list(range(nonces[0], nonces[0] + len(packets)))
+    took = packets[-1].arrived - packets[0].arrived
+    assert took > (len(packets) - 1) * 0.02 * 0.8, "sent faster than it is heard"
+
+
+async def test_after_a_pause_the_next_frame_is_heard(concert: Concert, room: Room) -> None:
+    song = concert.long
+    await room.play(song)
+    await room.hears(song, 30)
+    assert "pausa" in await room.say("pause")
+    await room.voice.silence()
+    place = room.voice.mark
+    held_at = song.numbers(room.voice.received)[-1]
+    assert "Seguimos" in await room.say("resume")
+    await room.hears(song, held_at + 30, since=place)
+    heard = song.numbers(room.voice.received)
+    assert heard == list(range(len(heard)))
+    assert_stream(room.voice.received)
+
+
+@pytest.mark.parametrize(("time", "frame"), [("6s", 300), ("0:00", 0)])
+async def test_a_seek_is_exact_to_the_frame(concert: Concert, room: Room, time: str, frame: int) -> None:
+    song = concert.long
+    await room.play(song)
+    await room.hears(song, 60)
+    await room.say("seek", time=time)
+    await room.hears(song, frame + 30 if frame else 60, since=room.voice.mark)
+    heard = song.numbers(room.voice.received)
+    [leap] = [place for place in range(1, len(heard)) if heard[place] != heard[place - 1] + 1]
+    assert heard[:leap] == list(range(leap))
+    assert heard[leap:] == list(range(frame, frame + len(heard) - leap))
+    assert_stream(room.voice.received)
+
+
+async def test_skip_jump_previous_and_repeat_each_begin_a_song_at_its_first_frame(concert: Concert, room: Room) -> None:
+    short, middle, long = concert.short, concert.middle, concert.long
+    voice = room.voice
+
+    async def begins(song: Song, since: int) -> None:
+        await room.hears(song, 20, since=since)
+        assert song.numbers(voice.received[since:])[:20] == list(range(20))
+
+    for song in (long, middle, short, long):
+        await room.play(song)
+    await begins(long, 0)
+    place = voice.mark
+    assert middle.title in await room.say("skip")
+    await begins(middle, place)
+    place = voice.mark
+    assert long.title in await room.say("jump", position=2)
+    await begins(long, place)
+    place = voice.mark
+    assert short.title in await room.say("previous")  # it was passed over by the jump
+    await begins(short, place)
+    for mode, following in (("track", short), ("queue", long)):
+        await room.say("loop", mode=mode)
+        place = voice.mark
+        await room.say("seek", time="2s")
+        await begins(following, await _end_of(short, room, since=place))
+    assert_stream(voice.received)
+
+
+async def test_the_last_listener_is_followed_without_a_gap(concert: Concert, room: Room) -> None:
+    song, elsewhere = concert.long, room.guild.voice_channel("Arriba")
+    await room.play(song)
+    await room.hears(song, 40)
+    room.ana.join(elsewhere)
+    await room.voice.connected(2)
+    await room.hears(song, 140)
+    assert room.guild.me.voice_channel is elsewhere
+    _assert_hardly_a_gap(song, room)
+
+
+async def test_moved_by_a_moderator_it_plays_on_where_it_was_put(concert: Concert, room: Room) -> None:
+    song, elsewhere = concert.long, room.guild.voice_channel("Arriba")
+    room.guild.member("beto").join(elsewhere)
+    await room.play(song)
+    await room.hears(song, 40)
+    room.guild.move_bot(elsewhere)
+    await room.voice.connected(2)
+    await room.hears(song, 140)
+    assert room.guild.me.voice_channel is elsewhere
+    _assert_hardly_a_gap(song, room)
+
+
+async def test_alone_it_stops_and_says_so(concert: Concert, room: Room) -> None:
+    await room.play(concert.long)
+    await room.hears(concert.long, 20)
+    room.ana.leave()
+    await room.notice("sin nadie en el canal")
+    await room.voice.disconnected()
+    assert room.guild.me.voice_channel is None
+    room.ana.join(room.channel)
+    assert "vac" in await room.say("list")
+
+
+async def test_when_nothing_was_on_for_a_while_it_leaves_and_says_so(concert: Concert, room: Room) -> None:
+    await room.play(concert.short)
+    await room.hears(concert.short, 5)
+    await room.say("seek", time="2s")
+    await room.notice("no suena nada")
+    await room.voice.disconnected()
+    assert room.guild.me.voice_channel is None
+
+
+async def test_told_to_stay_it_plays_on_alone(concert: Concert, room: Room) -> None:
+    boss = room.guild.member("carla", room.guild.role("jefes", "manage_guild"))
+    await (await boss.slash("music", "settings", stay=True)).message()
+    await room.play(concert.long)
+    await room.hears(concert.long, 20)
+    room.ana.leave()
+    await room.hears(concert.long, 120)  # twice as long as it would have stayed
+    assert room.guild.me.voice_channel is room.channel
+
+
+@pytest.mark.parametrize(("end", "words"), [("kicked", "Me sacaron"), ("deleted", "Borraron el canal")])
+async def test_sent_away_it_stops_says_why_and_stays_away(concert: Concert, room: Room, end: str, words: str) -> None:
+    await room.play(concert.long)
+    await room.play(concert.short)
+    await room.hears(concert.long, 20)
+    if end == "kicked":
+        room.guild.me.leave()
+    else:
+        room.channel.delete()
+    await room.notice(words)
+    assert "vac" in await room.say("list")
+    assert len(room.voice.connections) == 1
+    assert room.guild.me.voice_channel is None
+
+
+async def _end_of(song: Song, room: Room, *, since: int) -> int:
+    """Wait until the song is over and return the place after its last packet."""
+    await room.hears(song, len(song.frames) - 1, since=since)
+    last = song.frames[-1]
+    return 1 + next(place for place in range(since, room.voice.mark) if room.voice.received[place].payload == last)
+
+
+def _assert_hardly_a_gap(song: Song, room: Room) -> None:
+    """Assert that at most a second was lost, and as much repeated."""
+    heard = song.numbers(room.voice.received)
+    assert len(set(range(heard[-1] + 1)) - set(heard)) <= FRAMES_PER_SECOND
+    assert len(heard) - len(set(heard)) <= FRAMES_PER_SECOND
