@@ -18,6 +18,7 @@ class WorkerMetrics:
     dead_letters: Counter
     handed_back: Counter
     leases_lost: Counter
+    cache_hits: Counter
     encodings: Counter
     downloaded_bytes: Counter
     in_progress: Gauge
@@ -44,6 +45,12 @@ class WorkerMetrics:
                 registry=registry,
             ),
             leases_lost=Counter("butakero_leases_lost", "Claims taken over by another worker.", registry=registry),
+            cache_hits=Counter(
+                "butakero_cache_hits",
+                "Work that was spared, by what was there already: resolution, song, job, file.",
+                ["what"],
+                registry=registry,
+            ),
             encodings=Counter("butakero_encodings", "DCA files made, by how.", ["mode"], registry=registry),
             downloaded_bytes=Counter("butakero_downloaded_bytes", "Bytes fetched from sources.", registry=registry),
             in_progress=Gauge("butakero_requests_in_progress", "Requests being worked on.", registry=registry),

@@ -46,8 +46,10 @@ async def download(job: Job, services: Services, progress: ProgressFeed) -> Outc
     claim = await claim_record(job, resolved, services)
     match claim:
         case Joined():
+            services.metrics.cache_hits.labels("job").inc()
             return None
         case Finished(media):
+            services.metrics.cache_hits.labels("song").inc()
             return Outcome(media, [job.waiter])
         case Unsettled(fence, media, waiters):
             job.fence = fence
@@ -99,6 +101,7 @@ async def joined_before(job: Job, services: Services) -> Resolved | None:
 async def remembered(query: Query, services: Services) -> Resolved | None:
     """Return what is known without the network: a remembered resolution, or the record that the URL's id names."""
     if found := await services.repository.recall(query.key):
+        services.metrics.cache_hits.labels("resolution").inc()
         return Resolved(*found)
     media = await services.repository.get(query.media_id) if query.media_id else None
     # A failed record may never have been described.
@@ -170,6 +173,7 @@ async def stored_before(job: Job, resolved: Resolved, services: Services) -> Mad
         encoded = await asyncio.to_thread(examine, copy)
     if encoded is None:
         return None
+    services.metrics.cache_hits.labels("file").inc()
     log.info("download.adopted", media_id=job.media_id, bytes=stat.size)
     return describe(encoded, resolved, services)
 
