@@ -14,10 +14,19 @@ import discord
 
 from bot_service.arrivals import PlaylistId
 from bot_service.audio_api import Playlist, Suggestion
-from bot_service.permissions import check_dj, check_may_play_in, check_same_room, may_skip, room_of, votes_needed
+from bot_service.permissions import (
+    check_dj,
+    check_may_play_in,
+    check_same_room,
+    humans_in,
+    may_skip,
+    room_of,
+    votes_needed,
+)
 from bot_service.player.events import Command, Dropped, Enqueue, Skip
 from bot_service.player.outcomes import Enqueued, Outcome
 from bot_service.player.players import Players
+from bot_service.player.refusals import PlayerRefusal, RefusalCode
 from bot_service.player.track import Entry, Track
 from bot_service.services import Services
 from bot_service.songs import Asker, Found
@@ -66,10 +75,20 @@ class Orders:
 
         Raises:
             BotRefusal: the member is in none, or the bot may not play there.
+            PlayerRefusal: the bot plays for people elsewhere.
         """
         room = room_of(member)
         snapshot = self._players.of(member.guild.id).snapshot
         if snapshot.voice_channel_id != room.id:
+            # Such a player refuses by itself, but only after "thinking…" was promised for all to see.
+            elsewhere = member.guild.me.voice.channel if member.guild.me.voice is not None else None
+            if (
+                elsewhere is not None
+                and elsewhere.id != room.id
+                and snapshot.current is not None
+                and humans_in(elsewhere)
+            ):
+                raise PlayerRefusal(RefusalCode.OTHER_CHANNEL)
             check_may_play_in(room)
         return room.id
 
