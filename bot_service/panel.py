@@ -16,7 +16,7 @@ import aiohttp
 import discord
 
 from bot_service.late_replies import LateReplies
-from bot_service.player.effects import Notice
+from bot_service.player.effects import Notice, NoticeKind
 from bot_service.player.events import MessageKept
 from bot_service.player.guild_player import GuildPlayer
 from bot_service.player.phase import Phase
@@ -24,7 +24,7 @@ from bot_service.player.snapshot import Snapshot
 from bot_service.replies import texts
 from bot_service.replies.answer import NO_MENTIONS
 from bot_service.replies.embeds import player_embed
-from bot_service.replies.errors import explain_code
+from bot_service.replies.errors import explain_code, explain_voice
 from bot_service.replies.escape import plain
 from bot_service.views import player_view
 from common.errors import Locale
@@ -131,12 +131,13 @@ class Panels:
             if snapshot.text_channel_id is None:
                 continue
             locale = self._locale_of(snapshot)
+            explain = explain_voice if notice.kind is NoticeKind.VOICE_FAILED else explain_code
             words = (
                 texts.NOTICES[notice.kind]
                 .to(locale)
                 .format(
                     title=plain(notice.entry.title) if notice.entry is not None else "",
-                    reason=explain_code(notice.code, locale),
+                    reason=explain(notice.code, locale),
                 )
             )
             if sent := await self._replies.say(snapshot.text_channel_id, words):

@@ -98,7 +98,7 @@ class NoticeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Tell people in the text channel. `code`: an error code (common.errors) or the reason of VoiceLost; may be ""."""
+    """Tell people in the text channel. `code`: an error code (common.errors) or the cause of VoiceLost; may be ""."""
 
     kind: NoticeKind
     entry: Entry | None = None

@@ -41,9 +41,9 @@ def voice_lost(turn: Turn, event: ev.VoiceLost) -> out.Outcome:
     if not turn.state.is_connected_or_trying:
         return out.Ignored()
     if event.may_retry:
-        turn.lose_voice(event.reason)
+        turn.lose_voice(event.cause)
     else:
-        turn.give_up(event.reason)
+        turn.give_up(event.cause)
     return out.Done()
 
 

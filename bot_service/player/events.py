@@ -202,6 +202,11 @@ class VoiceLost:
     reason: str
     may_retry: bool
 
+    @property
+    def cause(self) -> str:
+        """What people are to be told of: the close code where there was one, else the reason."""
+        return self.reason if self.code is None or self.reason != "closed" else str(self.code)
+
 
 @dataclass(frozen=True, slots=True)
 class VoiceMoved:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bot_service.permissions import BotRefusal, BotRefusalCode
 from bot_service.player.refusals import PlayerRefusal, RefusalCode
+from bot_service.replies.texts import VOICE_CAUSES, VOICE_LOST
 from common.errors import AppError, Locale, Text, error_for_code
 
 # The tree's own words for these are a contract of the HTTP API, and say too little to somebody in a chat.
@@ -220,3 +221,8 @@ def explain_failure(code: str, locale: Locale) -> str:
     if code == BotRefusalCode.TIMED_OUT:
         return REFUSALS[BotRefusalCode.TIMED_OUT].to(locale)
     return explain_code(code, locale)
+
+
+def explain_voice(cause: str, locale: Locale) -> str:
+    """Return why the voice channel could not be kept: the cause of VoiceLost."""
+    return VOICE_CAUSES.get(cause, VOICE_LOST).to(locale)

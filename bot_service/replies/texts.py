@@ -143,8 +143,8 @@ NOTICES = {
         "⚠️ Several songs failed in a row, so I stopped: {reason} The queue is kept; try “resume”.",
     ),
     "voice_failed": Text(
-        "⚠️ No pude quedarme en el canal de voz. La cola sigue guardada; revisá los permisos y probá con «resume».",
-        "⚠️ I could not stay in the voice channel. The queue is kept; check the permissions and try “resume”.",
+        "⚠️ No pude quedarme en el canal de voz: {reason} La cola sigue guardada; seguí con «resume».",
+        "⚠️ I could not stay in the voice channel: {reason} The queue is kept; go on with “resume”.",
     ),
     "kicked": Text(
         "👋 Me sacaron del canal de voz: paré y vacié la cola.",
@@ -161,4 +161,29 @@ NOTICES = {
         "👋 Hace rato que no suena nada, así que me fui.", "👋 Nothing was played for a while, so I left."
     ),
     "restored": Text("🔄 Me reinicié; sigo donde estaba.", "🔄 I was restarted and go on where I was."),
+}
+
+VOICE_LOST = Text(
+    "la conexión se cortó varias veces. Probá en un rato.", "the connection broke several times. Try again in a while."
+)
+# By the cause of VoiceLost: its reason, or Discord's close code (its page "Opcodes and Status Codes").
+VOICE_CAUSES = {
+    "forbidden": Text(
+        "no tengo permiso para entrar o hablar ahí. Pedí que me lo den.",
+        "I may not connect or speak there. Ask for the permission.",
+    ),
+    "channel_full": Text("el canal está lleno. Hacé lugar.", "the channel is full. Make room."),
+    "timeout": Text(
+        "Discord no respondió a tiempo. Probá en un rato.", "Discord did not answer. Try again in a while."
+    ),
+    "stalled": Text("no salía ningún sonido. Probá en un rato.", "no sound went out. Try again in a while."),
+    "4017": Text(
+        "Discord exige cifrado de extremo a extremo y no lo acordamos. Avisale a quien administra el bot.",
+        "Discord demands end-to-end encryption, and we did not agree on it. Tell whoever runs the bot.",
+    ),
+    "4021": Text(
+        "Discord me cortó por llegar a un límite de uso. Esperá unos minutos.",
+        "Discord cut me off for reaching a rate limit. Wait some minutes.",
+    ),
+    "4022": Text("Discord terminó la llamada. Volvé a empezarla.", "Discord ended the call. Start it again."),
 }

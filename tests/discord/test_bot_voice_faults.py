@@ -1,0 +1,215 @@
+"""What breaks between the bot and Discord while a song plays: at most a second of it is lost, and at most one repeated.
+
+All faults of voice connections happen at the same time, in guilds of their own; those of the gateway, which all guilds
+share, one after the other. What was sent by a connection that Discord had closed is counted both ways: as unheard when
+frames are counted as lost, and as heard when they are counted as repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+
+from tests.discord import FakeDiscord, Packet, assert_stream, open_fake_discord
+from tests.discord.bot_process import bot_environment, open_bot_process
+from tests.discord.concert import FRAMES_PER_SECOND, Library, Room, Song, open_library, open_room
+from tests.reporting import Table
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+_TABLE = "what a fault costs (frames of 20 ms)"
+_HEADINGS = ("fault", "frames heard", "lost", "repeated", "seconds until sound came back")
+# So much of the song is heard before the fault.
+_BEFORE = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What was heard of one song around one fault. `lost` leaves out what the network itself has swallowed."""
+
+    heard: int
+    lost: int
+    repeated: int
+    silent_seconds: float
+    swallowed: int = 0
+
+    @classmethod
+    def of(cls, song: Song, packets: Sequence[Packet], fault: int, swallowed: Sequence[Packet] = ()) -> Cost:
+        """Count over everything that was received of a song, `fault` being the place at which the fault happened."""
+        last = packets[fault - 1]
+        replaced = any(packet.connection != last.connection for packet in packets[fault:])
+        after = [packet for packet in packets[fault:] if not replaced or packet.connection != last.connection]
+        heard, gone = song.numbers(packets), set(song.numbers(swallowed))
+        certain = {*song.numbers(packets[:fault]), *song.numbers(after)}
+        sound = next(packet for packet in after if not packet.is_silence)
+        return cls(
+            heard=len(set(heard)),
+            lost=len(set(range(len(song.frames))) - certain - gone),
+            repeated=len(heard) - len(set(heard)),
+            silent_seconds=sound.arrived - last.arrived,
+            swallowed=len(gone),
+        )
+
+    def row(self, fault: str) -> Sequence[str]:
+        by_network = f" (and {self.swallowed} by the network)" if self.swallowed else ""
+        return (fault, str(self.heard), f"{self.lost}{by_network}", str(self.repeated), f"{self.silent_seconds:.2f}")
+
+    def check(self) -> None:
+        assert self.lost <= FRAMES_PER_SECOND
+        assert self.repeated <= FRAMES_PER_SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A bot, and the voice faults under way in it."""
+
+    discord: FakeDiscord
+    library: Library
+    faults: dict[str, asyncio.Task[Cost]]
+
+    @property
+    def song(self) -> Song:
+        return self.library.songs["media"]
+
+
+async def _new_server(room: Room) -> None:
+    room.voice.new_server(close=4014)
+
+
+async def _cut(room: Room) -> None:
+    room.voice.cut()
+
+
+async def _lose(room: Room) -> None:
+    room.voice.lose()
+    await room.voice.until(lambda voice: len(voice.lost) >= 3 * FRAMES_PER_SECOND)
+    room.voice.lose(0)
+
+
+def _closing(code: int) -> Callable[[Room], Awaitable[None]]:
+    async def close(room: Room) -> None:
+        room.voice.close(code)
+
+    return close
+
+
+_FAULTS: dict[str, Callable[[Room], Awaitable[None]]] = {
+    "voice closes with 1000": _closing(1000),
+    "voice closes with 1001": _closing(1001),
+    "voice closes with 4006": _closing(4006),
+    "voice closes with 4009": _closing(4009),
+    "voice closes with 4015": _closing(4015),
+    "4014 and another voice server": _new_server,
+    "voice TCP is cut": _cut,
+    "no UDP for three seconds": _lose,
+}
+
+
+async def _suffer(room: Room, song: Song, fault: Callable[[Room], Awaitable[None]]) -> Cost:
+    """Play the song, let the fault happen in the middle, and count when it is over."""
+    await room.play(song)
+    await room.hears(song, _BEFORE)
+    place = room.voice.mark
+    await fault(room)
+    packets = await room.hears_the_end(song)
+    everything = sorted([*packets, *room.voice.lost], key=lambda packet: packet.arrived)
+    assert_stream([packet for packet in everything if packet.connection == packets[-1].connection])
+    return Cost.of(song, packets, place, room.voice.lost)
+
+
+@asynccontextmanager
+async def _all_at_once(discord: FakeDiscord, song: Song) -> AsyncGenerator[dict[str, asyncio.Task[Cost]]]:
+    tasks = {
+        name: asyncio.ensure_future(_suffer(open_room(discord, name), song, fault)) for name, fault in _FAULTS.items()
+    }
+    try:
+        yield tasks
+    finally:
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bench(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Bench]:
+    directory = tmp_path_factory.mktemp("faults")
+    async with AsyncExitStack() as stack:
+        library = await stack.enter_async_context(open_library(directory))
+        discord = await stack.enter_async_context(open_fake_discord(patience=60))
+        await stack.enter_async_context(
+            open_bot_process(discord, bot_environment(discord, library.settings, directory))
+        )
+        tasks = await stack.enter_async_context(_all_at_once(discord, library.songs["media"]))
+        yield Bench(discord, library, tasks)
+        assert not discord.problems
+
+
+@pytest.mark.parametrize("fault", list(_FAULTS))
+async def test_a_voice_fault_costs_at_most_a_second_of_the_song(bench: Bench, tables: list[Table], fault: str) -> None:
+    cost = await bench.faults[fault]
+    _table_of(tables).rows.append(cost.row(fault))
+    cost.check()
+
+
+async def _cut_gateway(discord: FakeDiscord, _room: Room) -> None:
+    before = discord.gateway.resumes
+    discord.gateway.cut()
+    await discord.gateway.resumed(before + 1)
+
+
+async def _invalidate(discord: FakeDiscord, _room: Room) -> None:
+    before = len(discord.gateway.identifies)
+    discord.gateway.invalidate()
+    await discord.gateway.identified(before + 1)
+
+
+async def _cut_everything(discord: FakeDiscord, room: Room) -> None:
+    room.voice.lose()
+    discord.proxy.down()
+    await asyncio.sleep(2)  # an outage lasts; nothing tells how long it has lasted
+    discord.proxy.up()
+    room.voice.lose(0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "happen", "name"),
+    [
+        ("gateway TCP is cut, resumed", _cut_gateway, "corta"),
+        ("gateway session is invalid", _invalidate, "corta"),
+        ("no network for two seconds", _cut_everything, "media"),
+    ],
+)
+async def test_a_gateway_fault_costs_at_most_a_second_of_the_song(
+    bench: Bench, tables: list[Table], fault: str, happen: Callable[[FakeDiscord, Room], Awaitable[None]], name: str
+) -> None:
+    await asyncio.wait(bench.faults.values())
+    song = bench.library.songs[name]
+    cost = await _suffer(open_room(bench.discord, fault), song, lambda room: happen(bench.discord, room))
+    _table_of(tables).rows.append(cost.row(fault))
+    cost.check()
+
+
+@pytest.mark.parametrize(("code", "words"), [(4017, "cifrado de extremo a extremo"), (4021, "límite")])
+async def test_what_cannot_be_mended_ends_with_an_honest_message(bench: Bench, code: int, words: str) -> None:
+    room = open_room(bench.discord, str(code))
+    await room.play(bench.song)
+    await room.hears(bench.song, _BEFORE)
+    room.voice.close(code)
+    notice = await room.notice("No pude quedarme en el canal de voz")
+    assert words in notice.text
+    await room.voice.disconnected()
+    assert len(room.voice.connections) == 1
+    assert bench.song.title in await room.say("list"), "the queue is kept"
+
+
+def _table_of(tables: list[Table]) -> Table:
+    table = next((one for one in tables if one.title == _TABLE), None)
+    if table is None:
+        table = Table(_TABLE, _HEADINGS)
+        tables.append(table)
+    return table
