@@ -131,7 +131,7 @@ def facts_embed(title: str, facts: Sequence[tuple[str, str]]) -> discord.Embed:
 
 
 def _state_of(snapshot: Snapshot) -> Text:
-    states = {Phase.PAUSED: texts.ON_PAUSE, Phase.RECOVERING: texts.RECONNECTING, Phase.CONNECTING: texts.RECONNECTING}
+    states = {Phase.PAUSED: texts.ON_PAUSE, Phase.RECOVERING: texts.RECONNECTING, Phase.CONNECTING: texts.JOINING}
     return states.get(snapshot.phase, texts.ON_NOW)
 
 

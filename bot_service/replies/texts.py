@@ -73,6 +73,7 @@ QUEUE_FOOTER = Text(
 FETCHING = Text("preparando", "being fetched")
 ON_NOW = Text("Sonando ahora", "Playing now")
 ON_PAUSE = Text("En pausa", "Paused")
+JOINING = Text("Entrando al canal…", "Joining the channel…")
 RECONNECTING = Text("Reconectando…", "Reconnecting…")
 NOTHING_ON = Text("No está sonando nada.", "Nothing is playing.")
 PLATFORM = Text("Origen", "Source")
