@@ -18,6 +18,7 @@ from common.http_server import listen, serve
 from common.runtime import run, until_stopped
 from common.settings import load_or_exit
 from common.telemetry import configure_logging
+from common.tracing import tracing_or_exit
 
 
 def main() -> int:
@@ -38,7 +39,8 @@ def main() -> int:
                 if settings.num_workers:
                     tasks.create_task(until_stopped(stop, "worker", Worker(services).run(stop)))
 
-    return run(program, drain=timedelta(seconds=settings.drain_seconds))
+    with tracing_or_exit(settings, "butakero-audio"):
+        return run(program, drain=timedelta(seconds=settings.drain_seconds))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from audio_service.texts import DOWNLOADED
 from common.errors import AppError, error_for_code
 from common.messages import PlatformMetadata, ProgressEvent, StatusEvent
 from common.telemetry import correlation, outgoing_headers
+from common.tracing import span
 
 ANSWERED_KEEP = timedelta(days=7)
 """How long a request is remembered as answered: as long as a broker may still redeliver it."""
@@ -133,8 +134,10 @@ class Answers:
         )
 
     async def _send(self, status: StatusEvent) -> None:
-        with correlation(status.request_id):
-            await self._services.broker.publish(
-                self._settings.kafka_bot_download_status, status.video_id, status.to_bytes(), outgoing_headers()
-            )
-        self._services.metrics.answers.labels(status.status, status.error_code or "").inc()
+        topic, code = self._settings.kafka_bot_download_status, status.error_code or ""
+        with (
+            correlation(status.request_id),
+            span(f"publish {topic}", "producer", request_id=status.request_id, error_code=code),
+        ):
+            await self._services.broker.publish(topic, status.video_id, status.to_bytes(), outgoing_headers())
+        self._services.metrics.answers.labels(status.status, code).inc()

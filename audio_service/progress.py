@@ -10,6 +10,7 @@ from common.broker.base import Broker
 from common.errors import BrokerError
 from common.messages import ProgressEvent, Stage
 from common.telemetry import get_logger, outgoing_headers
+from common.tracing import here
 
 log = get_logger(__name__)
 
@@ -27,6 +28,7 @@ class ProgressFeed:
         self._changed = asyncio.Event()
         self._changed.set()
         self._stage_began = time.monotonic()
+        self._job = here()
 
     def stage(self, stage: Stage, *, media_id: str | None = None) -> None:
         """Enter a stage of which nothing more is known."""
@@ -74,4 +76,5 @@ class ProgressFeed:
     def _observe_stage(self) -> None:
         now = time.monotonic()
         self._metrics.stage_seconds.labels(self._latest.stage).observe(now - self._stage_began)
+        self._job.record(self._latest.stage, self._stage_began, now)
         self._stage_began = now

@@ -36,6 +36,7 @@ from common.errors import (
 )
 from common.messages import CORRELATION_ID, DownloadRequest, parse, salvage_request
 from common.telemetry import correlation, get_logger
+from common.tracing import span
 
 log = get_logger(__name__)
 
@@ -87,7 +88,11 @@ class Worker:
     async def _handle(self, delivery: Delivery) -> None:
         """Bring one delivery to one of its endings; never raises, but for cancellation."""
         headers = delivery.message.headers
-        with correlation(headers.get(CORRELATION_ID, ""), headers), self._metrics.in_progress.track_inprogress():
+        with (
+            correlation(headers.get(CORRELATION_ID, ""), headers),
+            span(f"process {delivery.message.topic}", "consumer", attempt=delivery.attempt),
+            self._metrics.in_progress.track_inprogress(),
+        ):
             try:
                 await self._answer(delivery)
             except HandBack as signal:
@@ -109,7 +114,7 @@ class Worker:
         except InvalidMessage as exc:
             await self._bury(delivery, exc)
             return
-        with correlation(request.request_id, delivery.message.headers):
+        with correlation(request.request_id):
             if await self._repository.is_answered(request.request_id):
                 await delivery.ack()
                 return

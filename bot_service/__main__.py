@@ -18,6 +18,7 @@ from common.http_server import listen
 from common.runtime import run, until_stopped
 from common.settings import load_or_exit
 from common.telemetry import configure_logging
+from common.tracing import tracing_or_exit
 
 
 def main() -> int:
@@ -33,7 +34,8 @@ def main() -> int:
             async with open_services(settings) as services, beside(_watch(services, stop)):
                 await run_bot(services, listener, stop)
 
-    return run(program, drain=timedelta(seconds=settings.drain_seconds))
+    with tracing_or_exit(settings, "butakero-bot"):
+        return run(program, drain=timedelta(seconds=settings.drain_seconds))
 
 
 async def _watch(services: Services, stop: asyncio.Event) -> None:

@@ -18,6 +18,7 @@ from common.broker.base import Delivery
 from common.errors import BrokerError, DatabaseUnavailable, InvalidMessage
 from common.messages import ProgressEvent, StatusEvent, parse
 from common.telemetry import correlation, get_logger
+from common.tracing import span
 
 log = get_logger(__name__)
 
@@ -91,7 +92,11 @@ class Ends:
             log.warning("status.unreadable", detail=exc.detail, position=delivery.message.position)
             await _settle(delivery.ack, left)
             return
-        with self._requests.hold(status.request_id) as held, correlation(status.request_id, delivery.message.headers):
+        with (
+            self._requests.hold(status.request_id) as held,
+            correlation(status.request_id, delivery.message.headers),
+            span(f"process {delivery.message.topic}", "consumer", attempt=delivery.attempt),
+        ):
             try:
                 again = not held or not await self._answer(status, delivery.attempt)
             except DatabaseUnavailable as exc:

@@ -25,6 +25,7 @@ from common.broker.reading import pause, until
 from common.errors import BrokerError, BrokerUnavailable, DatabaseUnavailable
 from common.messages import DownloadRequest, message_key, utc_now
 from common.telemetry import correlation, get_logger, outgoing_headers
+from common.tracing import span
 
 __all__ = ["Handler", "Pending", "download_request"]
 
@@ -112,7 +113,7 @@ class Pending:
     async def _publish(self, asked: PendingRequest, request: DownloadRequest) -> BrokerError | None:
         topic = self._settings.kafka_bot_download_requests
         try:
-            with correlation(asked.request_id):
+            with correlation(asked.request_id), span(f"publish {topic}", "producer", request_id=asked.request_id):
                 await self._broker.publish(topic, message_key(request.song), request.to_bytes(), outgoing_headers())
         except BrokerError as exc:
             log.warning("request.refused", request_id=asked.request_id, code=exc.code, detail=exc.detail)

@@ -31,6 +31,7 @@ class SharedSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "json"
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = 20.0
+    otel_exporter_otlp_endpoint: str = ""
 
     messaging_backend: Literal["embedded", "kafka"] = "embedded"
     embedded_broker_path: Path = Path("data/broker.db")
@@ -69,6 +70,13 @@ class SharedSettings(BaseSettings):
 
     storage_backend: Literal["local"] = "local"
     local_storage_path: Path = Path("data/storage")
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _check_endpoint(cls, text: str) -> str:
+        if text and not text.startswith(("http://", "https://")):
+            raise ValueError("an http or https URL is expected")
+        return text
 
     @field_validator("kafka_brokers")
     @classmethod

@@ -24,19 +24,33 @@ TRACEPARENT = "traceparent"
 
 _correlation: ContextVar[str] = ContextVar("correlation_id", default="")
 _trace: ContextVar[str] = ContextVar("traceparent", default="")
-_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
+TRACEPARENT_FORMAT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+"""W3C Trace Context, https://www.w3.org/TR/trace-context/ section 3.2: trace, parent, flags."""
 
 
 @contextmanager
 def correlation(value: str, headers: Mapping[str, str] | None = None) -> Generator[None]:
-    """Everything logged and sent inside belongs to `value`, and to the trace that `headers` carry, if they do."""
+    """Everything logged and sent inside belongs to `value`, and to the trace that `headers` carry, if they do.
+
+    Without such a header it stays in the current trace.
+    """
     token = _correlation.set(value)
-    trace = _trace.set(_child_of((headers or {}).get(TRACEPARENT, "")))
+    sent = (headers or {}).get(TRACEPARENT, "")
+    try:
+        with in_trace(sent if TRACEPARENT_FORMAT.fullmatch(sent) else _trace.get()):
+            yield
+    finally:
+        _correlation.reset(token)
+
+
+@contextmanager
+def in_trace(parent: str) -> Generator[None]:
+    """Everything sent and recorded inside has this traceparent as its parent; "" begins a new trace."""
+    token = _trace.set(parent)
     try:
         yield
     finally:
-        _trace.reset(trace)
-        _correlation.reset(token)
+        _trace.reset(token)
 
 
 def correlation_id() -> str:
@@ -44,23 +58,18 @@ def correlation_id() -> str:
     return _correlation.get()
 
 
+def traceparent() -> str:
+    """Return the current place in a trace, "" outside of any."""
+    return _trace.get()
+
+
 def outgoing_headers() -> dict[str, str]:
-    """Return the headers that every published message carries."""
+    """Return the headers that every published message carries. A trace is passed on, also by who records nothing."""
     return {
         CORRELATION_ID: _correlation.get(),
         "schema_version": SCHEMA_VERSION,
-        TRACEPARENT: _child_of(_trace.get()),
+        TRACEPARENT: _trace.get() or f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01",
     }
-
-
-def _child_of(parent: str) -> str:
-    """Return a new span in the parent's trace, or in a new trace when there is no valid parent.
-
-    Format: W3C Trace Context, https://www.w3.org/TR/trace-context/ section 3.2.
-    """
-    match = _TRACEPARENT.fullmatch(parent)
-    trace_id, flags = match.groups() if match else (secrets.token_hex(16), "01")
-    return f"00-{trace_id}-{secrets.token_hex(8)}-{flags}"
 
 
 def configure_logging(level: str, log_format: str, stream: TextIO | None = None) -> None:

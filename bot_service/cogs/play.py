@@ -14,6 +14,7 @@ from bot_service.replies.locales import told
 from bot_service.replies.shape import length
 from bot_service.views import found_view
 from common.errors import Locale
+from common.tracing import span
 
 _MAX_SONG = 500
 _SHOWN = 10
@@ -41,7 +42,8 @@ class PlayCommands(commands.Cog):
         first: bool = False,  # noqa: FBT001, FBT002 - how discord.py names an option
     ) -> None:
         """Play what is typed."""
-        await self._desk.play(interaction, song, front=first)
+        with span("command play", "server"):
+            await self._desk.play(interaction, song, front=first)
 
     @play.autocomplete("song")
     async def complete(self, interaction: Asking, typed: str) -> list[app_commands.Choice[str]]:

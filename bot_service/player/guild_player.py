@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from random import SystemRandom
 
 from bot_service.player import effects as fx
-from bot_service.player.events import Command, Elapsed, Enqueue, Event, SetRules, Timer, TrackEnded, VoiceLost
+from bot_service.player.events import Command, Elapsed, Enqueue, Event, Ready, SetRules, Timer, TrackEnded, VoiceLost
 from bot_service.player.lane import Lane
 from bot_service.player.machine import step
 from bot_service.player.outcomes import Outcome
@@ -27,6 +27,7 @@ from bot_service.store.base import GuildStore
 from common.errors import AppError, InternalError
 from common.messages import utc_now
 from common.telemetry import get_logger
+from common.tracing import NOWHERE, Place, here
 
 log = get_logger(__name__)
 
@@ -57,6 +58,7 @@ class _Letter:
     answer: asyncio.Future[Outcome] | None = None
     ring: int = 0
     asked_at: float = 0.0
+    asked_in: Place = NOWHERE
 
 
 class GuildPlayer:
@@ -73,6 +75,7 @@ class GuildPlayer:
         self._timers: dict[Timer, tuple[int, asyncio.TimerHandle]] = {}
         self._rings = 0
         self._asked_at: float | None = None
+        self._asked_in = NOWHERE
         self._on = 0
         self._saved_entry = ""
         self._unsaved = False
@@ -114,7 +117,7 @@ class GuildPlayer:
         if self._closed:
             raise PlayerRefusal(RefusalCode.SHUTTING_DOWN)
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._inbox.put_nowait(_Letter(command, answer, asked_at=time.monotonic()))
+        self._inbox.put_nowait(_Letter(command, answer, asked_at=time.monotonic(), asked_in=here()))
         return await answer
 
     async def run(self) -> None:
@@ -137,7 +140,9 @@ class GuildPlayer:
             return
         self._listen()
         if isinstance(letter.event, Enqueue) and self._state.current is None:
-            self._asked_at = letter.asked_at or None
+            self._asked_at, self._asked_in = letter.asked_at or None, letter.asked_in
+        if isinstance(letter.event, Ready) and self._is_waited_for(letter.event):
+            self._asked_in = letter.asked_in
         try:
             outcome, effects = step(self._state, letter.event, utc_now())
         except PlayerRefusal as refusal:
@@ -197,10 +202,12 @@ class GuildPlayer:
 
     async def _play(self, effect: fx.Play) -> None:
         asked_at, self._asked_at = self._asked_at, None
+        asked_in, self._asked_in = self._asked_in, NOWHERE
         track = effect.entry.track
         if track is None:
             raise InternalError(f"entry {effect.entry.entry_id} has no track")
-        await self._voice.play(effect.play_id, track, effect.start_frame, asked_at=asked_at)
+        with asked_in.resumed():
+            await self._voice.play(effect.play_id, track, effect.start_frame, asked_at=asked_at)
         self._on = effect.play_id
 
     def _remember(self, effect: fx.Remember) -> None:
@@ -247,6 +254,11 @@ class GuildPlayer:
             return False
         self._timers.pop(timer, None)
         return True
+
+    def _is_waited_for(self, ready: Ready) -> bool:
+        """Tell whether this is the song that somebody asked for first, and that will sound next."""
+        current = self._state.current
+        return self._asked_at is not None and current is not None and current.entry_id == ready.entry_id
 
     async def _load_rules(self) -> None:
         try:

@@ -7,6 +7,7 @@ is never started again: a seek, a resume after a lost connection, a repeat are n
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -18,6 +19,7 @@ from bot_service.player.frames import FrameStore, Head
 from bot_service.player.track import Track
 from common.errors import AppError, InternalError
 from common.telemetry import get_logger
+from common.tracing import here
 
 log = get_logger(__name__)
 
@@ -49,6 +51,7 @@ class Playback:
         self.play_id = play_id
         self.track = track
         self.asked_at = asked_at
+        self._asked_in, self._began = here(), time.monotonic()
         self.source = DcaSource(start_frame, on_low=self._ask_for_more)
         self.failure = ""
         self.halted = False
@@ -129,6 +132,7 @@ class Playback:
         if self.asked_at is None or source.first_sent_at is None:
             return sent, starved, None
         waited, self.asked_at = source.first_sent_at - self.asked_at, None
+        self._asked_in.record("first packet", self._began, source.first_sent_at, waited_seconds=waited)
         return sent, starved, waited
 
     async def silent(self) -> None:
