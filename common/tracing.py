@@ -1,8 +1,8 @@
 """OpenTelemetry traces: one from a slash command over the broker to the first voice packet.
 
 Off unless OTEL_EXPORTER_OTLP_ENDPOINT is set; then nothing of OpenTelemetry's SDK is imported, and a span costs one
-look at a context variable. On, what is recorded goes to the endpoint from a thread, in batches; a collector that is away
-costs the spans, never the work. Attributes are names, counts and codes: never what people typed.
+look at a context variable. On, what is recorded goes to the endpoint from a thread, in batches; a collector that is
+away costs the spans, never the work. Attributes are names, counts and codes: never what people typed.
 
 Who records stands in a context variable that `tracing_or_exit` sets before any task is made, so that every task has it.
 """

@@ -61,6 +61,15 @@ class _Letter:
     asked_in: Place = NOWHERE
 
 
+@dataclass(slots=True)
+class _Wait:
+    """Somebody waits for a first packet: `since` when, for one of which `entries`, and what `cause` led to it last."""
+
+    since: float
+    entries: frozenset[str]
+    cause: Place
+
+
 class GuildPlayer:
     """The player of one guild. `run` is its one task; `Players` makes and owns it."""
 
@@ -74,8 +83,7 @@ class GuildPlayer:
         self._inbox: asyncio.Queue[_Letter] = asyncio.Queue()
         self._timers: dict[Timer, tuple[int, asyncio.TimerHandle]] = {}
         self._rings = 0
-        self._asked_at: float | None = None
-        self._asked_in = NOWHERE
+        self._wait: _Wait | None = None
         self._on = 0
         self._saved_entry = ""
         self._unsaved = False
@@ -139,10 +147,8 @@ class GuildPlayer:
         if isinstance(letter.event, Elapsed) and not self._is_due(letter.event.timer, letter.ring):
             return
         self._listen()
-        if isinstance(letter.event, Enqueue) and self._state.current is None:
-            self._asked_at, self._asked_in = letter.asked_at or None, letter.asked_in
-        if isinstance(letter.event, Ready) and self._is_waited_for(letter.event):
-            self._asked_in = letter.asked_in
+        if self._state.current is None:
+            self._note_wait(letter)
         try:
             outcome, effects = step(self._state, letter.event, utc_now())
         except PlayerRefusal as refusal:
@@ -155,6 +161,16 @@ class GuildPlayer:
         for effect in effects:
             await self._perform(effect)
         _answer(letter, outcome)
+
+    def _note_wait(self, letter: _Letter) -> None:
+        """Note who waits for what will sound first."""
+        match letter.event:
+            case Enqueue(entries) if letter.asked_at:
+                self._wait = _Wait(letter.asked_at, frozenset(entry.entry_id for entry in entries), letter.asked_in)
+            case Ready(entry_id) if self._wait is not None and entry_id in self._wait.entries:
+                self._wait.cause = letter.asked_in
+            case _:
+                pass
 
     async def _perform(self, effect: fx.Effect) -> None:
         try:
@@ -201,12 +217,12 @@ class GuildPlayer:
                 self._stage.notice(self.guild_id, effect)
 
     async def _play(self, effect: fx.Play) -> None:
-        asked_at, self._asked_at = self._asked_at, None
-        asked_in, self._asked_in = self._asked_in, NOWHERE
+        wait, self._wait = self._wait, None
         track = effect.entry.track
         if track is None:
             raise InternalError(f"entry {effect.entry.entry_id} has no track")
-        with asked_in.resumed():
+        with (wait.cause if wait else NOWHERE).resumed():
+            asked_at = wait.since if wait else None
             await self._voice.play(effect.play_id, track, effect.start_frame, asked_at=asked_at)
         self._on = effect.play_id
 
@@ -254,11 +270,6 @@ class GuildPlayer:
             return False
         self._timers.pop(timer, None)
         return True
-
-    def _is_waited_for(self, ready: Ready) -> bool:
-        """Tell whether this is the song that somebody asked for first, and that will sound next."""
-        current = self._state.current
-        return self._asked_at is not None and current is not None and current.entry_id == ready.entry_id
 
     async def _load_rules(self) -> None:
         try:
