@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audio_service.settings import AudioSettings
+from common.messages import StatusEvent
 from tests.discord import Channel, FakeDiscord, Guild, Member, Message, Packet, VoiceCapture, frames_of, heard_frames
 from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite, open_media_site
@@ -37,12 +38,16 @@ class Song:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A running audio service with its songs by name (see LENGTHS), and the site from which more can be had."""
+    """A running audio service with its songs by name (see LENGTHS), and the site from which more can be had.
+
+    `statuses` are what it answered when it was asked for the songs.
+    """
 
     settings: AudioSettings
     service: AudioProcess
     site: MediaSite
     songs: dict[str, Song]
+    statuses: Sequence[StatusEvent]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +113,11 @@ async def open_library(directory: Path) -> AsyncGenerator[Library]:
     async with open_media_site(files) as site:
         settings = settings_for(directory, site.address, http_port=free_port())
         async with open_audio_process(settings) as service:
-            yield Library(settings, service, site, await _fetch(settings, site))
+            songs, statuses = await _fetch(settings, site)
+            yield Library(settings, service, site, songs, statuses)
 
 
-async def _fetch(settings: AudioSettings, site: MediaSite) -> dict[str, Song]:
+async def _fetch(settings: AudioSettings, site: MediaSite) -> tuple[dict[str, Song], list[StatusEvent]]:
     songs = dict[str, Song]()
     async with open_client(settings) as client:
         for number, (name, seconds) in enumerate(LENGTHS.items()):
@@ -124,4 +130,4 @@ async def _fetch(settings: AudioSettings, site: MediaSite) -> dict[str, Song]:
             songs[name] = Song(title, url, frames_of(settings.local_storage_path / status.file_data.file_path))
     payloads = list(itertools.chain.from_iterable(song.frames for song in songs.values()))
     assert len(set(payloads)) == len(payloads), "packets must tell which frame they are"
-    return songs
+    return songs, client.statuses
