@@ -16,4 +16,4 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Hous
         yield house
         assert house.bot.process.returncode is None
         assert not house.discord.problems
-        assert not [asked.label for asked in house.discord.interactions if not asked.in_time]
+        assert not [(one.label, one.answered_after) for one in house.discord.interactions if not one.in_time]

@@ -18,6 +18,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from audio_service.media.model import Encoding, audio_key, human_size
 from audio_service.media.repository import open_repository
@@ -128,7 +129,8 @@ class House:
         video_id = f"video{next(self.numbers):06}"
         path = make("webm_opus", self.site.directory, seconds)
         (self.site.directory / f"{video_id}.webm").write_bytes(path.read_bytes())
-        self.youtube.add_video(video_id, title=title, duration=f"PT{seconds:.0f}S", **properties)  # pyright: ignore[reportArgumentType] - checked by the callee
+        shown: dict[str, Any] = {"title": title, "duration": f"PT{seconds:.0f}S", **properties}
+        self.youtube.add_video(video_id, **shown)
         return video_id
 
     def link(self, name: str, seconds: float = 3.0, **behaviour: str | int) -> str:
