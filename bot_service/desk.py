@@ -6,7 +6,9 @@ Every interaction is answered in time and counted, whatever becomes of its work.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import discord
@@ -92,13 +94,14 @@ class Desk:
 
         The reply goes on to be edited by `Arrivals` when the song must be fetched.
         """
+        asked_at = time.monotonic()
 
         async def work(member: discord.Member, locale: Locale) -> Reply:
             # Checked before anything is promised, so that a no is seen by the person alone.
             channel_id = self.orders.check_can_play(member)
             # The reply must exist before the request is published: its answer may be the faster one.
             thinking = await interaction.response.defer(thinking=True)
-            asker = self._asker(interaction, member, channel_id, locale, thinking)
+            asker = replace(self._asker(interaction, member, channel_id, locale, thinking), asked_at=asked_at)
             return Reply(tell_play(await self.orders.play(song.strip(), asker, front=front, title=title), locale))
 
         await self.answer(interaction, "play", work, defers_itself=True)

@@ -190,7 +190,7 @@ class Orders:
 
     def _enqueue(self, entries: Sequence[Entry], asker: Asker, *, front: bool) -> Enqueue:
         # Who asks has been checked to be in a channel; 0 names none, and would end in voice_failed.
-        return Enqueue(tuple(entries), asker.voice_channel_id or 0, asker.text_channel_id, front=front)
+        return Enqueue(tuple(entries), asker.voice_channel_id or 0, asker.text_channel_id, front, asker.asked_at)
 
 
 def _entry_of(item: Suggestion, user_id: int) -> Entry:

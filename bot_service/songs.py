@@ -38,7 +38,10 @@ BeforePublishing = Callable[[str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks, where, and how they can be answered later. Ids are Discord's; "" and None: there is none."""
+    """Who asks, where, and how they can be answered later. Ids are Discord's; "" and None: there is none.
+
+    `asked_at` is `time.monotonic()` when the command came; 0: not known.
+    """
 
     guild_id: int
     user_id: int
@@ -49,6 +52,7 @@ class Asker:
     application_id: int = 0
     message_id: int | None = None
     playlist_id: str | None = None
+    asked_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,12 +35,15 @@ class Enqueue:
 
     Outcome: Enqueued. Refusals: queue_full, too_many_of_yours (none of them fits), other_channel (people listen
     elsewhere).
+
+    `asked_at`: `time.monotonic()` when somebody gave the command, for the time until they hear something; 0: now.
     """
 
     entries: tuple[Entry, ...]
     voice_channel_id: int
     text_channel_id: int
     front: bool = False
+    asked_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,8 +165,9 @@ class GuildPlayer:
     def _note_wait(self, letter: _Letter) -> None:
         """Note who waits for what will sound first."""
         match letter.event:
-            case Enqueue(entries) if letter.asked_at:
-                self._wait = _Wait(letter.asked_at, frozenset(entry.entry_id for entry in entries), letter.asked_in)
+            case Enqueue(entries, asked_at=asked_at) if letter.asked_at:
+                since = asked_at or letter.asked_at
+                self._wait = _Wait(since, frozenset(entry.entry_id for entry in entries), letter.asked_in)
             case Ready(entry_id) if self._wait is not None and entry_id in self._wait.entries:
                 self._wait.cause = letter.asked_in
             case _:
@@ -221,6 +222,8 @@ class GuildPlayer:
         track = effect.entry.track
         if track is None:
             raise InternalError(f"entry {effect.entry.entry_id} has no track")
+        if wait is not None and effect.entry.entry_id not in wait.entries:
+            wait = None  # what they waited for was dropped
         with (wait.cause if wait else NOWHERE).resumed():
             asked_at = wait.since if wait else None
             await self._voice.play(effect.play_id, track, effect.start_frame, asked_at=asked_at)
