@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,12 @@ import pytest
 
 from audio_service.settings import AudioSettings
 from common.settings import load
-from tests.deploy.compose import ROOT, Config, config
+from tests.deploy.compose import ROOT, Config, config, image_environment, seconds
 
 AUDIO = ("audio_processor", "audio_api")
 BACKENDS = ("kafka", "mongodb")
+OURS = {"butakero/audio:dev": (*AUDIO, "cookies"), "butakero/bot:dev": ("butakero_bot",)}
+"""Our images, and who uses them; the first of these builds it."""
 CLEAN_UP_SECONDS = 10
 SECRETS = {"mongo_password"}
 """Come from /run/secrets, and stand nowhere in the file."""
@@ -28,6 +29,9 @@ DEFAULTS = {
     *("max_stored_bytes", "retention_interval_seconds", "retention_grace_seconds"),
     # The host name, which Docker makes another one for each container.
     "instance_id",
+    # Published on the host's loopback alone; whoever opens it further makes keys first (README, "Access to the API").
+    *("api_keys_file", "oauth_issuer", "oauth_audience", "oauth_jwks_url", "cors_origins", "metrics_port"),
+    *("rate_limit_per_minute", "rate_limit_burst"),
     # Media comes from public addresses alone; what is on the internal network stays out of reach.
     "network_allow",
     # One host, one port, found by the name of the replica set.
@@ -40,6 +44,8 @@ DEFAULTS = {
     *("kafka_enable_tls", "kafka_ca_file", "kafka_cert_file", "kafka_key_file"),
     *("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password"),
     *("mongo_enable_tls", "mongo_ca_file", "mongo_cert_file", "mongo_key_file"),
+    # Traces are sent nowhere: there is no collector here.
+    "otel_exporter_otlp_endpoint",
     # Of the backends that are not in use.
     *("embedded_broker_max_backlog", "embedded_broker_max_bytes", "broker_lease_seconds"),
 }
@@ -57,24 +63,12 @@ def services(compose: Config) -> dict[str, Config]:
     return compose["services"]
 
 
-def image_environment() -> dict[str, str]:
-    """Return the ENV of the last stage of the image."""
-    last = (ROOT / "docker" / "Dockerfile.audio").read_text().replace("\\\n", " ").split("\nFROM ")[-1]
-    lines = [line.removeprefix("ENV ") for line in last.splitlines() if line.startswith("ENV ")]
-    return dict(pair.split("=", 1) for line in lines for pair in shlex.split(line))
-
-
-def seconds(duration: str) -> int:
-    units = {"h": 3600, "m": 60, "s": 1}
-    return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)([hms])", duration))
-
-
 class TestSettings:
     @pytest.mark.parametrize("service", AUDIO)
     def test_the_service_starts_with_its_environment(
         self, services: dict[str, Config], service: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for key, value in {**image_environment(), **services[service]["environment"]}.items():
+        for key, value in {**image_environment("audio"), **services[service]["environment"]}.items():
             if key != "PATH":
                 monkeypatch.setenv(key, value)
         settings = load(AudioSettings)
@@ -88,7 +82,7 @@ class TestSettings:
     ) -> None:
         keys = {key.lower() for key in services[service]["environment"]}
         fields = set(AudioSettings.model_fields)
-        of_the_image = {key.lower() for key in image_environment()} & fields
+        of_the_image = {key.lower() for key in image_environment("audio")} & fields
         assert keys <= fields
         assert not DEFAULTS & (keys | of_the_image)
         assert fields - keys - of_the_image - SECRETS == DEFAULTS
@@ -118,8 +112,7 @@ class TestNames:
     def test_the_contracts_services_are_there(self, services: dict[str, Config]) -> None:
         always = {name for name, service in services.items() if not service.get("profiles")}
         monitoring = {name for name, service in services.items() if service.get("profiles") == ["monitoring"]}
-        # butakero_bot comes with bot_service.
-        assert always == {"audio_processor", "audio_api", "cookies", "kafka", "mongodb"}
+        assert always == {"butakero_bot", "audio_processor", "audio_api", "cookies", "kafka", "mongodb"}
         assert monitoring == {"prometheus", "grafana"}
 
     def test_workers_can_be_scaled(self, services: dict[str, Config]) -> None:
@@ -133,15 +126,20 @@ class TestNames:
         }
         assert published == {
             ("audio_api", "127.0.0.1", "8080"),
+            ("butakero_bot", "127.0.0.1", "8081"),
             ("prometheus", "127.0.0.1", "9090"),
             ("grafana", "127.0.0.1", "3000"),
         }
 
-    def test_one_service_builds_the_image_and_the_others_wait_for_it(self, services: dict[str, Config]) -> None:
+    def test_one_service_builds_each_image_and_the_others_wait_for_it(self, services: dict[str, Config]) -> None:
         ours = {name: service for name, service in services.items() if service["image"].startswith("butakero/")}
-        assert [name for name, service in ours.items() if "build" in service] == ["audio_processor"]
-        assert {service["image"] for service in ours.values()} == {"butakero/audio:dev"}
-        assert {service["pull_policy"] for name, service in ours.items() if name != "audio_processor"} == {"never"}
+        assert {name: service["image"] for name, service in ours.items()} == {
+            name: image for image, names in OURS.items() for name in names
+        }
+        builders = {names[0] for names in OURS.values()}
+        assert {name for name, service in ours.items() if "build" in service} == builders
+        assert {service["pull_policy"] for name, service in ours.items() if name not in builders} == {"never"}
+        assert {services[name]["pull_policy"] for name in builders} == {"build"}
 
     def test_foreign_images_have_a_version(self, services: dict[str, Config]) -> None:
         for service in services.values():
@@ -156,7 +154,8 @@ class TestNames:
 
 class TestHardening:
     @pytest.mark.parametrize(
-        "name", ["audio_processor", "audio_api", "cookies", "kafka", "mongodb", "prometheus", "grafana"]
+        "name",
+        ["butakero_bot", "audio_processor", "audio_api", "cookies", "kafka", "mongodb", "prometheus", "grafana"],
     )
     def test_every_container_has_few_rights_and_limits(self, services: dict[str, Config], name: str) -> None:
         service = services[name]
@@ -242,14 +241,14 @@ class TestLife:
         assert services["kafka"]["hostname"] == brokers.split(":")[0]
 
 
-def test_every_file_that_the_image_copies_is_let_through_and_no_secret_is() -> None:
+def test_every_file_that_the_images_copy_is_let_through_and_no_secret_is() -> None:
     allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
-    dockerfile = (ROOT / "docker" / "Dockerfile.audio").read_text()
-    copied = [
+    copied = {
         source
-        for line in re.findall(r"^COPY (?!--from)(.+)$", dockerfile, re.MULTILINE)
+        for dockerfile in (ROOT / "docker").glob("Dockerfile.*")
+        for line in re.findall(r"^COPY (?!--from)(.+)$", dockerfile.read_text(), re.MULTILINE)
         for source in line.split()[:-1]
-    ]
+    }
     assert sorted(copied) == sorted(allowed)
     assert all((ROOT / source).exists() for source in copied)
     assert (ROOT / ".dockerignore").read_text().splitlines()[1] == "*"

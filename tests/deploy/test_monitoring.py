@@ -14,10 +14,12 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 
 from audio_service.api.metrics import HttpMetrics
 from audio_service.metrics import WorkerMetrics
+from bot_service.metrics import BotMetrics
 from tests.deploy.compose import ROOT, config
 
 MONITORING = ROOT / "monitoring"
-DASHBOARD = MONITORING / "grafana" / "dashboards" / "butakero.json"
+DASHBOARDS = [MONITORING / "grafana" / "dashboards" / name for name in ("butakero.json", "bot.json")]
+"""The first is where Grafana opens."""
 OF_PROMETHEUS = {"up": {"job", "instance", "service"}, "ALERTS": {"alertstate", "alertname"}}
 ADDED_BY_SCRAPING = {"job", "instance", "service", "le"}
 WORDS = {"sum", "max", "by", "rate", "increase", "and", "absent", "histogram_quantile"}
@@ -25,12 +27,12 @@ Json = dict[str, Any]
 
 
 def known_metrics() -> dict[str, set[str]]:
-    """Return every series that a process of the service shows, with the labels that tell its values apart."""
+    """Return every series that a process of either service shows, with the labels that tell its values apart."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     labels: dict[str, set[str]] = {}
-    for metrics in (WorkerMetrics.on(registry), HttpMetrics.on(registry)):
+    for metrics in (WorkerMetrics.on(registry), HttpMetrics.on(registry), BotMetrics.on(registry)):
         for name in metrics.__slots__:
             collector = getattr(metrics, name)
             for family in collector.describe():
@@ -45,12 +47,13 @@ def known_metrics() -> dict[str, set[str]]:
 
 def expressions() -> Iterator[tuple[str, str]]:
     """Yield what is asked of Prometheus, and by whom."""
-    dashboard: Json = json.loads(DASHBOARD.read_text())
-    for panel in dashboard["panels"]:
-        for target in panel["targets"]:
-            yield panel["title"], target["expr"].replace("$__rate_interval", "5m")
-    for annotation in dashboard["annotations"]["list"]:
-        yield annotation["name"], annotation["expr"]
+    for path in DASHBOARDS:
+        dashboard: Json = json.loads(path.read_text())
+        for panel in dashboard["panels"]:
+            for target in panel["targets"]:
+                yield panel["title"], target["expr"].replace("$__rate_interval", "5m")
+        for annotation in dashboard["annotations"]["list"]:
+            yield annotation["name"], annotation["expr"]
     for group in yaml.safe_load((MONITORING / "prometheus" / "rules.yml").read_text())["groups"]:
         for rule in group["rules"]:
             yield rule["alert"], rule["expr"]
@@ -75,14 +78,20 @@ def test_everything_that_is_asked_for_exists(who: str, expression: str) -> None:
     assert labels_in(expression) <= set().union(*(known[name] for name in names)), f"{who}: no such label"
 
 
-def test_every_metric_of_ours_is_on_the_dashboard() -> None:
+def test_every_metric_of_ours_is_on_a_dashboard() -> None:
     shown = " ".join(expression for _, expression in expressions())
     ours = {re.sub(r"_(total|bucket|sum|count)$", "", name) for name in known_metrics() if name.startswith("butakero_")}
     assert {name for name in ours if name not in shown} == set()
 
 
-def test_the_dashboard_is_whole() -> None:
-    dashboard: Json = json.loads(DASHBOARD.read_text())
+@pytest.mark.parametrize("key", ["uid", "title"])
+def test_dashboards_are_told_apart(key: str) -> None:
+    assert len({json.loads(path.read_text())[key] for path in DASHBOARDS}) == len(DASHBOARDS)
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_the_dashboard_is_whole(path: Path) -> None:
+    dashboard: Json = json.loads(path.read_text())
     (source,) = yaml.safe_load((MONITORING / "grafana" / "datasources" / "prometheus.yml").read_text())["datasources"]
     ids = [panel["id"] for panel in dashboard["panels"]]
     assert len(ids) == len(set(ids)) > 5
@@ -104,7 +113,9 @@ def test_what_is_provisioned_is_where_compose_mounts_it() -> None:
     targets = {mount["target"]: Path(mount["source"]) for mount in services["grafana"]["volumes"]}
     (provider,) = yaml.safe_load((MONITORING / "grafana" / "dashboards" / "provider.yml").read_text())["providers"]
     home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
-    assert targets[home] == DASHBOARD
+    assert targets[home] == DASHBOARDS[0]
+    assert set(DASHBOARDS) <= set(targets.values())
+    assert {Path(target).parent for target, source in targets.items() if source in DASHBOARDS} == {Path(home).parent}
     assert str(Path(home).parent) == provider["options"]["path"]
     (source,) = yaml.safe_load((targets["/etc/grafana/provisioning/datasources"] / "prometheus.yml").read_text())[
         "datasources"
@@ -115,10 +126,14 @@ def test_what_is_provisioned_is_where_compose_mounts_it() -> None:
 def test_prometheus_scrapes_services_that_are_there_on_their_port() -> None:
     services = config()["services"]
     jobs = yaml.safe_load((MONITORING / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
-    (audio,) = (job for job in jobs if job["job_name"] == "audio")
-    (found,) = audio["dns_sd_configs"]
-    assert set(found["names"]) == {"audio_processor", "audio_api"} <= set(services)
-    assert found["port"] == services["audio_api"]["ports"][0]["target"]
+    scraped = {job["job_name"]: job["dns_sd_configs"][0] for job in jobs if "dns_sd_configs" in job}
+    assert {name: set(found["names"]) for name, found in scraped.items()} == {
+        "audio": {"audio_processor", "audio_api"},
+        "bot": {"butakero_bot"},
+    }
+    for found in scraped.values():
+        assert set(found["names"]) <= set(services)
+        assert found["port"] == services[found["names"][-1]]["ports"][0]["target"]
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
