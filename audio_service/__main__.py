@@ -7,14 +7,13 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from audio_service.api.app import create_app
 from audio_service.api.deps import ApiDeps
 from audio_service.bootstrap import open_services
 from audio_service.retention import keep_within_limit
+from audio_service.serving import open_listeners, serve_http
 from audio_service.settings import AudioSettings
 from audio_service.worker import GROUP, Worker
 from common.gauges import watch_lag, watch_loop
-from common.http_server import listen, serve
 from common.runtime import run, until_stopped
 from common.settings import load_or_exit
 from common.telemetry import configure_logging
@@ -27,10 +26,10 @@ def main() -> int:
     configure_logging(settings.log_level, settings.log_format)
 
     async def program(stop: asyncio.Event) -> None:
-        with listen(settings.http_host, settings.http_port) as listener:
+        with open_listeners(settings) as listeners:
             async with open_services(settings) as services, asyncio.TaskGroup() as tasks:
-                app = create_app(ApiDeps.of(services))
-                tasks.create_task(until_stopped(stop, "api", serve(app, listener, stop)))
+                api = serve_http(ApiDeps.of(services), listeners, stop)
+                tasks.create_task(until_stopped(stop, "api", api))
                 tasks.create_task(until_stopped(stop, "retention", keep_within_limit(services, stop)))
                 tasks.create_task(until_stopped(stop, "loop watch", watch_loop(services.registry, stop)))
                 topic = settings.kafka_bot_download_requests

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from audio_service.addresses import parse_allow
 from common.settings import SharedSettings
+
+_SAFE_URL = re.compile(r"https://|http://(localhost|127\.0\.0\.1|\[::1\])[:/]")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 
 
 class AudioSettings(SharedSettings):
@@ -16,6 +20,15 @@ class AudioSettings(SharedSettings):
 
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    api_keys_file: Path | None = None
+    oauth_audience: str = ""
+    oauth_jwks_url: str = ""
+    oauth_issuer: str = ""
+    rate_limit_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    rate_limit_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 60
+    cors_origins: str = ""
 
     num_workers: Annotated[int, Field(ge=0, le=64)] = 2
     service_max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
@@ -48,6 +61,37 @@ class AudioSettings(SharedSettings):
     child_cpu_seconds: Annotated[int, Field(ge=1)] = 900
     opus_bitrate: Annotated[int, Field(ge=16_000, le=510_000)] = 128_000
     opus_complexity: Annotated[int, Field(ge=0, le=10)] = 5
+
+    @property
+    def access_controlled(self) -> bool:
+        """Whether the API asks who is there."""
+        return self.api_keys_file is not None or bool(self.oauth_issuer)
+
+    @property
+    def origins(self) -> list[str]:
+        """The pages of CORS_ORIGINS."""
+        return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+
+    @field_validator("oauth_jwks_url")
+    @classmethod
+    def _check_jwks_url(cls, text: str) -> str:
+        if text and not _SAFE_URL.match(text):
+            raise ValueError("an https URL is expected (http on loopback alone)")
+        return text
+
+    @field_validator("oauth_issuer")
+    @classmethod
+    def _check_issuer(cls, text: str, info: ValidationInfo) -> str:
+        if text and not (info.data.get("oauth_audience") and info.data.get("oauth_jwks_url")):
+            raise ValueError("OAUTH_AUDIENCE and OAUTH_JWKS_URL are needed beside it")
+        return text
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, text: str) -> str:
+        if not all(_ORIGIN.fullmatch(part.strip()) for part in text.split(",") if part.strip()):
+            raise ValueError("origins like https://page.example are expected, several separated by commas")
+        return text
 
     @field_validator("network_allow")
     @classmethod

@@ -17,6 +17,11 @@ METHOD_NOT_ALLOWED = Text("Esta dirección solo se puede leer.", "That address c
 RANGE_NOT_SATISFIABLE = Text(
     "El rango pedido empieza después del final del archivo.", "The requested range begins after the end of the file."
 )
+QUERY_TOO_LONG = Text("La consulta es demasiado larga.", "The query is too long.")
+BODY_TOO_LARGE = Text("El cuerpo del pedido es demasiado grande.", "The request's body is too large.")
+ORIGIN_NOT_ALLOWED = Text(
+    "Las páginas de ese origen no pueden usar esta API.", "Pages of that origin may not use this API."
+)
 BAD_REQUEST = Text("El pedido HTTP no es válido.", "The HTTP request is not valid.")
 
 PARAMETER_MISSING = Text("Falta el parámetro «{field}».", "The parameter “{field}” is missing.")

@@ -22,6 +22,7 @@ import orjson
 from bot_service.player.track import Track
 from bot_service.settings import BotSettings
 from common.errors import (
+    AccessError,
     AppError,
     AudioServiceUnavailable,
     InternalError,
@@ -31,6 +32,9 @@ from common.errors import (
     MediaNotFound,
     error_for_code,
 )
+from common.telemetry import get_logger
+
+log = get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -195,8 +199,13 @@ class AudioApi:
 async def open_audio_api(settings: BotSettings) -> AsyncGenerator[AudioApi]:
     """Open a client of AUDIO_PROCESSOR_URL. Nothing is sent until something is asked."""
     timeout = httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS)
+    key = settings.audio_processor_api_key.get_secret_value()
     async with httpx.AsyncClient(
-        base_url=settings.audio_processor_url, timeout=timeout, limits=_CONNECTIONS, trust_env=False
+        base_url=settings.audio_processor_url,
+        headers={"Authorization": f"Bearer {key}"} if key else {},
+        timeout=timeout,
+        limits=_CONNECTIONS,
+        trust_env=False,
     ) as client:
         yield AudioApi(client)
 
@@ -233,11 +242,15 @@ async def _nothing() -> AsyncGenerator[bytes]:
 
 
 def _refusal(path: str, response: httpx.Response, body: bytes) -> AppError:
-    """Name the error by the code in the body. A 5xx without one of ours is a service that is not well."""
+    """Name the error by the code in the body. A 5xx without one of ours is a service that is not well; so is one that
+    does not let the bot in: what is wrong with its key is not for somebody in a chat to mend.
+    """
     detail = f"{path}: HTTP {response.status_code}"
     code = _read(_json(body), lambda found: str(found["error"]["code"]))
     error = error_for_code(code, f"{detail} {code}")
-    return AudioServiceUnavailable(error.detail) if isinstance(error, InternalError) else error
+    if isinstance(error, AccessError):
+        log.warning("audio_api.refused", path=path, code=error.code, hint="AUDIO_PROCESSOR_API_KEY")
+    return AudioServiceUnavailable(error.detail) if isinstance(error, InternalError | AccessError) else error
 
 
 def _json(body: bytes) -> object:

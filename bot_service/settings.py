@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ from pydantic import Field, SecretStr, field_validator
 from common.settings import SharedSettings
 
 _MAX_NAME = 32
+_BEARER = re.compile(r"[A-Za-z0-9._~+/=-]*")  # RFC 6750 §2.1
 
 
 class BotSettings(SharedSettings):
@@ -22,6 +24,7 @@ class BotSettings(SharedSettings):
     discord_proxy: str = ""
 
     audio_processor_url: str = "http://localhost:8080"
+    audio_processor_api_key: SecretStr = SecretStr("")
     bot_http_host: str = "127.0.0.1"
     bot_http_port: Annotated[int, Field(ge=0, le=65535)] = 8081
     bot_sqlite_path: Path = Path("data/bot.db")
@@ -41,6 +44,14 @@ class BotSettings(SharedSettings):
         text = token.get_secret_value().strip()
         if not text or any(character.isspace() for character in text):
             raise ValueError("the bot's token is expected (discord.com/developers/applications, page Bot)")
+        return SecretStr(text)
+
+    @field_validator("audio_processor_api_key")
+    @classmethod
+    def _check_api_key(cls, key: SecretStr) -> SecretStr:
+        text = key.get_secret_value().strip()
+        if not _BEARER.fullmatch(text):
+            raise ValueError("a key that `butakero keys create` has printed is expected")
         return SecretStr(text)
 
     @field_validator("command_prefix")

@@ -44,6 +44,11 @@
     │   ├── BrokerUnavailable           broker_unavailable        yes
     │   ├── QueueFull                   queue_full                yes
     │   └── MessageTooLarge             message_too_large         no
+    ├── AccessError                     who asks may not, or not now
+    │   ├── Unauthorized                unauthorized              no
+    │   ├── Forbidden                   forbidden                 no
+    │   ├── RateLimited                 rate_limited              yes
+    │   └── AccessUnavailable           access_unavailable        yes
     ├── AudioServiceUnavailable         audio_service_unavailable yes
     └── InternalError                   internal_error            yes
 
@@ -413,6 +418,57 @@ class MessageTooLarge(BrokerError):
 
     code = "message_too_large"
     public_message = Text("El pedido es demasiado largo.", "The request is too long.")
+
+
+class AccessError(AppError):
+    """Who asks may not, or not now."""
+
+
+class Unauthorized(AccessError):
+    """No key and no token, or one that is not, or no longer, valid. Without a detail: none was sent."""
+
+    code = "unauthorized"
+    public_message = Text(
+        "Hace falta una clave o un token de acceso válidos.", "A valid API key or access token is needed."
+    )
+
+
+class Forbidden(AccessError):
+    """The key or the token is valid, and not for this. `scope` is the one that it lacks."""
+
+    code = "forbidden"
+    public_message = Text(
+        "Esa clave o ese token no tienen permiso para esto.", "That key or token may not be used for this."
+    )
+
+    def __init__(self, detail: str = "", *, scope: str = "") -> None:
+        super().__init__(detail)
+        self.scope = scope
+
+
+class RateLimited(AccessError):
+    """Too many requests of one caller; the next one may come after `retry_after_seconds`."""
+
+    code = "rate_limited"
+    retryable = True
+    public_message = Text(
+        "Demasiados pedidos seguidos. Esperá un momento.", "Too many requests in a row. Wait a moment."
+    )
+
+    def __init__(self, detail: str = "", *, retry_after_seconds: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class AccessUnavailable(AccessError):
+    """Whether the caller may cannot be told: the issuer of the tokens does not answer."""
+
+    code = "access_unavailable"
+    retryable = True
+    public_message = Text(
+        "No se pudo comprobar el permiso. Probá de nuevo en un rato.",
+        "The permission could not be checked. Try again in a while.",
+    )
 
 
 class AudioServiceUnavailable(AppError):

@@ -1,6 +1,7 @@
-"""uvicorn's httptools protocol with a limit on a request's head.
+"""uvicorn's httptools protocol with limits on a request's head and body.
 
-httptools, unlike h11, has none: it collects a URL or a header for as long as bytes arrive.
+httptools, unlike h11, has none: it collects a URL or a header for as long as bytes arrive. Bodies are nobody's business
+here: no program of ours reads one, and without a limit uvicorn would discard them for as long as they come.
 """
 
 from __future__ import annotations
@@ -8,12 +9,16 @@ from __future__ import annotations
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
 
 
 class BoundedHttpToolsProtocol(HttpToolsProtocol):
-    """Answers 400 and hangs up when a head is still unfinished after MAX_HEAD_BYTES."""
+    """Answers 400 and hangs up when a head is still unfinished after MAX_HEAD_BYTES; hangs up after MAX_BODY_BYTES of a
+    body.
+    """
 
     _head_bytes = 0
+    _body_bytes = 0
     _in_head = True
 
     def data_received(self, data: bytes) -> None:
@@ -31,7 +36,16 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is complete."""
         self._in_head = False
+        self._body_bytes = 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Count a body, whether or not its length was announced."""
+        self._body_bytes += len(body)
+        if self._body_bytes > MAX_BODY_BYTES:
+            self.transport.close()
+            return
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The next bytes belong to the next head."""

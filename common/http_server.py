@@ -28,17 +28,17 @@ class _Server(uvicorn.Server):
         yield
 
 
-def listen(host: str, port: int, *, prefix: str = "") -> socket.socket:
+def listen(host: str, port: int, *, prefix: str = "", key: str = "HTTP_PORT") -> socket.socket:
     """Bind before anything else is opened, so that a taken port is one clear line.
 
     Raises:
-        AddressInUse: names the keys HTTP_HOST and HTTP_PORT, with the `prefix` they have in this program.
+        AddressInUse: names the keys HTTP_HOST and `key`, with the `prefix` they have in this program.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as exc:
-        raise AddressInUse(f"{prefix}HTTP_HOST {host}, {prefix}HTTP_PORT {port}: {exc.strerror}") from exc
+        raise AddressInUse(f"{prefix}HTTP_HOST {host}, {prefix}{key} {port}: {exc.strerror}") from exc
 
 
 async def serve(app: FastAPI, listener: socket.socket, stop: asyncio.Event) -> None:

@@ -22,13 +22,16 @@ from common.errors import (
     AppError,
     BlobNotFound,
     DatabaseUnavailable,
+    Forbidden,
     InternalError,
     InvalidVideoId,
     MediaNotFound,
     MediaPrivate,
     QueueFull,
+    RateLimited,
     SearchFailed,
     SourceUnavailable,
+    Unauthorized,
     UrlNotAllowed,
     YouTubeKeyRejected,
 )
@@ -67,9 +70,21 @@ def _bytes(media_type: str, description: str, *headers: str) -> dict[str, Any]:
     }
 
 
+_OTHERWISE: Responses = {"default": error_example(InternalError(), "Every error has this shape.")}
 _FAILURES: Responses = {
     500: _errors(DatabaseUnavailable(), InternalError(), description="Our fault; asking again may help."),
-    "default": error_example(InternalError(), "Every error has this shape."),
+    **_OTHERWISE,
+}
+_REFUSALS: Responses = {
+    401: {
+        **error_example(Unauthorized(), "Access is controlled, and no valid key or token was sent."),
+        "headers": {"WWW-Authenticate": _header("How to be let in (RFC 6750).")},
+    },
+    403: error_example(Forbidden(), "The key or the token lacks the scope."),
+    429: {
+        **error_example(RateLimited(), "Too many requests of one key, token or address."),
+        "headers": {"Retry-After": _header("Seconds until the next may come.")},
+    },
 }
 _NO_MEDIA = error_example(MediaNotFound(), "There is no such record.", video_id=_ID)
 _BAD_ID = _errors(
@@ -102,6 +117,7 @@ LOOK_UP: Responses = _with_headers(
         200: json_example(MediaAnswer, {"data": MEDIA_EXAMPLE, "success": True}, "The record, whatever its state."),
         400: _BAD_ID,
         404: _NO_MEDIA,
+        **_REFUSALS,
         **_FAILURES,
     }
 )
@@ -112,6 +128,7 @@ SEARCH: Responses = _with_headers(
             InvalidParameter("title", texts.PARAMETER_TOO_SHORT, 3),
             description="`title` is missing or too short or long, `limit` out of range, or `cursor` is not ours.",
         ),
+        **_REFUSALS,
         **_FAILURES,
     }
 )
@@ -129,6 +146,7 @@ SOURCE_SEARCH: Responses = _with_headers(
             description="`query` is missing, empty, too long or a URL, or `limit` is out of range.",
         ),
         503: _BUSY,
+        **_REFUSALS,
         **_FAILURES,
         500: _errors(SearchFailed(), InternalError(), description="The search failed, or took too long."),
     }
@@ -145,10 +163,11 @@ SOURCE_PLAYLIST: Responses = _with_headers(
             UrlNotAllowed(),
             description="`url` is missing, no URL, or one that is not followed; or `limit` is out of range.",
         ),
-        403: error_example(MediaPrivate(), "The source does not show it to everybody."),
         404: error_example(MediaNotFound(), "The source has no such playlist."),
         502: error_example(SourceUnavailable(), "The source does not answer."),
         503: _BUSY,
+        **_REFUSALS,
+        403: _errors(MediaPrivate(), Forbidden(), description="The source does not show it to everybody, or no scope."),
         **_FAILURES,
     }
 )
@@ -162,6 +181,7 @@ AUDIO: Responses = _with_headers(
         416: protocol_error_example(
             "range_not_satisfiable", texts.RANGE_NOT_SATISFIABLE.es, "The range begins after the end of the file."
         ),
+        **_REFUSALS,
         **_FAILURES,
     }
 )
@@ -171,6 +191,7 @@ OGG: Responses = _with_headers(
         304: _NOT_MODIFIED,
         400: _BAD_ID,
         404: _NO_FILE,
+        **_REFUSALS,
         **_FAILURES,
     }
 )
@@ -188,15 +209,22 @@ HEALTH: Responses = _with_headers(
             {"environment": "local", "services": {"sqlite": _ILL}, "status": texts.SOME_UNHEALTHY},
             "At least one does not.",
         ),
+        429: _REFUSALS[429],
+        **_OTHERWISE,
     }
 )
 READINESS: Responses = _with_headers(
     {
         200: json_example(Readiness, {"ready": True, "services": {"sqlite": True}}, "Send requests here."),
         503: json_example(Readiness, {"ready": False, "services": {"sqlite": False}}, "Send them elsewhere."),
+        **_OTHERWISE,
     }
 )
-LIVENESS: Responses = _with_headers({200: json_example(Liveness, {"alive": True}, "It does.")})
+LIVENESS: Responses = _with_headers({200: json_example(Liveness, {"alive": True}, "It does."), **_OTHERWISE})
 METRICS: Responses = _with_headers(
-    {200: {"description": "Text format 0.0.4.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
+    {
+        200: {"description": "Text format 0.0.4.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        **_REFUSALS,
+        **_OTHERWISE,
+    }
 )

@@ -26,9 +26,8 @@ log = get_logger(__name__)
 DCA_TYPE = "audio/dca"
 OGG_TYPE = "audio/ogg"
 # A song that is made again may differ in its bytes: copies are good for an hour, then the entity tag decides.
-_CACHE = "public, max-age=3600"
+_CACHE = "max-age=3600"
 _PLAY_SECONDS = 0.5
-_HEADERS = {"Cache-Control": _CACHE, "Cross-Origin-Resource-Policy": "same-origin"}
 
 
 async def dca_file(request: Request, video_id: VideoIdPath) -> Response:
@@ -36,7 +35,7 @@ async def dca_file(request: Request, video_id: VideoIdPath) -> Response:
     deps = deps_of(request)
     _, stat = await stored(deps, video_id)
     etag = strong_etag(stat.etag)
-    headers = {**_HEADERS, "ETag": etag, "Accept-Ranges": "bytes"}
+    headers = {"Cache-Control": _cached(deps), "ETag": etag, "Accept-Ranges": "bytes"}
     if is_fresh(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     headers |= {"Content-Type": DCA_TYPE, "Content-Disposition": f'inline; filename="{video_id}.dca"'}
@@ -60,7 +59,7 @@ async def ogg_file(request: Request, video_id: VideoIdPath) -> Response:
     deps = deps_of(request)
     media, stat = await stored(deps, video_id)
     etag = strong_etag(f"{stat.etag.strip(chr(34))}-ogg")
-    headers = {**_HEADERS, "ETag": etag, "Accept-Ranges": "none"}
+    headers = {"Cache-Control": _cached(deps), "ETag": etag, "Accept-Ranges": "none"}
     if is_fresh(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     headers |= {"Content-Type": OGG_TYPE, "Content-Disposition": f'inline; filename="{video_id}.ogg"'}
@@ -89,6 +88,11 @@ async def stored(deps: ApiDeps, video_id: str) -> tuple[Media, BlobStat]:
     except BlobNotFound as exc:
         log.warning("http.file_gone", media_id=video_id)
         raise Refused(exc, video_id=video_id) from exc
+
+
+def _cached(deps: ApiDeps) -> str:
+    """Who may keep a copy: everybody, or where access is controlled nobody but the client itself."""
+    return f"private, {_CACHE}" if deps.settings.access_controlled else f"public, {_CACHE}"
 
 
 async def _count_play(deps: ApiDeps, video_id: str) -> None:

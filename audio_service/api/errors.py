@@ -21,7 +21,7 @@ from starlette.responses import Response
 
 from audio_service import texts
 from audio_service.api.locale import preferred
-from common.errors import AppError, InternalError, InvalidInput, Locale, Text
+from common.errors import AppError, Forbidden, InternalError, InvalidInput, Locale, RateLimited, Text, Unauthorized
 from common.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -65,6 +65,10 @@ HTTP_STATUS: dict[str, int] = {
     "broker_unavailable": 503,
     "queue_full": 503,
     "message_too_large": 413,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "rate_limited": 429,
+    "access_unavailable": 503,
     "audio_service_unavailable": 503,
     "internal_error": 500,
 }
@@ -73,6 +77,8 @@ HTTP_STATUS: dict[str, int] = {
 _PROTOCOL: dict[int, tuple[str, Text]] = {
     404: ("route_not_found", texts.ROUTE_NOT_FOUND),
     405: ("method_not_allowed", texts.METHOD_NOT_ALLOWED),
+    413: ("body_too_large", texts.BODY_TOO_LARGE),
+    414: ("query_too_long", texts.QUERY_TOO_LONG),
     416: ("range_not_satisfiable", texts.RANGE_NOT_SATISFIABLE),
 }
 
@@ -130,7 +136,23 @@ def app_error_answer(error: AppError, locale: Locale, fields: Mapping[str, str] 
         log.warning("http.failed", code=error.code, detail=error.detail, status=status)
     if isinstance(error, InvalidParameter):
         fields = {"field": error.field, **(fields or {})}
-    return error_answer(status, {"code": error.code, "message": error.message(locale), **(fields or {})}, locale)
+    body = {"code": error.code, "message": error.message(locale), **(fields or {})}
+    return error_answer(status, body, locale, _headers_of(error))
+
+
+def _headers_of(error: AppError) -> dict[str, str]:
+    """Return what a refusal tells the client's program: how to get in (RFC 6750 §3), or when (RFC 6585 §4)."""
+    match error:
+        case Unauthorized():
+            # Whoever sent nothing is not told of a mistake.
+            mistake = "" if error.detail == error.code else ', error="invalid_token"'
+            return {"WWW-Authenticate": f'Bearer realm="butakero"{mistake}'}
+        case Forbidden():
+            return {"WWW-Authenticate": f'Bearer realm="butakero", error="insufficient_scope", scope="{error.scope}"'}
+        case RateLimited():
+            return {"Retry-After": str(error.retry_after_seconds)}
+        case _:
+            return {}
 
 
 def add_error_handlers(app: FastAPI, default: Locale) -> None:
@@ -150,7 +172,7 @@ def add_error_handlers(app: FastAPI, default: Locale) -> None:
         return app_error_answer(_explain(_as(RequestValidationError, exc)), locale_of(request))
 
     async def on_protocol(request: Request, exc: Exception) -> Response:
-        return _protocol_answer(_as(HTTPException, exc), locale_of(request))
+        return protocol_answer(_as(HTTPException, exc), locale_of(request))
 
     app.add_exception_handler(AppError, on_app_error)
     app.add_exception_handler(Refused, on_refused)
@@ -171,7 +193,8 @@ def _explain(exc: RequestValidationError) -> InvalidParameter:
     return InvalidParameter(field, text, first.get("ctx", {}).get(limit, ""))
 
 
-def _protocol_answer(exc: HTTPException, locale: Locale) -> Response:
+def protocol_answer(exc: HTTPException, locale: Locale) -> Response:
+    """Return the answer for what HTTP itself says no to."""
     code, text = _PROTOCOL.get(exc.status_code, ("bad_request", texts.BAD_REQUEST))
     headers = dict(exc.headers or {})
     if exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:

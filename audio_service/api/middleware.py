@@ -25,11 +25,15 @@ _TRACEPARENT = TRACEPARENT.encode()
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 # Few, because every answer pays for each. A route that needs another policy (a page with scripts, a file that may be
-# cached) sets the header itself. `frame-ancestors` stands for X-Frame-Options, `default-src` for all that a body loads.
+# cached) sets the header itself. `default-src` stands for all that a body loads; what is for encrypted
+# connections (Strict-Transport-Security) is for whoever ends them.
 _DEFAULTS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
 )
 
 

@@ -73,6 +73,12 @@ ADVICE: dict[str, Text] = {
     "blob_not_found": Text(
         "Pedilo otra vez con «play» y se descarga de nuevo.", "Ask again with “play” to fetch it anew."
     ),
+    "unauthorized": Text("Avisale a quien administra el bot.", "Tell whoever runs the bot."),
+    "forbidden": Text("Avisale a quien administra el bot.", "Tell whoever runs the bot."),
+    "rate_limited": Text("Probá en un minuto.", "Try again in a minute."),
+    "access_unavailable": Text(
+        "Si sigue así, avisale a quien administra el bot.", "If it stays like that, tell whoever runs the bot."
+    ),
     "audio_service_unavailable": Text(
         "Probá en un rato; lo que ya está en la cola sigue sonando.",
         "Try again in a while; what is queued keeps playing.",

@@ -1,0 +1,110 @@
+"""The one decision whether a request goes through: who asks, what for, and how often.
+
+Nothing that a client sent as its secret is logged, raised or remembered; a key's public id is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from audio_service.access.jwks import IssuerKeys
+from audio_service.access.key_file import KeyFile
+from audio_service.access.keys import PREFIX, key_id_of, matches
+from audio_service.access.limits import RateLimit
+from audio_service.access.scopes import Scope
+from audio_service.access.tokens import Tokens
+from audio_service.settings import AudioSettings
+from common.errors import AccessError, Forbidden, RateLimited, Unauthorized
+from common.telemetry import get_logger
+
+log = get_logger(__name__)
+
+_BEARER = "bearer "
+
+
+class Caller(NamedTuple):
+    """Who asks. `name` tells callers apart for the rate limit."""
+
+    name: str
+    scopes: frozenset[Scope]
+
+
+class Gate:
+    """Keys, tokens and limits as the settings say. `clock` is monotonic seconds, `now` the time of day."""
+
+    def __init__(
+        self,
+        settings: AudioSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._now = now
+        self._keys = KeyFile(settings.api_keys_file) if settings.api_keys_file else None
+        self._tokens: Tokens | None = None
+        if settings.oauth_issuer:
+            issuer_keys = IssuerKeys(settings.oauth_jwks_url, clock)
+            self._tokens = Tokens(settings.oauth_issuer, settings.oauth_audience, issuer_keys)
+        self._limit = RateLimit(settings.rate_limit_per_minute, settings.rate_limit_burst, clock)
+        self.closed = settings.access_controlled
+        self.needed = self.closed or settings.rate_limit_per_minute > 0
+
+    def check(self) -> None:
+        """Look at what can be looked at before the first request. Raises KeysUnusable."""
+        if self._keys is not None:
+            self._keys.check()
+
+    async def admit(self, authorization: str, api_key: str, address: str, needs: Scope | None) -> None:
+        """Let a request through, or say why not. `needs` None: whoever asks may.
+
+        Who is refused counts as its address, so that guessing is limited as well.
+
+        Raises:
+            Unauthorized: nobody we know; Forbidden: somebody who may not do this.
+            RateLimited: too often; AccessUnavailable: it cannot be told at the moment.
+        """
+        anonymous = f"address {address}"
+        if needs is None or not self.closed:
+            self._count(anonymous)
+            return
+        try:
+            caller = await self._recognise(authorization, api_key)
+        except AccessError as exc:
+            self._count(anonymous)
+            log.info("access.refused", code=exc.code, reason=exc.detail)
+            raise
+        self._count(caller.name)
+        if needs not in caller.scopes:
+            log.info("access.refused", code=Forbidden.code, reason=f"no scope {needs}")
+            raise Forbidden(f"the scope {needs} is needed", scope=needs)
+
+    async def _recognise(self, authorization: str, api_key: str) -> Caller:
+        secret = api_key.strip()
+        if authorization:
+            if not authorization.lower().startswith(_BEARER):
+                raise Unauthorized("not a bearer token")
+            secret = authorization[len(_BEARER) :].strip()
+        if not secret:
+            raise Unauthorized
+        if self._keys is not None and secret.startswith(PREFIX):
+            return self._by_key(self._keys, secret)
+        if self._tokens is not None and authorization:
+            bearer = await self._tokens.check(secret)
+            return Caller(f"subject {bearer.subject}", bearer.scopes)
+        raise Unauthorized("neither a key nor a token")
+
+    def _by_key(self, keys: KeyFile, secret: str) -> Caller:
+        key_id = key_id_of(secret)
+        kept = keys.find(key_id)
+        if not matches(secret, kept) or kept is None:
+            raise Unauthorized("key: unknown")
+        if refusal := kept.refusal(self._now()):
+            raise Unauthorized(f"key {key_id}: {refusal}")
+        return Caller(f"key {key_id}", frozenset(kept.scopes))
+
+    def _count(self, caller: str) -> None:
+        if wait := self._limit.take(caller):
+            raise RateLimited("too many requests", retry_after_seconds=wait)

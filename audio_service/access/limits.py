@@ -1,0 +1,40 @@
+"""How often one caller may ask: a token bucket each, of a bounded number of callers. Pure: the clock is given."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+
+MAX_CALLERS = 10_000
+
+
+class RateLimit:
+    """`per_minute` requests of each caller in the long run, `burst` at once. 0 per minute: no limit.
+
+    Of more than MAX_CALLERS callers the one that was silent longest is forgotten, which gives it a full bucket: a limit
+    that many addresses can wash out, and memory that they cannot fill (about 2 MB).
+    """
+
+    def __init__(self, per_minute: int, burst: int, clock: Callable[[], float]) -> None:
+        self._per_second = per_minute / 60
+        self._burst = float(burst)
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return the number of callers that are remembered."""
+        return len(self._buckets)
+
+    def take(self, caller: str) -> int:
+        """Count a request. Returns 0, or how many whole seconds `caller` has to wait for the next."""
+        if not self._per_second:
+            return 0
+        now = self._clock()
+        left, seen = self._buckets.pop(caller, (self._burst, now))
+        left = min(self._burst, left + (now - seen) * self._per_second)
+        wait = 0 if left >= 1 else math.ceil((1 - left) / self._per_second)
+        self._buckets[caller] = (left if wait else left - 1, now)
+        if len(self._buckets) > MAX_CALLERS:
+            self._buckets.popitem(last=False)
+        return wait

@@ -1,0 +1,18 @@
+"""What a key or a token may be good for. A closed set: routes, keys and tokens name these and nothing else."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Scope = Literal["media:read", "sources:read", "metrics:read"]
+"""`media:read`: records and songs of the library. `sources:read`: questions to the sources, which cost quota.
+`metrics:read`: /metrics, where it has no port of its own.
+"""
+
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+
+def known_scopes(words: object) -> frozenset[Scope]:
+    """Return those of `words` (an OAuth2 scope string, RFC 6749 §3.3, or a list) that are ours."""
+    listed: object = words.split() if isinstance(words, str) else words
+    return frozenset(scope for scope in SCOPES if isinstance(listed, list) and scope in listed)

@@ -1,0 +1,72 @@
+"""Serves the API, and its metrics where they have a port of their own; says so when whoever reaches it may use it."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from audio_service.api.app import create_app
+from audio_service.api.deps import ApiDeps
+from audio_service.api.metrics_app import create_metrics_app
+from audio_service.settings import AudioSettings
+from common.http_server import listen, serve
+from common.telemetry import get_logger
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Bound sockets. `metrics` is None where /metrics is a route of the API."""
+
+    api: socket.socket
+    metrics: socket.socket | None
+
+
+@contextmanager
+def open_listeners(settings: AudioSettings) -> Generator[Listeners]:
+    """Bind before anything else is opened. Raises AddressInUse."""
+    with ExitStack() as stack:
+        api = stack.enter_context(listen(settings.http_host, settings.http_port))
+        metrics = None
+        if settings.metrics_port is not None:
+            metrics = stack.enter_context(listen(settings.http_host, settings.metrics_port, key="METRICS_PORT"))
+        yield Listeners(api, metrics)
+
+
+async def serve_http(deps: ApiDeps, listeners: Listeners, stop: asyncio.Event) -> None:
+    """Serve until `stop`, then finish the answers under way.
+
+    Raises:
+        KeysUnusable: API_KEYS_FILE holds something else.
+    """
+    warn_if_open(deps.settings)
+    app = create_app(deps)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(serve(app, listeners.api, stop))
+        if listeners.metrics is not None:
+            tasks.create_task(serve(create_metrics_app(deps, app.state.metrics), listeners.metrics, stop))
+
+
+def warn_if_open(settings: AudioSettings) -> None:
+    """Say so when others than this machine's can reach the API, and nothing asks who they are."""
+    if not settings.access_controlled and not is_loopback(settings.http_host):
+        log.warning(
+            "access.open",
+            host=settings.http_host,
+            detail="WITHOUT ACCESS CONTROL: whoever reaches this address may use the API. Set API_KEYS_FILE or "
+            "OAUTH_ISSUER, or HTTP_HOST=127.0.0.1",
+            rate_limited=settings.rate_limit_per_minute > 0,
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`. A name but localhost may lead anywhere."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
