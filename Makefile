@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROFILE ?=
 COMPOSE = docker compose $(if $(PROFILE),--profile $(PROFILE))
+LOCKS = audio bot dev
 SCRIPTS = $(shell find docker scripts -name '*.sh')
 # Through the environment, so that quotes and dollars in a title stay what they are.
 export SONG
 
-.PHONY: help run up down logs test check lint types imports deploy-lint format lock bench bench-full clean
+.PHONY: help run up down logs test check lint types imports deploy-lint audit sbom format lock bench bench-full clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,8 +46,21 @@ imports: $(VENV)/.dev ## import-linter: who may import whom
 deploy-lint: $(VENV)/.dev ## Compose file, Dockerfiles, shell scripts
 	@$(BIN)/docker-compose --file docker-compose.yml --profile '*' config --quiet
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/shellcheck .ci/run $(SCRIPTS)
 	@[ ! -x $(BIN)/hadolint ] || $(BIN)/hadolint docker/Dockerfile.*
+
+audit: $(VENV)/.dev ## Known vulnerabilities of everything that is locked (asks PyPI; what it cannot tell is a failure)
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+		$(foreach lock,$(LOCKS),--requirement requirements/$(lock).txt)
+
+sbom: $(VENV)/.dev ## What each image holds, as CycloneDX: dist/<image>.cdx.json, from the locks alone
+	@mkdir -p dist
+	@for image in audio bot; do \
+		PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements requirements/$$image.txt --pyproject pyproject.toml \
+			--output-reproducible --output-format JSON --output-file dist/$$image.cdx.json && \
+			echo "dist/$$image.cdx.json" || exit 1; \
+	done
 
 format: $(VENV)/.dev ## Rewrite the sources in the project's format
 	@$(BIN)/ruff check --fix .
