@@ -63,7 +63,7 @@ class PlaylistId:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A song that could not be had, for `status`."""
+    """A song that could not be had or played, for `status`."""
 
     song: str
     code: str
@@ -111,6 +111,10 @@ class Arrivals:
         outcome = await self._ask(asked, Ready(asked.request_id, track))
         await self._tell_end(asked, _arrival(track, outcome, asked.locale), failed=False)
 
+    def note_failure(self, guild_id: int, song: str, code: str) -> None:
+        """Keep for `status` why a song was not to be heard."""
+        self.failures[guild_id] = Failure(song, code, utc_now())
+
     async def timed_out(self, asked: PendingRequest) -> None:
         """Take the song's place out of the queue and say that nobody answered."""
         await self._give_up(asked, BotRefusalCode.TIMED_OUT)
@@ -129,7 +133,7 @@ class Arrivals:
     async def _give_up(self, asked: PendingRequest, code: str) -> None:
         self._metrics.requests.labels(code).inc()
         song = self._title_of(asked)
-        self.failures[asked.guild_id] = Failure(song, code, utc_now())
+        self.note_failure(asked.guild_id, song, code)
         await self._ask(asked, Dropped(asked.request_id, code))
         reason = explain_failure(code, asked.locale)
         words = texts.FAILED.to(asked.locale).format(song=plain(song), reason=reason)

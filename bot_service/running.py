@@ -22,6 +22,7 @@ from bot_service.late_replies import LateReplies
 from bot_service.orders import Orders
 from bot_service.panel import Panels
 from bot_service.permissions import VoiceRoom, humans_in
+from bot_service.player.effects import Notice, NoticeKind
 from bot_service.player.events import Event
 from bot_service.player.guild_player import GuildPlayer, Stage
 from bot_service.player.players import Players
@@ -81,6 +82,11 @@ def _players(services: Services, bot: MusicBot) -> Players:
     def player_of(guild_id: int) -> GuildPlayer:
         return players.of(guild_id)
 
+    def notice(guild_id: int, told: Notice) -> None:
+        if told.kind is NoticeKind.SONG_FAILED and told.entry is not None:
+            arrivals.note_failure(guild_id, told.entry.title, told.code)
+        panels.notice(guild_id, told)
+
     panels = Panels(bot, player_of, update_seconds=settings.player_update_seconds, locale=settings.locale)
     players = Players(
         limits=Limits(
@@ -91,7 +97,7 @@ def _players(services: Services, bot: MusicBot) -> Players:
         ),
         open_voice=open_voice,
         store=services.store,
-        stage=Stage(panels.refresh, panels.notice),
+        stage=Stage(panels.refresh, notice),
         resume_after_restart=settings.resume_after_restart,
     )
     arrivals = Arrivals(services, players, LateReplies(bot))

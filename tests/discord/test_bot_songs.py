@@ -13,6 +13,7 @@ from tests.discord.house import BY_ID, LIBRARY, PLAYLIST_LIMIT, House, Scene
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 NOON, DUSK, *_ = LIBRARY
+LOST = BY_ID["perdida0001"]
 HOSTILE = BY_ID["maliciosa01"]
 
 
@@ -138,6 +139,32 @@ async def test_status_says_what_works_and_that_nothing_failed(scene: Scene) -> N
     for part in ("Discord\n✅", "Servicio de audio\n✅", "Cola de pedidos\n✅", "Base del bot\n✅", "Archivos\n✅"):
         assert part in told
     assert "ninguno desde que arrancó el bot" in told
+
+
+async def test_a_song_whose_file_is_gone_is_passed_over_and_status_remembers_it(house: House, scene: Scene) -> None:
+    house.lose(LOST)
+    await scene.play(LOST)
+    await scene.play(DUSK)
+    scene.text.read_all()
+    await scene.say("skip")
+    told = await scene.text.next_message(lambda message: message.text.startswith("⚠️"))
+    assert told.text.startswith(f"⚠️ No se pudo reproducir {LOST.title}: ")
+    assert "Pedilo otra vez con «play»" in told.text
+    assert not told.pings
+    assert LOST.title in (await scene.say("status")).text
+    await scene.player_message(DUSK.title)
+
+
+async def test_after_a_few_failures_in_a_row_the_queue_waits_for_a_person(house: House, scene: Scene) -> None:
+    house.lose(LOST)
+    for song in (LOST, LOST, LOST, DUSK):
+        await scene.play(song)
+    await scene.say("skip")
+    told = await scene.text.next_message(lambda message: "así que paré" in message.text)
+    assert "La cola sigue guardada; probá con «resume»." in told.text
+    assert DUSK.title in (await scene.say("list")).text
+    assert "Seguimos" in (await scene.say("resume")).text
+    await scene.player_message(DUSK.title)
 
 
 async def test_failures_are_told_in_the_language_of_who_asked(house: House, scene: Scene) -> None:
