@@ -11,12 +11,13 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from butakero import dlq, library
+from audio_service.access.scopes import SCOPES, known_scopes
+from butakero import dlq, keys, library
 from butakero.inspect import run_inspect
 from butakero.request import run_request
 from butakero.screen import open_screen, plain
 from butakero.shell import Shell, open_shell, user_locale
-from butakero.texts import EMPTY_SONG, SYSTEM_REFUSED, say
+from butakero.texts import EMPTY_SONG, KEY_NAME_WRONG, SYSTEM_REFUSED, say
 from butakero.up import Plan, run_up
 from common.errors import AppError
 from common.messages import DownloadRequest
@@ -34,10 +35,14 @@ app = typer.Typer(
 library_app = typer.Typer(help="What the library holds.", no_args_is_help=True)
 dlq_app = typer.Typer(help="Dead letters: messages that nobody could work on.", no_args_is_help=True)
 app.add_typer(library_app, name="library")
+keys_app = typer.Typer(help="API keys: who may use the HTTP API.", no_args_is_help=True)
 app.add_typer(dlq_app, name="dlq")
+app.add_typer(keys_app, name="keys")
 
+_ALL_SCOPES = ["media:read", "sources:read"]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 DlqTopic = Annotated[str, typer.Option("--topic", help="The topic they came from. [default: download requests]")]
+KeysFile = Annotated[Path | None, typer.Option("--file", metavar="FILE", help="Instead of API_KEYS_FILE.")]
 Position = Annotated[str, typer.Argument(metavar="POSITION", help="As `dlq list` shows it.")]
 
 
@@ -139,6 +144,43 @@ def dlq_replay(
     """Send dead letters back to the topic they came from."""
     shell = open_shell()
     raise typer.Exit(dlq.run_replay(shell, _topic(shell, topic), position, everything=everything))
+
+
+def _check_scopes(scopes: list[str]) -> list[str]:
+    if unknown := [scope for scope in scopes if scope not in SCOPES]:
+        raise typer.BadParameter(f"{unknown[0]!r} is not one of {', '.join(SCOPES)}.")
+    return scopes
+
+
+@keys_app.command("create")
+def keys_create(
+    name: Annotated[str, typer.Argument(help="Whose it is to be.")],
+    *,
+    scope: Annotated[
+        list[str], typer.Option(help=f"One of {', '.join(SCOPES)}; may be given several times.", callback=_check_scopes)
+    ] = _ALL_SCOPES,
+    days: Annotated[int, typer.Option(min=0, max=36_500, help="Days until it expires; 0: it does not.")] = 365,
+    file: KeysFile = None,
+) -> None:
+    """Make a key and print it, this once."""
+    shell = open_shell()
+    if not 0 < len(name.strip()) <= keys.MAX_NAME:
+        _refuse(shell, shell.say(KEY_NAME_WRONG, most=keys.MAX_NAME))
+    raise typer.Exit(keys.run_create(shell, file, name.strip(), sorted(known_scopes(scope)), days))
+
+
+@keys_app.command("list")
+def keys_list(*, file: KeysFile = None) -> None:
+    """List the keys: whose, what for, until when. None of it lets anybody in."""
+    raise typer.Exit(keys.run_list(open_shell(), file))
+
+
+@keys_app.command("revoke")
+def keys_revoke(
+    key: Annotated[str, typer.Argument(metavar="ID", help="As `keys list` shows it.")], *, file: KeysFile = None
+) -> None:
+    """Make a key useless from its next request on."""
+    raise typer.Exit(keys.run_revoke(open_shell(), file, key))
 
 
 def _topic(shell: Shell, named: str) -> str:

@@ -164,5 +164,31 @@ DLQ_WHICH = Text(
 REPLAYED = Text("{position} → {topic}", "{position} → {topic}")
 REPLAYED_COUNT = Text("Reenviados: {count}.", "Replayed: {count}.")
 
+# keys
+KEY_NAME = Text("Nombre", "Name")
+KEY_NAME_WRONG = Text("Falta el nombre: hasta {most} caracteres.", "A name is needed: up to {most} characters.")
+KEY_SCOPES = Text("Permisos", "Scopes")
+KEY_CREATED = Text("Creada", "Created")
+KEY_EXPIRES = Text("Vence", "Expires")
+KEY_NEVER = Text("nunca", "never")
+KEY_STATES = {
+    "valid": Text("válida", "valid"),
+    "expired": Text("vencida", "expired"),
+    "revoked": Text("revocada", "revoked"),
+}
+KEY_IS = Text(
+    "Es la clave {id} de {path}. Guardala ahora: no se puede volver a mostrar.",
+    "That is key {id} of {path}. Keep it now: it cannot be shown again.",
+)
+KEY_REVOKED = Text("La clave {id} ya no sirve.", "Key {id} is of no use any more.")
+KEY_UNKNOWN = Text("No hay una clave {id} en {path}.", "There is no key {id} in {path}.")
+KEYS_EMPTY = Text("No hay claves en {path}.", "There are no keys in {path}.")
+KEYS_FULL = Text(
+    "El archivo ya tiene {most} claves: sacá las que no sirvan.", "The file has {most} keys already: remove old ones."
+)
+KEYS_NO_FILE = Text(
+    "Falta decir dónde están las claves: API_KEYS_FILE o --file.", "Say where the keys are: API_KEYS_FILE or --file."
+)
+
 # Whatever else goes wrong
 SYSTEM_REFUSED = Text("El sistema no lo permite: {reason}.", "The system does not allow it: {reason}.")

@@ -19,6 +19,7 @@ from typing import TextIO
 import structlog
 
 from common.messages import CORRELATION_ID, SCHEMA_VERSION
+from common.redaction import redact_all
 
 TRACEPARENT = "traceparent"
 
@@ -86,10 +87,16 @@ def configure_logging(level: str, log_format: str, stream: TextIO | None = None)
     ]
     to_json: list[structlog.typing.Processor] = [
         structlog.processors.format_exc_info,
+        _hide_secrets,
         structlog.processors.JSONRenderer(ensure_ascii=False),
     ]
     output = stream or sys.stderr
-    to_console: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer(colors=output.isatty())]
+    to_console: list[structlog.typing.Processor] = [
+        # Before the renderer, whose own way to show a trace has the values of local variables in it.
+        structlog.processors.format_exc_info,
+        _hide_secrets,
+        structlog.dev.ConsoleRenderer(colors=output.isatty(), exception_formatter=structlog.dev.plain_traceback),
+    ]
     handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -115,6 +122,12 @@ def configure_logging(level: str, log_format: str, stream: TextIO | None = None)
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """Return a logger for a module."""
     return structlog.stdlib.get_logger(name)
+
+
+def _hide_secrets(
+    _logger: structlog.typing.WrappedLogger, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    return {key: redact_all(value) for key, value in event.items()}
 
 
 def _add_correlation(

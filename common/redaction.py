@@ -1,0 +1,44 @@
+"""Takes secrets out of log lines, as the last step before they are written. A second line of defence: nothing here is
+meant to log one, but libraries put headers and URLs into their messages. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import cast
+
+HIDDEN = "[hidden]"
+# API keys of ours, JSON Web Tokens, what follows an authentication scheme, passwords in URLs, and parameters of URLs
+# that are named like a secret.
+_SECRETS = (
+    (re.compile(r"bk_([0-9a-f]{8})_[A-Za-z0-9_-]{10,}"), rf"bk_\1_{HIDDEN}"),
+    (re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*\.?[A-Za-z0-9_-]*"), HIDDEN),
+    (re.compile(r"\b(Bearer|Basic|Bot) +[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\1 {HIDDEN}"),
+    (re.compile(r"(://[^/\s:@]*):[^/\s@]+@"), rf"\1:{HIDDEN}@"),
+    (
+        re.compile(r"([?&](?:key|token|access_token|api_key|password|sig|signature)=)[^&\s\"']+", re.IGNORECASE),
+        rf"\1{HIDDEN}",
+    ),
+)
+_DEPTH = 4
+
+
+def redact(text: str) -> str:
+    """Return the text without what looks like a secret."""
+    for pattern, instead in _SECRETS:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def redact_all(value: object, depth: int = _DEPTH) -> object:
+    """Return a value of a log line with every text in it redacted; what is nested deeper than `depth` stays."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, bytes | bytearray | BaseException):
+        return redact(repr(value))
+    if depth and isinstance(value, dict):
+        entries = cast("dict[object, object]", value)
+        return {key: redact_all(entry, depth - 1) for key, entry in entries.items()}
+    if depth and isinstance(value, list | tuple):
+        return [redact_all(entry, depth - 1) for entry in cast("list[object]", value)]
+    return value
