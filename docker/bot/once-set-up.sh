@@ -8,25 +8,21 @@
 # Any other end is passed on, so that a crash is restarted.
 set -u
 
-program=
-trap '[ -z "$program" ] || kill -TERM "$program" 2>/dev/null' TERM INT
+# `$!` and no variable: there is no moment in which the program runs and is not known.
+trap 'kill -TERM "$!" 2>/dev/null || exit 143' TERM INT
 "$@" &
-program=$!
-wait "$program"
+wait "$!"
 code=$?
 # A signal ends `wait` and not the program, which may need a while to end.
-while kill -0 "$program" 2>/dev/null; do
-    wait "$program"
+while kill -0 "$!" 2>/dev/null; do
+    wait "$!"
     code=$?
 done
 [ "$code" -eq 78 ] || exit "$code"
 
-sleep 86400 &
-pause=$!
-trap 'kill "$pause"; exit 0' TERM INT
+trap 'kill "$!" 2>/dev/null; exit 0' TERM INT
 echo "Not started again until that is mended: change .env, then docker compose up -d" >&2
 while :; do
-    wait "$pause"
     sleep 86400 &
-    pause=$!
+    wait "$!"
 done

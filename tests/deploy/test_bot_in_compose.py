@@ -24,6 +24,8 @@ DEFAULTS = {
     *("locale", "log_level", "log_format", "drain_seconds", "bot_http_port", "request_timeout_seconds"),
     *("playlist_limit", "queue_limit", "idle_seconds", "alone_seconds", "resume_after_restart"),
     *("voice_reconnect_seconds", "player_update_seconds"),
+    # Nobody but this machine reaches the audio service's API.
+    "audio_processor_api_key",
     # Commands are registered everywhere; Discord is reached without a proxy.
     *("discord_guilds", "discord_proxy"),
     # One host, one port, found by the name of the replica set.
