@@ -39,6 +39,7 @@ from common.telemetry import get_logger
 
 log = get_logger(__name__)
 
+_MENDED_BY_A_REQUEST = frozenset({"blob_not_found", "media_not_found"})
 _RESTORE_AGAIN = timedelta(seconds=2)
 
 
@@ -85,6 +86,8 @@ def _players(services: Services, bot: MusicBot) -> Players:
     def notice(guild_id: int, told: Notice) -> None:
         if told.kind is NoticeKind.SONG_FAILED and told.entry is not None:
             arrivals.note_failure(guild_id, told.entry.title, told.code)
+            if told.entry.track is not None and told.code in _MENDED_BY_A_REQUEST:
+                services.songs.note_lost(told.entry.track.video_id)
         panels.notice(guild_id, told)
 
     panels = Panels(bot, player_of, update_seconds=settings.player_update_seconds, locale=settings.locale)

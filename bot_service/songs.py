@@ -1,7 +1,8 @@
 """From what somebody typed to a song: in the library, or by a request through the queue.
 
 A library hit by words counts only when it is a confident match; whatever is less than that goes through the queue,
-where resolution decides. With the audio service away, songs that this guild heard or this user keeps still play.
+where resolution decides. With the audio service away, songs that this bot found, this guild heard or this user keeps
+still play.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ SUGGESTIONS = 25
 _SUGGEST_SECONDS = 0.9
 _PAGE = 50
 _REMEMBERED = 200
+_KNOWN = 500
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 BeforePublishing = Callable[[str], Awaitable[None]]
@@ -77,6 +79,19 @@ class Songs:
         self._api = api
         self._pending = pending
         self._store = store
+        self._known: dict[str, Track] = {}
+        self._lost: set[str] = set()
+
+    def note_lost(self, video_id: str) -> None:
+        """Note that a song of the library has no usable file: asked for again, it is requested, which mends that."""
+        self._lost.add(video_id)
+
+    def know(self, track: Track) -> None:
+        """Remember a song of the library for when neither the library nor the store can be asked."""
+        self._known.pop(track.video_id, None)
+        self._known[track.video_id] = track
+        if len(self._known) > _KNOWN:
+            del self._known[next(iter(self._known))]
 
     async def find(self, song: str) -> Track | None:
         """Look a song up in the library: an id, or a URL that carries one, by look-up; words by search.
@@ -118,7 +133,11 @@ class Songs:
         except AppError as exc:
             log.warning("songs.library_away", code=exc.code, detail=exc.detail)
             answers, track = False, await self._remembered(song, asker)
+        if track is not None and track.video_id in self._lost:
+            self._lost.discard(track.video_id)
+            song, track = track.url or song, None
         if track is not None:
+            self.know(track)
             return Found(track)
         asked = _pending_request(str(uuid.uuid4()), song, asker)
         if before_publishing is not None:
@@ -186,7 +205,9 @@ class Songs:
         return found if found.items else None
 
     async def _remembered(self, song: str, asker: Asker) -> Track | None:
-        """Look among what this guild heard and this user keeps."""
+        """Look among what this process has found, this guild heard and this user keeps."""
+        if (track := _among(song, list(self._known.values()))) is not None:
+            return track
         try:
             history = await self._store.history(asker.guild_id, _REMEMBERED)
             favourites = await self._store.favourites(asker.user_id)
@@ -194,12 +215,7 @@ class Songs:
             log.warning("songs.store_away", detail=exc.detail)
             return None
         tracks = {track.video_id: track for track in (*favourites, *(played.track for played in history))}
-        asked = _understand(song)
-        if asked.video_id in tracks:
-            return tracks[asked.video_id]
-        if asked.url:
-            return next((track for track in tracks.values() if _identity(track.url) == asked.url), None)
-        return confident_match(song, list(tracks.values()))
+        return _among(song, list(tracks.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +226,16 @@ class _Asked:
     url: str = ""
     is_youtube: bool = False
     is_list: bool = False
+
+
+def _among(song: str, tracks: Sequence[Track]) -> Track | None:
+    """Return the one of some songs that is meant: by its id, its URL, or words that clearly match its title."""
+    asked = _understand(song)
+    if asked.video_id and (found := next((one for one in tracks if one.video_id == asked.video_id), None)) is not None:
+        return found
+    if asked.url:
+        return next((track for track in tracks if _identity(track.url) == asked.url), None)
+    return confident_match(song, tracks)
 
 
 def _understand(song: str) -> _Asked:

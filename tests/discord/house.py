@@ -67,6 +67,7 @@ LIBRARY = (
     Song("madrugada01", "Zamba de la madrugada"),
     Song("cortito0001", "Jingle cortito", 2),
     Song("perdida0001", "Vals perdido"),
+    Song("perdida0002", "Ranchera perdida"),
     Song("maliciosa01", "**@everyone** <@1> `code` [click](https://example.com) <#5> ||spoiler||\u202edne"),
 )
 BY_ID = {song.video_id: song for song in LIBRARY}
@@ -134,9 +135,9 @@ class House:
         self.youtube.add_video(video_id, **shown)
         return video_id
 
-    def lose(self, song: Song) -> None:
+    def lose(self, video_id: str) -> None:
         """Take a song's file out of the store; the library goes on to believe that it is there."""
-        (self.audio.local_storage_path / audio_key(song.video_id)).unlink(missing_ok=True)
+        (self.audio.local_storage_path / audio_key(video_id)).unlink(missing_ok=True)
 
     def link(self, name: str, seconds: float = 3.0, **behaviour: str | int) -> str:
         """Return the address of a file that nobody has asked for yet; `behaviour` as the media site's."""

@@ -142,7 +142,7 @@ async def test_status_says_what_works_and_that_nothing_failed(scene: Scene) -> N
 
 
 async def test_a_song_whose_file_is_gone_is_passed_over_and_status_remembers_it(house: House, scene: Scene) -> None:
-    house.lose(LOST)
+    house.lose(LOST.video_id)
     await scene.play(LOST)
     await scene.play(DUSK)
     scene.text.read_all()
@@ -155,9 +155,25 @@ async def test_a_song_whose_file_is_gone_is_passed_over_and_status_remembers_it(
     await scene.player_message(DUSK.title)
 
 
+async def test_a_song_whose_file_is_gone_is_fetched_anew_when_it_is_asked_for_again(house: House) -> None:
+    scene = await house.scene()
+    video_id = house.video("Vals del regreso", 60)
+    await (await scene.ask("play", input="vals del regreso")).message(_is_queued)
+    await scene.guild.voice.sound(1)
+    await scene.say("stop")
+    house.lose(video_id)
+    assert "▶️" in (await scene.say("play", input="vals del regreso")).text
+    await scene.text.next_message(lambda message: message.text.startswith("⚠️ No se pudo reproducir Vals"))
+    since = scene.guild.voice.mark
+    again = await scene.ask("play", input="vals del regreso")
+    assert "▶️ Sonando" in (await again.message(_is_queued)).text
+    await scene.guild.voice.sound(1, since=since)
+
+
 async def test_after_a_few_failures_in_a_row_the_queue_waits_for_a_person(house: House, scene: Scene) -> None:
-    house.lose(LOST)
-    for song in (LOST, LOST, LOST, DUSK):
+    lost = BY_ID["perdida0002"]
+    house.lose(lost.video_id)
+    for song in (lost, lost, lost, DUSK):
         await scene.play(song)
     await scene.say("skip")
     told = await scene.text.next_message(lambda message: "así que paré" in message.text)
