@@ -24,14 +24,24 @@ LAG_EVERY = timedelta(seconds=10)
 _LATENESS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
-async def watch_loop(registry: CollectorRegistry, stop: asyncio.Event, *, every: timedelta = LOOP_EVERY) -> None:
-    """Measure how much later than asked a sleeping task is woken: what every packet and answer waits besides."""
-    lateness = Histogram(
+def loop_lateness(registry: CollectorRegistry) -> Histogram:
+    """Make the metric of `watch_loop`."""
+    return Histogram(
         "butakero_event_loop_lag_seconds",
         "How late the event loop woke a task that slept.",
         buckets=_LATENESS,
         registry=registry,
     )
+
+
+def queue_lag(registry: CollectorRegistry) -> Gauge:
+    """Make the metric of `watch_lag`."""
+    return Gauge("butakero_queue_lag", "Messages that the consumers have not finished.", ["topic"], registry=registry)
+
+
+async def watch_loop(registry: CollectorRegistry, stop: asyncio.Event, *, every: timedelta = LOOP_EVERY) -> None:
+    """Measure how much later than asked a sleeping task is woken: what every packet and answer waits besides."""
+    lateness = loop_lateness(registry)
     while not stop.is_set():
         due = time.monotonic() + every.total_seconds()
         await pause(stop, every)
@@ -48,9 +58,7 @@ async def watch_lag(
     every: timedelta = LAG_EVERY,
 ) -> None:
     """Show how many messages of the topic a group has not finished, as `ask` says; NaN while the broker does not."""
-    lag = Gauge(
-        "butakero_queue_lag", "Messages that the consumers have not finished.", ["topic"], registry=registry
-    ).labels(topic)
+    lag = queue_lag(registry).labels(topic)
     lag.set(math.nan)
     while not stop.is_set():
         try:

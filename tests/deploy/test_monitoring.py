@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +14,22 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from audio_service.api.metrics import HttpMetrics
 from audio_service.metrics import WorkerMetrics
 from bot_service.metrics import BotMetrics
+from common.gauges import loop_lateness, queue_lag
 from tests.deploy.compose import ROOT, config
+from tests.servers.prometheus import promtool
 
 MONITORING = ROOT / "monitoring"
 DASHBOARDS = [MONITORING / "grafana" / "dashboards" / name for name in ("butakero.json", "bot.json")]
-"""The first is where Grafana opens."""
+"""What Compose has. The first is where Grafana opens."""
+ALL_DASHBOARDS = sorted((MONITORING / "grafana" / "dashboards").glob("*.json"))
+RULES = MONITORING / "prometheus" / "rules.yml"
+RUNBOOK = ROOT / "docs" / "runbook.md"
 OF_PROMETHEUS = {"up": {"job", "instance", "service"}, "ALERTS": {"alertstate", "alertname"}}
 ADDED_BY_SCRAPING = {"job", "instance", "service", "le"}
-WORDS = {"sum", "max", "by", "rate", "increase", "and", "absent", "histogram_quantile"}
+WORDS = {
+    *("sum", "max", "count", "by", "rate", "increase", "and", "or", "unless", "offset", "absent"),
+    *("histogram_quantile", "predict_linear"),
+}
 Json = dict[str, Any]
 
 
@@ -32,11 +39,12 @@ def known_metrics() -> dict[str, set[str]]:
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     labels: dict[str, set[str]] = {}
-    for metrics in (WorkerMetrics.on(registry), HttpMetrics.on(registry), BotMetrics.on(registry)):
-        for name in metrics.__slots__:
-            collector = getattr(metrics, name)
-            for family in collector.describe():
-                labels[family.name] = set(collector._labelnames)
+    ours = (WorkerMetrics.on(registry), HttpMetrics.on(registry), BotMetrics.on(registry))
+    collectors: list[Any] = [loop_lateness(registry), queue_lag(registry)]
+    collectors += [getattr(metrics, name) for metrics in ours for name in metrics.__slots__]
+    for collector in collectors:
+        for family in collector.describe():
+            labels[family.name] = set(collector._labelnames)
     suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
     return {
         family.name + suffix: labels.get(family.name, set()) | ADDED_BY_SCRAPING
@@ -45,23 +53,29 @@ def known_metrics() -> dict[str, set[str]]:
     } | OF_PROMETHEUS
 
 
+def of_exporters() -> dict[str, set[str]]:
+    """Return the series that Kafka's and MongoDB's exporters show, with their labels."""
+    listed: dict[str, dict[str, list[str]]] = yaml.safe_load((MONITORING / "prometheus" / "exporters.yml").read_text())
+    return {name: {*labels, *ADDED_BY_SCRAPING} for shown in listed.values() for name, labels in shown.items()}
+
+
 def expressions() -> Iterator[tuple[str, str]]:
     """Yield what is asked of Prometheus, and by whom."""
-    for path in DASHBOARDS:
+    for path in ALL_DASHBOARDS:
         dashboard: Json = json.loads(path.read_text())
         for panel in dashboard["panels"]:
             for target in panel["targets"]:
                 yield panel["title"], target["expr"].replace("$__rate_interval", "5m")
         for annotation in dashboard["annotations"]["list"]:
             yield annotation["name"], annotation["expr"]
-    for group in yaml.safe_load((MONITORING / "prometheus" / "rules.yml").read_text())["groups"]:
+    for group in yaml.safe_load(RULES.read_text())["groups"]:
         for rule in group["rules"]:
             yield rule["alert"], rule["expr"]
 
 
 def names_in(expression: str) -> set[str]:
     without_lists = re.sub(r"\bby\s*\([^)]*\)", "", re.sub(r"\{[^}]*\}|\"[^\"]*\"", "{}", expression))
-    found = re.findall(r"[a-zA-Z_:][\w:]*", re.sub(r"\[[^\]]*\]", "", without_lists))
+    found = re.findall(r"[a-zA-Z_:][\w:]*", re.sub(r"\[[^\]]*\]|\b\d\w*", "", without_lists))
     return {name for name in found if name not in WORDS}
 
 
@@ -72,7 +86,7 @@ def labels_in(expression: str) -> set[str]:
 
 @pytest.mark.parametrize(("who", "expression"), list(expressions()))
 def test_everything_that_is_asked_for_exists(who: str, expression: str) -> None:
-    known, names = known_metrics(), names_in(expression)
+    known, names = known_metrics() | of_exporters(), names_in(expression)
     assert names, who
     assert names <= set(known), f"{who}: no such metric"
     assert labels_in(expression) <= set().union(*(known[name] for name in names)), f"{who}: no such label"
@@ -86,10 +100,10 @@ def test_every_metric_of_ours_is_on_a_dashboard() -> None:
 
 @pytest.mark.parametrize("key", ["uid", "title"])
 def test_dashboards_are_told_apart(key: str) -> None:
-    assert len({json.loads(path.read_text())[key] for path in DASHBOARDS}) == len(DASHBOARDS)
+    assert len({json.loads(path.read_text())[key] for path in ALL_DASHBOARDS}) == len(ALL_DASHBOARDS) == 4
 
 
-@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", ALL_DASHBOARDS, ids=lambda path: path.stem)
 def test_the_dashboard_is_whole(path: Path) -> None:
     dashboard: Json = json.loads(path.read_text())
     (source,) = yaml.safe_load((MONITORING / "grafana" / "datasources" / "prometheus.yml").read_text())["datasources"]
@@ -136,10 +150,39 @@ def test_prometheus_scrapes_services_that_are_there_on_their_port() -> None:
         assert found["port"] == services[found["names"][-1]]["ports"][0]["target"]
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
-def test_promtool_accepts_the_configuration() -> None:
+def test_nothing_is_listed_for_an_exporter_that_nobody_asks_for() -> None:
+    asked = set[str]().union(*(names_in(expression) for _, expression in expressions()))
+    assert set(of_exporters()) <= asked
+
+
+def rules() -> list[Json]:
+    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+
+def test_every_alert_has_its_section_in_the_runbook_and_every_section_its_alert() -> None:
+    sections = re.findall(r"^## (\w+)$", RUNBOOK.read_text(), re.MULTILINE)
+    assert sorted(sections) == sorted(rule["alert"] for rule in rules())
+    for rule in rules():
+        assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["summary"]
+        assert rule["labels"]["severity"] in {"critical", "warning"}
+
+
+def test_every_alert_is_seen_to_fire_and_to_be_silent() -> None:
+    tests: list[Json] = yaml.safe_load(RULES.with_name("rules_test.yml").read_text())["tests"]
+    expected = [(one["alertname"], bool(one["exp_alerts"])) for test in tests for one in test["alert_rule_test"]]
+    for rule in rules():
+        assert {(rule["alert"], True), (rule["alert"], False)} <= set(expected), rule["alert"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("check", "config", "prometheus.yml"), ("check", "rules", "rules.yml"), ("test", "rules", "rules_test.yml")],
+)
+def test_promtool_accepts_the_configuration_and_the_alerts_do_as_they_should(arguments: tuple[str, ...]) -> None:
     checked = subprocess.run(
-        ["promtool", "check", "config", str(MONITORING / "prometheus" / "prometheus.yml")],
+        [promtool(), *arguments],
+        cwd=MONITORING / "prometheus",
         check=False,
         capture_output=True,
         text=True,

@@ -1,0 +1,122 @@
+"""Prometheus itself on 127.0.0.1, and promtool: from PATH, or once from Debian's package `prometheus` into `.cache/`.
+
+`apt-get` fetches and `dpkg-deb` unpacks it, without installing anything and without root. Where that cannot be, the
+tests that want it are skipped, saying so; in CI (`CI=true`) with both at hand, a failing download is a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.servers.system import free_port, until
+
+_CACHE = Path(__file__).parents[2] / ".cache" / "prometheus"
+_UNPACKED = _CACHE / "unpacked" / "usr" / "bin"
+
+
+def promtool() -> str:
+    """Return where promtool is, skipping the test where it cannot be had."""
+    return str(_program("promtool"))
+
+
+class Prometheus:
+    """A running server. `url` is its API's."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    async def query(self, expression: str) -> list[dict[str, Any]]:
+        """Return the instant vector that an expression gives now: `metric` (labels) and `value` (time, text)."""
+        async with httpx.AsyncClient(trust_env=False) as http:
+            answer = await http.get(f"{self.url}/api/v1/query", params={"query": expression})
+        return answer.raise_for_status().json()["data"]["result"]
+
+    async def names(self) -> set[str]:
+        """Return the names of all series it has."""
+        async with httpx.AsyncClient(trust_env=False) as http:
+            answer = await http.get(f"{self.url}/api/v1/label/__name__/values")
+        return set(answer.raise_for_status().json()["data"])
+
+
+@asynccontextmanager
+async def open_prometheus(directory: Path, configuration: dict[str, Any]) -> AsyncGenerator[Prometheus]:
+    """Run a server with this configuration, and its data in `directory`."""
+    program, port = _program("prometheus"), free_port()
+    file = directory / "prometheus.yml"
+    file.write_text(yaml.safe_dump(configuration))
+    with (directory / "prometheus.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            program,
+            f"--config.file={file}",
+            f"--storage.tsdb.path={directory / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            stdout=log,
+            stderr=log,
+        )
+    prometheus = Prometheus(f"http://127.0.0.1:{port}")
+
+    async def ready() -> bool:
+        assert process.returncode is None, (directory / "prometheus.log").read_text()[-2000:]
+        try:
+            async with httpx.AsyncClient(trust_env=False) as http:
+                return (await http.get(f"{prometheus.url}/-/ready")).is_success
+        except httpx.TransportError:
+            return False
+
+    try:
+        await until(ready)
+        yield prometheus
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+def _program(name: str) -> Path:
+    for candidate in (shutil.which(name), _UNPACKED / name):
+        if candidate and Path(candidate).is_file():
+            return Path(candidate)
+    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+        pytest.skip(f"{name} is not installed, and there is no apt-get that could fetch it")
+    if (why := _fetch()) is not None:
+        # In CI a missing download must not pass for a green run.
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{name} cannot be fetched: {why}")
+    return _UNPACKED / name
+
+
+@cache
+def _fetch() -> str | None:
+    """Download and unpack the package, one process at a time; return why that failed."""
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    with (_CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return None if (_UNPACKED / "prometheus").is_file() else _download()
+
+
+def _download() -> str | None:
+    lists, archives = _CACHE / "lists", _CACHE / "apt"
+    for directory in (lists / "partial", archives / "archives" / "partial"):
+        directory.mkdir(parents=True, exist_ok=True)
+    ours = ("-qq", "-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={archives}", "-o", "APT::Sandbox::User=")
+    steps = (["apt-get", *ours, "update"], ["apt-get", *ours, "download", "prometheus"])
+    for step in steps:
+        ran = subprocess.run(step, cwd=_CACHE, check=False, capture_output=True, text=True, timeout=150)
+        if ran.returncode != 0:
+            return ran.stderr.strip()[-300:] or f"{step[-1]} ended with {ran.returncode}"
+    packages = sorted(_CACHE.glob("prometheus_*.deb"))
+    subprocess.run(["dpkg-deb", "-x", str(packages[-1]), str(_CACHE / "unpacked")], check=True, timeout=60)
+    shutil.rmtree(lists)
+    return None
