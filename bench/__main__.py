@@ -1,4 +1,4 @@
-"""`python -m bench [--full] [audio|children|api|library …]`: run benchmarks, print the table, write bench/results/."""
+"""`python -m bench [--full] [SUITE …]`: run benchmarks, print the table, write bench/results/."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from bench import api, audio, children, library
+from bench import api, audio, children, library, voice
 from bench.table import Row, show
 
 RESULTS = Path(__file__).parent / "results" / "last.json"
@@ -18,10 +18,12 @@ def main() -> int:
     """Return 0; a missed target is printed, and is no failure: machines differ."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "--full", action="store_true", help="the slow rows too (two hours of transcoding, a million records)"
+        "--full",
+        action="store_true",
+        help="the slow rows too (two hours of transcoding, a million records, 100 streams)",
     )
     parser.add_argument(
-        "suites", nargs="*", choices=["audio", "children", "api", "library", []], help="default: all of them"
+        "suites", nargs="*", choices=["audio", "children", "api", "library", "voice", []], help="default: all of them"
     )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="butakero-bench-") as name:
@@ -31,6 +33,7 @@ def main() -> int:
             "children": lambda: children.rows(directory),
             "api": api.rows,
             "library": lambda: library.rows(directory, full=arguments.full),
+            "voice": lambda: voice.rows(directory, full=arguments.full),
         }
 
         def rows() -> Iterator[Row]:
