@@ -1,4 +1,4 @@
-"""Prometheus itself scrapes the bot and the audio service, with our rules: what is asked for is there, nothing alarms."""
+"""Prometheus itself scrapes the bot and the audio service, with our rules: what they ask for is there."""
 
 from __future__ import annotations
 
