@@ -90,6 +90,7 @@ class Arrivals:
 
     def __init__(self, services: Services, players: Players, replies: LateReplies) -> None:
         self._store = services.store
+        self._songs = services.songs
         self._metrics = services.metrics
         self._players = players
         self._replies = replies
@@ -108,6 +109,7 @@ class Arrivals:
             return
         self._metrics.requests.labels("success").inc()
         track = Track.of_status(status)
+        self._songs.know(track)
         outcome = await self._ask(asked, Ready(asked.request_id, track))
         await self._tell_end(asked, _arrival(track, outcome, asked.locale), failed=False)
 

@@ -101,7 +101,7 @@ class Orders:
             PlayerRefusal: the queue does not take it.
             AppError: it cannot be asked for.
         """
-        playlist = await self._expand(song)
+        playlist, library_away = await self._expand(song)
         if playlist is not None and playlist.items:
             return await self._play_all(playlist, asker, front=front)
         player = self._players.of(asker.guild_id)
@@ -113,7 +113,9 @@ class Orders:
             placed.append(request_id)
 
         try:
-            found = await self._services.songs.find_or_request(song, asker, before_publishing=hold_place)
+            found = await self._services.songs.find_or_request(
+                song, asker, before_publishing=hold_place, library_away=library_away
+            )
         except AppError as exc:
             for request_id in placed:
                 await player.ask(Dropped(request_id, exc.code))
@@ -149,13 +151,14 @@ class Orders:
             check_dj(member, snapshot.rules)
         return await player.ask(command)
 
-    async def _expand(self, song: str) -> Playlist | None:
+    async def _expand(self, song: str) -> tuple[Playlist | None, bool]:
+        """Return the playlist if it is one, and whether the audio service is away."""
         try:
-            return await self._services.songs.expand(song, self._services.settings.playlist_limit)
+            return await self._services.songs.expand(song, self._services.settings.playlist_limit), False
         except AudioServiceUnavailable as exc:
             # Whether it is a playlist cannot be told; as one song it may still be fetched, by whoever reads the queue.
             log.info("playlist.unknown", detail=exc.detail)
-            return None
+            return None, True
 
     async def _play_all(self, playlist: Playlist, asker: Asker, *, front: bool) -> PlaylistAsked:
         player = self._players.of(asker.guild_id)

@@ -20,7 +20,15 @@ from bot_service.matching import confident_match, words_of
 from bot_service.pending import Pending, download_request
 from bot_service.player.track import Track
 from bot_service.store.base import GuildStore, PendingRequest
-from common.errors import AppError, BrokerError, DatabaseUnavailable, InvalidInput, Locale, UrlNotAllowed
+from common.errors import (
+    AppError,
+    AudioServiceUnavailable,
+    BrokerError,
+    DatabaseUnavailable,
+    InvalidInput,
+    Locale,
+    UrlNotAllowed,
+)
 from common.links import as_url, is_youtube, normalise_url, youtube_id, youtube_list
 from common.messages import utc_now
 from common.telemetry import get_logger
@@ -113,7 +121,12 @@ class Songs:
         return None
 
     async def find_or_request(
-        self, song: str, asker: Asker, *, before_publishing: BeforePublishing | None = None
+        self,
+        song: str,
+        asker: Asker,
+        *,
+        before_publishing: BeforePublishing | None = None,
+        library_away: bool = False,
     ) -> Found | Requested:
         """Find a song, or request it.
 
@@ -122,14 +135,15 @@ class Songs:
             asker: who did.
             before_publishing: awaited with the request's id before it is published, so that its place in the queue is
                 there when the answer comes. If this method raises afterwards, the place is the caller's to remove.
+            library_away: the audio service is known not to answer, and is not asked.
 
         Raises:
             BrokerError: the queue does not take it; the code says why.
             DatabaseUnavailable: the request could not be stored.
         """
-        answers = True
+        answers = not library_away
         try:
-            track = await self.find(song)
+            track = await (self._remembered(song, asker) if library_away else self.find(song))
         except AppError as exc:
             log.warning("songs.library_away", code=exc.code, detail=exc.detail)
             answers, track = False, await self._remembered(song, asker)
@@ -190,6 +204,7 @@ class Songs:
         the site can say; when it says nothing, the address is requested like any other and its error tells why.
 
         Raises:
+            AudioServiceUnavailable: it cannot be told what the address is.
             AppError: of YouTube playlists, as `AudioApi.playlist`.
         """
         asked = _understand(url)
@@ -198,7 +213,7 @@ class Songs:
         try:
             found = await self._api.playlist(asked.url, limit)
         except AppError as exc:
-            if asked.is_list:
+            if asked.is_list or isinstance(exc, AudioServiceUnavailable):
                 raise
             log.info("songs.not_expanded", code=exc.code, detail=exc.detail)
             return None

@@ -4,61 +4,81 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from audio_service.settings import AudioSettings
-from tests.discord import FakeDiscord, Guild, Packet, assert_plays, frames_of, open_fake_discord
+from bot_service.replies.errors import explain_code
+from tests.discord import FakeDiscord, Packet, assert_plays, frames_of, open_fake_discord
 from tests.discord.bot_process import backends_of, bot_environment, open_bot_process
+from tests.discord.concert import Room, open_room
 from tests.servers.clustered import open_clustered
 from tests.servers.kafka import Kafka
 from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite, open_media_site
 from tests.servers.mongo import Mongo
-from tests.servers.system import Client, open_audio_process
+from tests.servers.system import AudioProcess, Client, open_audio_process
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 _SECONDS = 3
 _FRAMES = _SECONDS * 50
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Product:
     """Everything runs. `client` overhears the topics as another bot would; nobody has asked for `song` yet."""
 
     discord: FakeDiscord
-    guild: Guild
     site: MediaSite
     client: Client
     audio: AudioSettings
     song: Path
+    process: AudioProcess
+    stack: AsyncExitStack
+
+    def room(self, name: str) -> Room:
+        return open_room(self.discord, name)
+
+    @property
+    def url(self) -> str:
+        """Where the song stands; what is fetched from there waits at its gate."""
+        return self.site.page(self.site.file(self.song, gate="half", hold=1000), title="Una milonga nueva")
+
+    async def kill_audio_service(self) -> None:
+        self.process.kill()
+        await self.process.process.wait()
+
+    async def start_audio_service(self) -> None:
+        self.process = await self.stack.enter_async_context(open_audio_process(self.audio))
 
 
-@pytest.fixture
-async def product(tmp_path: Path, kafka: Kafka, mongo: Mongo) -> AsyncGenerator[Product]:
-    files = tmp_path / "files"
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def product(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka, mongo: Mongo) -> AsyncGenerator[Product]:
+    directory = tmp_path_factory.mktemp("product")
+    files = directory / "files"
     files.mkdir()
     song = make("webm_opus", files, _SECONDS, sound="noise")
-    async with (
-        open_media_site(files) as site,
-        open_clustered(tmp_path, site, kafka, mongo) as (system, client),
-        open_fake_discord(patience=60) as discord,
-    ):
+    async with AsyncExitStack() as stack:
+        site = await stack.enter_async_context(open_media_site(files))
+        system, client = await stack.enter_async_context(open_clustered(directory, site, kafka, mongo))
+        discord = await stack.enter_async_context(open_fake_discord(patience=60))
         audio = system.settings(network_timeout_seconds=60.0)
-        environment = bot_environment(discord, audio, tmp_path, **backends_of(audio))
-        guild = discord.guild()
-        async with open_audio_process(audio), open_bot_process(discord, environment):
-            yield Product(discord, guild, site, client, audio, song)
+        process = await stack.enter_async_context(open_audio_process(audio))
+        environment = bot_environment(discord, audio, directory, **backends_of(audio) | {"KAFKA_TIMEOUT_SECONDS": "3"})
+        await stack.enter_async_context(open_bot_process(discord, environment))
+        yield Product(discord, site, client, audio, song, process, stack)
         assert not discord.problems
 
 
 async def test_a_new_song_ends_in_its_packets_and_the_second_time_nothing_is_downloaded(product: Product) -> None:
-    guild, site, gate = product.guild, product.site, product.site.gate("half")
-    url = site.page(site.file(product.song, gate="half", hold=1000), title="Una milonga nueva")
-    ana = guild.member("ana")
-    ana.join(guild.voice_channel("Musica"))
-
+    site, gate, url = product.site, product.site.gate("half"), product.url
+    room = product.room("Casa")
+    guild, ana = room.guild, room.ana
     played = await ana.slash("music", "play", input=url)
     await played.message(lambda message: "Buscando" in message.text)
     async with asyncio.timeout(60):
@@ -82,6 +102,54 @@ async def test_a_new_song_ends_in_its_packets_and_the_second_time_nothing_is_dow
     [by_request, by_url] = product.client.statuses
     assert by_request.success
     assert by_url.video_id == by_request.video_id
+
+
+async def test_without_the_audio_service_known_songs_play_and_new_ones_wait_for_it(product: Product) -> None:
+    room = product.room("Sin servicio")
+    await product.kill_audio_service()
+    await _plays_the_known_song(product, room)
+    known = await room.ana.slash("music", "play", input=product.url)
+    assert "Una milonga nueva" in (await known.message()).text
+    new = await room.ana.slash("music", "play", input=product.site.file(_another(product)))
+    asked = await new.message(lambda message: "Buscando" in message.text)
+    assert "La biblioteca no responde" in asked.text
+    await product.start_audio_service()
+    # Queued, or on already: the known song is short.
+    await new.message(lambda message: "another" in message.text and "🔎" not in message.text)
+
+
+async def test_without_the_queue_known_songs_play_and_new_ones_are_refused_with_a_reason(
+    product: Product, kafka: Kafka
+) -> None:
+    room = product.room("Sin cola")
+    with kafka.frozen():
+        await _plays_the_known_song(product, room)
+        new = await room.ana.slash("music", "play", input=f"{product.url}&never")
+        answer = await new.message(lambda message: "Buscando" not in message.text)
+        assert explain_code("broker_unavailable", "es") in answer.text
+
+
+async def test_without_the_database_known_songs_play_and_new_ones_are_refused_with_a_reason(
+    product: Product, mongo: Mongo
+) -> None:
+    room = product.room("Sin base")
+    with mongo.frozen():
+        await _plays_the_known_song(product, room)
+        new = await room.ana.slash("music", "play", input=f"{product.url}&never")
+        answer = await new.message(lambda message: "Buscando" not in message.text)
+        assert explain_code("db_connection_failed", "es") in answer.text
+    again = await room.ana.slash("music", "play", input=product.url)
+    await again.message(lambda message: "milonga" in message.text)
+
+
+async def _plays_the_known_song(product: Product, room: Room) -> None:
+    [stored] = [path for path in product.audio.local_storage_path.rglob("*.dca") if len(frames_of(path)) >= _FRAMES]
+    await room.ana.slash("music", "play", input="milonga nueva")
+    assert_plays(await room.voice.sound(20), frames_of(stored))
+
+
+def _another(product: Product) -> Path:
+    return make("webm_opus", product.site.directory, 1).rename(product.site.directory / "another.webm")
 
 
 def _assert_is_the_file(packets: list[Packet], stored: Path) -> None:

@@ -96,6 +96,19 @@ class Mongo:
                         return member
                 await asyncio.sleep(_POLL_SECONDS)  # elections have no event to wait for from outside
 
+    @contextmanager
+    def frozen(self) -> Generator[None]:
+        """Connected and silent, all members: as behind a network that swallows everything."""
+        running = [member.process for member in self.members if member.process is not None]
+        assert running, "a server that is not ours cannot be stopped"
+        for process in running:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in running:
+                process.send_signal(signal.SIGCONT)
+
     async def kill_primary(self) -> Member:
         """`kill -9` of the primary; returns the member that died."""
         victim = await self.primary()

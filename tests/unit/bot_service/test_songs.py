@@ -186,4 +186,5 @@ async def test_a_youtube_playlist_that_cannot_be_had_says_why(tmp_path: Path) ->
     async with without_audio_service(tmp_path) as (songs, _):
         with pytest.raises(AudioServiceUnavailable):
             await songs.expand("https://www.youtube.com/playlist?list=PLabc", 5)
-        assert await songs.expand("https://example.org/x", 5) is None
+        with pytest.raises(AudioServiceUnavailable):
+            await songs.expand("https://example.org/x", 5)
