@@ -41,6 +41,8 @@ async def log_in(client: discord.Client, token: str, stop: asyncio.Event) -> Non
                 raise DiscordRefused("DISCORD_TOKEN: Discord does not accept this token") from exc
             log.warning("discord.login_failed", error=repr(exc), seconds=wait)
             await client.http.close()
+            # The library would make its next session on the connector that has just been closed with the last one.
+            client.http.connector = discord.utils.MISSING
             await pause(stop, timedelta(seconds=wait))
             wait = min(wait * 2, _LONGEST_PAUSE_SECONDS)
         else:
