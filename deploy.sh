@@ -307,6 +307,7 @@ verify() {
         printf '    + GET /api/v1/health de svc/audio-processing-service\n'
         return
     fi
+    : >"$work/forward"
     kubectl port-forward svc/audio-processing-service :8080 --namespace backend >"$work/forward" 2>&1 &
     forward=$!
     local deadline=$((SECONDS + (timeout < 60 ? timeout : 60))) status=000
@@ -317,7 +318,7 @@ verify() {
                 "http://127.0.0.1:$(forwarded_port)/api/v1/health" || true)
             [[ $status != 200 ]] || break
         fi
-        sleep 1
+        sleep 0.2
     done
     [[ $status == 200 ]] || fail "/api/v1/health responde $status: $(head -c 600 "$work/health" 2>/dev/null || true)"
     printf '    /api/v1/health: 200\n'
