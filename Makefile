@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PROFILE ?=
 COMPOSE = docker compose $(if $(PROFILE),--profile $(PROFILE))
 LOCKS = audio bot dev
-SCRIPTS = $(shell find docker scripts -name '*.sh')
+SCRIPTS = deploy.sh $(shell find docker scripts -name '*.sh')
 # Through the environment, so that quotes and dollars in a title stay what they are.
 export SONG
 
@@ -43,11 +43,12 @@ types: $(VENV)/.dev ## basedpyright, strict
 imports: $(VENV)/.dev ## import-linter: who may import whom
 	@$(BIN)/lint-imports
 
-deploy-lint: $(VENV)/.dev ## Compose file, Dockerfiles, shell scripts
+deploy-lint: $(VENV)/.dev ## Compose file, Dockerfiles, shell scripts, Kubernetes manifests
 	@$(BIN)/docker-compose --file docker-compose.yml --profile '*' config --quiet
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/shellcheck .ci/run $(SCRIPTS)
+	@$(BIN)/python -m tests.deploy.manifests
 	@[ ! -x $(BIN)/hadolint ] || $(BIN)/hadolint docker/Dockerfile.*
 
 audit: $(VENV)/.dev ## Known vulnerabilities of everything that is locked (asks PyPI; what it cannot tell is a failure)
