@@ -250,6 +250,44 @@ async def test_a_session_that_is_forgotten_begins_anew(stage: Stage) -> None:
     assert (await (await stage.ana.slash("small", "ask")).message()).text == "choose"
 
 
+async def test_a_gateway_that_closes_is_connected_to_again(stage: Stage) -> None:
+    gateway = stage.discord.gateway
+    known = len(gateway.identifies) + gateway.resumes
+
+    def is_back() -> bool:  # the library resumes after some codes and identifies after others
+        return len(gateway.identifies) + gateway.resumes > known
+
+    gateway.close(4000)
+    await stage.discord.world.core.bell.until(is_back, lambda: "another session")
+    assert (await (await stage.ana.slash("small", "ask")).message()).text == "choose"
+
+
+async def test_a_refused_connection_is_tried_again(stage: Stage) -> None:
+    gateway = stage.discord.gateway
+    lines, resumes = gateway.lines, gateway.resumes
+    gateway.refuse(4008)
+    gateway.cut()
+    await gateway.resumed(resumes + 1)
+    assert gateway.lines == lines + 2
+
+
+async def test_a_session_that_ends_while_the_bot_is_away_begins_anew(stage: Stage) -> None:
+    gateway = stage.discord.gateway
+    known, resumes = len(gateway.identifies), gateway.resumes
+    gateway.forget()
+    gateway.cut()
+    await gateway.identified(known + 1)
+    assert gateway.resumes == resumes
+    assert (await (await stage.ana.slash("small", "ask")).message()).text == "choose"
+
+
+async def test_a_global_limit_holds_every_call_until_it_is_over(stage: Stage) -> None:
+    fault = stage.discord.rest.faults.limit("/messages$", retry_after=0.2, everywhere=True)
+    talked = await stage.ana.slash("small", "talk", text="later")
+    assert (await talked.message()).text == "written"
+    assert fault.hits == 1
+
+
 async def test_a_pause_is_silence_and_sequence_and_timestamp_go_on(playing: Stage) -> None:
     voice = playing.guild.voice
     await voice.sound(20)
@@ -322,6 +360,14 @@ async def test_a_cut_voice_line_and_a_new_voice_server_are_survived(playing: Sta
     await voice.sound(5, since=voice.mark)
     voice.cut()
     await voice.connected(number + 2)
+    await voice.sound(5, since=voice.mark)
+
+
+async def test_a_voice_server_that_goes_away_is_replaced(playing: Stage) -> None:
+    voice, number = playing.guild.voice, len(playing.guild.voice.connections)
+    voice.server_lost()
+    voice.new_server()
+    await voice.connected(number + 1)
     await voice.sound(5, since=voice.mark)
 
 
