@@ -36,6 +36,8 @@ KINDS = ("dca", "copy", "pcm")
 # Programs start, rings fill, and the library's first gap of 40 ms passes.
 _WARM_UP_PACKETS = 100
 _WARM_UP_SECONDS = 15.0
+# A stream whose first packet came late sends the next hundred at once.
+_SETTLE_SECONDS = 2.0
 # Neither kind starts all its streams in the same millisecond.
 _BETWEEN_STARTS_SECONDS = 0.007
 
@@ -162,6 +164,7 @@ async def _warm(wires: list[_Wire]) -> None:
     until = time.monotonic() + _WARM_UP_SECONDS
     while min(len(wire.sent_at) for wire in wires) < _WARM_UP_PACKETS and time.monotonic() < until:  # noqa: ASYNC110 - threads ring no bell
         await asyncio.sleep(0.1)
+    await asyncio.sleep(_SETTLE_SECONDS)
 
 
 def _ffmpeg(kind: str, file: Path) -> discord.AudioSource:
