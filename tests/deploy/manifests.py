@@ -11,7 +11,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs] - has none
 import yaml
@@ -63,11 +63,7 @@ def problems(manifest: Manifest) -> list[str]:
     schema = custom_schemas().get((manifest["apiVersion"], manifest["kind"]))
     if schema is not None:
         extra = set(manifest) - {"apiVersion", "kind", "metadata", "spec"}
-        found = [
-            f"{name}: {error.json_path}: {error.message}"
-            for error in Draft202012Validator(schema).iter_errors(manifest.get("spec"))
-        ]
-        return found + [f"{name}: {key} is unknown" for key in sorted(extra)]
+        return _breaches(schema, name, manifest.get("spec")) + [f"{name}: {key} is unknown" for key in sorted(extra)]
     try:
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
     except kubernetes_validate.ValidationError as error:
@@ -78,7 +74,7 @@ def problems(manifest: Manifest) -> list[str]:
 
 
 def _breaches(schema: Manifest, name: str, spec: Any) -> list[str]:  # noqa: ANN401 - whatever YAML held
-    validator: Any = Draft202012Validator(schema)  # its overloads are partly untyped
+    validator = cast("Any", Draft202012Validator(schema))  # its overloads are partly untyped
     return [f"{name}: {error.json_path}: {error.message}" for error in validator.iter_errors(spec)]
 
 
