@@ -67,9 +67,11 @@ async def product(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka, mongo:
         site = await stack.enter_async_context(open_media_site(files))
         system, client = await stack.enter_async_context(open_clustered(directory, site, kafka, mongo))
         discord = await stack.enter_async_context(open_fake_discord(patience=60))
-        audio = system.settings(network_timeout_seconds=60.0)
+        audio = system.settings(network_timeout_seconds=60.0, drain_seconds=5.0)
         process = await stack.enter_async_context(open_audio_process(audio))
-        environment = bot_environment(discord, audio, directory, **backends_of(audio) | {"KAFKA_TIMEOUT_SECONDS": "3"})
+        environment = bot_environment(
+            discord, audio, directory, **backends_of(audio) | {"KAFKA_TIMEOUT_SECONDS": "3", "DRAIN_SECONDS": "5"}
+        )
         await stack.enter_async_context(open_bot_process(discord, environment))
         yield Product(discord, site, client, audio, song, process, stack)
         assert not discord.problems
