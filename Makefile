@@ -43,12 +43,13 @@ types: $(VENV)/.dev ## basedpyright, strict
 imports: $(VENV)/.dev ## import-linter: who may import whom
 	@$(BIN)/lint-imports
 
-deploy-lint: $(VENV)/.dev ## Compose file, Dockerfiles, shell scripts, Kubernetes manifests
+deploy-lint: $(VENV)/.dev ## Compose file, Dockerfiles, shell scripts, Kubernetes manifests, alerts
 	@$(BIN)/docker-compose --file docker-compose.yml --profile '*' config --quiet
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/shellcheck .ci/run $(SCRIPTS)
 	@$(BIN)/python -m tests.deploy.manifests
+	@$(BIN)/python -m tests.servers.prometheus
 	@[ ! -x $(BIN)/hadolint ] || $(BIN)/hadolint docker/Dockerfile.*
 
 audit: $(VENV)/.dev ## Known vulnerabilities of everything that is locked (asks PyPI; what it cannot tell is a failure)
@@ -99,9 +100,9 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "python -m venv failed: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
 
-$(VENV)/.run: requirements/audio.txt | $(BIN)/python
+$(VENV)/.run: requirements/audio.txt requirements/bot.txt | $(BIN)/python
 	@echo "Installing the locked dependencies into $(VENV) (once) ..."
-	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/audio.txt
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/audio.txt -r requirements/bot.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 

@@ -16,7 +16,7 @@ from audio_service.metrics import WorkerMetrics
 from bot_service.metrics import BotMetrics
 from common.gauges import loop_lateness, queue_lag
 from tests.deploy.compose import ROOT, config
-from tests.servers.prometheus import promtool
+from tests.servers.prometheus import PROMTOOL_RUNS, promtool
 
 MONITORING = ROOT / "monitoring"
 DASHBOARDS = [MONITORING / "grafana" / "dashboards" / name for name in ("butakero.json", "bot.json")]
@@ -175,10 +175,7 @@ def test_every_alert_is_seen_to_fire_and_to_be_silent() -> None:
         assert {(rule["alert"], True), (rule["alert"], False)} <= set(expected), rule["alert"]
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [("check", "config", "prometheus.yml"), ("check", "rules", "rules.yml"), ("test", "rules", "rules_test.yml")],
-)
+@pytest.mark.parametrize("arguments", PROMTOOL_RUNS, ids=" ".join)
 def test_promtool_accepts_the_configuration_and_the_alerts_do_as_they_should(arguments: tuple[str, ...]) -> None:
     checked = subprocess.run(
         [promtool(), *arguments],

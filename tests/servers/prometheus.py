@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import cache
@@ -24,6 +25,12 @@ import yaml
 from tests.servers.system import free_port, until
 
 _CACHE = Path(__file__).parents[2] / ".cache" / "prometheus"
+RULES = Path(__file__).parents[2] / "monitoring" / "prometheus"
+PROMTOOL_RUNS = (
+    ("check", "config", "prometheus.yml"),
+    ("check", "rules", "rules.yml"),
+    ("test", "rules", "rules_test.yml"),
+)
 _UNPACKED = _CACHE / "unpacked" / "usr" / "bin"
 
 
@@ -85,16 +92,32 @@ async def open_prometheus(directory: Path, configuration: dict[str, Any]) -> Asy
         await process.wait()
 
 
-def _program(name: str) -> Path:
+class Unavailable(Exception):
+    """It cannot be had here; says why."""
+
+
+def find(name: str) -> Path:
+    """Return where `prometheus` or `promtool` is. Raises Unavailable."""
     for candidate in (shutil.which(name), _UNPACKED / name):
         if candidate and Path(candidate).is_file():
             return Path(candidate)
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        pytest.skip(f"{name} is not installed, and there is no apt-get that could fetch it")
+        raise Unavailable(f"{name} is not installed, and there is no apt-get that could fetch it")
     if (why := _fetch()) is not None:
-        # In CI a missing download must not pass for a green run.
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{name} cannot be fetched: {why}")
+        raise Unavailable(f"{name} cannot be fetched: {why}")
     return _UNPACKED / name
+
+
+def _program(name: str) -> Path:
+    try:
+        return find(name)
+    except Unavailable as exc:
+        # In CI a download that fails must not pass for a green run.
+        (pytest.fail if _must_be_had() else pytest.skip)(str(exc))
+
+
+def _must_be_had() -> bool:
+    return os.environ.get("CI") == "true" and shutil.which("apt-get") is not None
 
 
 @cache
@@ -120,3 +143,22 @@ def _download() -> str | None:
     subprocess.run(["dpkg-deb", "-x", str(packages[-1]), str(_CACHE / "unpacked")], check=True, timeout=60)
     shutil.rmtree(lists)
     return None
+
+
+def main() -> int:
+    """Check the configuration and the rules and run the rules' tests, as `make check` does."""
+    try:
+        tool = find("promtool")
+    except Unavailable as exc:
+        sys.stderr.write(f"promtool was not run: {exc}\n")
+        return int(_must_be_had())
+    for arguments in PROMTOOL_RUNS:
+        run = subprocess.run([tool, *arguments], cwd=RULES, check=False, capture_output=True, text=True)
+        if run.returncode:
+            sys.stderr.write(run.stdout + run.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
