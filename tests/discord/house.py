@@ -116,10 +116,18 @@ class House:
     site: MediaSite
     youtube: FakeYouTubeApi
     numbers: Iterator[int] = field(default_factory=itertools.count)
+    guilds: list[Guild] = field(default_factory=list[Guild])
 
     async def scene(self, *, locale: str = "es-ES") -> Scene:
-        """Return a guild where nothing was played yet, once the bot knows it. `locale`: the guild's and ana's."""
+        """Return a guild where nothing was played yet, once the bot knows it. `locale`: the guild's and ana's.
+
+        The bot is sent out of the guilds before the last one, so that never more than two play at once.
+        """
+        for guild in self.guilds[:-1]:
+            if guild.me.voice_channel is not None:
+                guild.me.leave()
         guild = self.discord.guild(f"Casa {next(self.numbers)}", locale=locale)
+        self.guilds = [*self.guilds[-1:], guild]
         voice, ana = guild.voice_channel("Musica"), guild.member("ana", locale=locale)
         scene = Scene(guild, next(iter(guild.channels.values())), voice, ana)
         await scene.say("list")
