@@ -85,6 +85,7 @@ def place(tmp_path: Path, memory: Path) -> Place:
         (tmp_path / name).mkdir()
     shutil.copy(ROOT / "deploy.sh", tmp_path)
     shutil.copytree(ROOT / "k8s", tmp_path / "k8s", ignore=shutil.ignore_patterns("*.env"))
+    shutil.copytree(ROOT / "monitoring", tmp_path / "monitoring")  # k8s/base/monitoring takes the dashboards from there
     for tool in TOOLS:
         found = shutil.which(tool)
         assert found is not None, tool
