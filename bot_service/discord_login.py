@@ -23,6 +23,8 @@ _TOKEN_REFUSED = 4004
 class DiscordRefused(AppError):
     """Discord does not let this bot in as it is set up: an operator must mend that."""
 
+    needs_operator = True
+
 
 async def log_in(client: discord.Client, token: str, stop: asyncio.Event) -> None:
     """Log in and register the commands; a Discord that does not answer is tried again until `stop`.

@@ -76,10 +76,14 @@ class Text(NamedTuple):
 
 
 class AppError(Exception):
-    """Root of the tree. Subclasses set the three class attributes; instances carry a detail for the log."""
+    """Root of the tree. Subclasses set the class attributes; instances carry a detail for the log.
+
+    `needs_operator` is for what a program meets at its start and neither time nor a restart will mend.
+    """
 
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False
+    needs_operator: ClassVar[bool] = False
     public_message: ClassVar[Text] = Text(
         "Algo falló de nuestro lado. Probá de nuevo en un rato.",
         "Something failed on our side. Try again in a while.",

@@ -59,6 +59,8 @@ C = TypeVar("C")
 class MisconfiguredDatabase(DatabaseUnavailable):
     """The server has answered, and waiting will not help: credentials, certificates, rights or a standalone server."""
 
+    needs_operator = True
+
 
 @dataclass(frozen=True, slots=True)
 class MongoDatabase:

@@ -20,6 +20,7 @@ from datetime import timedelta
 import uvloop
 
 from common.errors import AppError
+from common.settings import EX_CONFIG
 from common.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -52,13 +53,13 @@ async def until_stopped(stop: asyncio.Event, name: str, work: Awaitable[None]) -
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]], *, drain: timedelta) -> int:
-    """Run `main(stop)` on uvloop and return the process's exit code."""
+    """Run `main(stop)` on uvloop and return the process's exit code: EX_CONFIG for what an operator must mend."""
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_supervise(main, drain))
     except AppError as exc:
         log.critical("program.failed", code=exc.code, detail=exc.detail)
-        return 1
+        return EX_CONFIG if exc.needs_operator else 1
     except BaseExceptionGroup as exc:
         log.critical("program.failed", errors=[repr(leaf) for leaf in exc.exceptions])
         return 1

@@ -5,7 +5,6 @@ Nothing reads the environment at import: a program's `main` calls `load` once an
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import sys
@@ -88,6 +87,9 @@ class SharedSettings(BaseSettings):
 
 S = TypeVar("S", bound=BaseSettings)
 
+EX_CONFIG = 78
+"""The exit code of a program that only an operator can help (sysexits.h)."""
+
 SECRETS = Path("/run/secrets")
 """Where Compose and Kubernetes mount secrets, one file a key, named as the key in lower case."""
 
@@ -113,14 +115,14 @@ def load(settings_class: type[S], env_file: Path | None = None, *, secrets: Path
 
 
 def load_or_exit(settings_class: type[S], env_file: Path | None = None) -> S:
-    """`load`, or print why not to stderr and exit with 78 (EX_CONFIG of sysexits.h)."""
+    """`load`, or print why not to stderr and exit with EX_CONFIG."""
     try:
         return load(settings_class, env_file)
     except SettingsError as exc:
         sys.stderr.write(f"{exc}\n")
-        raise SystemExit(getattr(os, "EX_CONFIG", 78)) from exc
+        raise SystemExit(EX_CONFIG) from exc
 
 
 def _explain(location: tuple[int | str, ...], message: str) -> str:
     key = str(location[0]).upper() if location else "settings"
-    return f"{key}: {message}"
+    return f"{key}: {message.removeprefix('Value error, ')}"

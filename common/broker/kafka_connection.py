@@ -68,6 +68,8 @@ class Unreachable(BrokerUnavailable):
 class Refused(BrokerUnavailable):
     """The brokers are there and do not let us in: waiting does not help, a setting must change."""
 
+    needs_operator = True
+
 
 async def diagnose(options: Options) -> Refused | Unreachable | None:
     """Knock at each broker; return why none lets us in, or None when one does."""

@@ -104,7 +104,7 @@ async def test_somebody_who_is_not_in_a_voice_channel_is_told_so_privately(stage
 
 @pytest.mark.parametrize(
     ("token", "code", "said"),
-    [("wrong.token.here", 1, "Discord does not accept this token"), ("", 78, "DISCORD_TOKEN: ")],
+    [("wrong.token.here", 78, "Discord does not accept this token"), ("", 78, "DISCORD_TOKEN: ")],
 )
 async def test_a_wrong_or_missing_token_is_one_line_and_an_exit(
     stage: Stage, tmp_path: Path, token: str, code: int, said: str
@@ -167,7 +167,7 @@ async def test_what_people_do_while_a_song_is_on(stage: Stage) -> None:
     assert "posición 2" in await say("favorites", "play", number=1)
     assert "Saqué de la cola" in await say("remove", position=2)
     assert "Saqué de tus favoritas" in await say("favorites", "remove", number=1)
-    assert "no existe" in await say("favorites", "play", number=1)
+    assert "Todavía no tenés favoritas" in await say("favorites", "play", number=1)
     assert "gestion" in await say("settings", vote_skip=True)
     assert "Servicio de audio" in await say("status")
 

@@ -32,7 +32,7 @@ def test_a_prefix_becomes_the_name_of_a_slash_command(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("given", ["!", "/", "!!music", "my music", "x" * 33, "m?", "it's", "Music", "😀"])
 def test_a_name_that_discord_refuses_is_refused_at_start(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("COMMAND_PREFIX", given)
-    with pytest.raises(SettingsError, match=r"^COMMAND_PREFIX: .*name of a slash command"):
+    with pytest.raises(SettingsError, match=r"^COMMAND_PREFIX: [a-z].*name of a slash command"):
         load(BotSettings)
 
 

@@ -122,3 +122,10 @@ def test_a_named_failure_at_start_is_a_line_and_not_a_traceback() -> None:
     assert code == 1
     assert "SQLITE_PATH x" in err
     assert "Traceback" not in err
+
+
+def test_a_failure_that_only_an_operator_mends_has_an_exit_code_of_its_own() -> None:
+    process = start("from common.mongodb import MisconfiguredDatabase\nraise MisconfiguredDatabase('MONGO_USER x')")
+    code, _, err = end(process)
+    assert code == 78
+    assert "MONGO_USER x" in err
