@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from pydantic import SecretStr
+from structlog.testing import capture_logs
 
+from audio_service.access.key_file import change_keys
+from audio_service.access.keys import KeyList, new_key
 from bot_service import audio_api as audio_api_module
 from bot_service.audio_api import AudioApi, AudioHealth, open_audio_api
 from bot_service.player.track import Track
+from bot_service.settings import BotSettings
 from common.errors import AudioServiceUnavailable, InvalidInput, MediaNotFound, UrlNotAllowed
+from common.settings import SettingsError, load
 from tests.servers.media_site import closed_port
 from tests.unit.audio_service.api.library import add_failure, add_song, dca
 from tests.unit.bot_service.audio import Audio, bot_settings, open_audio
@@ -187,3 +194,33 @@ async def test_questions_to_the_sources_keep_their_own_errors(audio: Audio) -> N
         await audio.client.source_search("https://example.org/x", 5)
     video = await audio.client.playlist(f"https://youtu.be/{SONG}", 5)
     assert (video.title, video.items, video.total) == ("", [], 0)
+
+
+async def test_the_bots_key_lets_it_in_and_without_it_the_service_is_not_well(tmp_path: Path) -> None:
+    made = new_key("bot", ["media:read"], now=datetime.now(UTC), expires_at=None)
+    change_keys(tmp_path / "keys.json", lambda _: KeyList(keys=(made.kept,)))
+    async with open_audio(tmp_path, api_keys_file=tmp_path / "keys.json") as audio:
+        await add_song(audio.service.deps, SONG)
+        with pytest.raises(AudioServiceUnavailable, match="unauthorized"):
+            await audio.client.media(SONG)
+        assert (await audio.client.health()).connected
+        with_key = audio.settings.model_copy(update={"audio_processor_api_key": SecretStr(made.text)})
+        async with open_audio_api(with_key) as client:
+            assert await client.media(SONG)
+            async with client.audio(SONG) as body:
+                assert await whole(body) == dca(100)
+            with capture_logs() as logs, pytest.raises(AudioServiceUnavailable, match="forbidden"):
+                await client.source_search("milonga", 5)
+    assert [(line["event"], line["code"]) for line in logs if line["event"] == "audio_api.refused"] == [
+        ("audio_api.refused", "forbidden")
+    ]
+    assert made.text not in f"{logs} {with_key!r}"
+
+
+@pytest.mark.parametrize("text", ["two words", "ñ", 'a"b', "a\r\nb"])
+def test_a_key_that_cannot_be_sent_stops_the_bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("DISCORD_TOKEN", "nobodys")
+    monkeypatch.setenv("AUDIO_PROCESSOR_API_KEY", text)
+    with pytest.raises(SettingsError, match=r"^AUDIO_PROCESSOR_API_KEY: ") as caught:
+        load(BotSettings, tmp_path / ".env")
+    assert text not in str(caught.value)
