@@ -23,6 +23,7 @@ class BotMetrics:
     queue_length: Gauge
     commands: Counter
     requests: Counter
+    library_hits: Counter
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> BotMetrics:
@@ -49,5 +50,8 @@ class BotMetrics:
             ),
             requests=Counter(
                 "butakero_bot_requests", "Songs that had to be fetched, by outcome.", ["outcome"], registry=registry
+            ),
+            library_hits=Counter(
+                "butakero_bot_library_hits", "Songs asked for that the library had already.", registry=registry
             ),
         )

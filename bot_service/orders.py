@@ -121,6 +121,7 @@ class Orders:
                 await player.ask(Dropped(request_id, exc.code))
             raise
         if isinstance(found, Found):
+            self._services.metrics.library_hits.inc()
             return Queued(found.track, await self.play_tracks([found.track], asker, front=front))
         return Asked(title or song, found.audio_service_answers)
 
