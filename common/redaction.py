@@ -13,7 +13,8 @@ HIDDEN = "[hidden]"
 _SECRETS = (
     (re.compile(r"bk_([0-9a-f]{8})_[A-Za-z0-9_-]{10,}"), rf"bk_\1_{HIDDEN}"),
     (re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*\.?[A-Za-z0-9_-]*"), HIDDEN),
-    (re.compile(r"\b(Bearer|Basic|Bot) +[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\1 {HIDDEN}"),
+    (re.compile(r"\b([Bb]earer) +[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {HIDDEN}"),
+    (re.compile(r"\b(Basic|Bot) +[A-Za-z0-9._~+/=-]{20,}"), rf"\1 {HIDDEN}"),
     (re.compile(r"(://[^/\s:@]*):[^/\s@]+@"), rf"\1:{HIDDEN}@"),
     (
         re.compile(r"([?&](?:key|token|access_token|api_key|password|sig|signature)=)[^&\s\"']+", re.IGNORECASE),
