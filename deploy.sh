@@ -233,20 +233,31 @@ put_secret() {
         kubectl apply --server-side --force-conflicts --field-manager=deploy.sh -f -
 }
 
-# secret_from FILE NAME KEY...: in `backend`, unless there is no such file.
+# secret_from FILE NAME KEY...: in `backend`, unless there is no such file. A key that was left empty is left out.
 secret_from() {
     local file=$1 name=$2 key
     shift 2
     [[ -f $file ]] || return 0
     mkdir "$work/$name"
-    for key in "$@"; do value_of "$file" "$key" | tr -d '\n' >"$work/$name/$key"; done
+    for key in "$@"; do
+        [[ -z $(value_of "$file" "$key") ]] || value_of "$file" "$key" | tr -d '\n' >"$work/$name/$key"
+    done
     [[ $name != backend-secret || ! -s $here/yt-cookies.txt ]] || cp "$here/yt-cookies.txt" "$work/$name/YT_COOKIES"
     put_secret backend "$name" "$work/$name"
 }
 
+# Hashes, which change with every `butakero keys create`; the service notices.
+put_api_keys() {
+    [[ -f $here/k8s/secrets/api-keys.json ]] || return 0
+    mkdir "$work/audio-api-keys"
+    cp "$here/k8s/secrets/api-keys.json" "$work/audio-api-keys/api-keys.json"
+    put_secret backend audio-api-keys "$work/audio-api-keys"
+}
+
 put_secrets() {
     secret_from "$backend_env" backend-secret YOUTUBE_API_KEY MONGO_USER MONGO_PASSWORD
-    secret_from "$bot_env" discord-bot-secrets DISCORD_TOKEN
+    secret_from "$bot_env" discord-bot-secrets DISCORD_TOKEN AUDIO_PROCESSOR_API_KEY
+    put_api_keys
     mkdir "$work/audio-password"
     secret_value "$backend_env" backend backend-secret MONGO_PASSWORD | tr -d '\n' >"$work/audio-password/password"
     put_secret mongodb audio-password "$work/audio-password"

@@ -47,9 +47,9 @@ class Place:
 
     def fill_in(self, *, token: str = TOKEN, password: str = PASSWORD, user: str = "audio") -> None:
         secrets = self.directory / "k8s" / "secrets"
-        backend = f"YOUTUBE_API_KEY=\nMONGO_USER={user}\nMONGO_PASSWORD={password}\n"
+        backend = f"MONGO_USER={user}\nMONGO_PASSWORD={password}\n"
         (secrets / "backend.env").write_text(backend)
-        (secrets / "discord-bot.env").write_text(f"DISCORD_TOKEN={token}\n")
+        (secrets / "discord-bot.env").write_text(f"DISCORD_TOKEN={token}\nAUDIO_PROCESSOR_API_KEY=\n")
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         (self.directory / "cluster" / "calls.jsonl").write_text("")
@@ -150,14 +150,18 @@ class TestDeploying:
 
     def test_the_secrets_are_the_contracts(self, place: Place) -> None:
         (place.directory / "yt-cookies.txt").write_text("# Netscape HTTP Cookie File\n")
+        (place.directory / "k8s" / "secrets" / "api-keys.json").write_text("{}")
+        with (place.directory / "k8s" / "secrets" / "backend.env").open("a") as file:
+            file.write("YOUTUBE_API_KEY=a=b\n")
         assert place.run().returncode == 0
         assert secret(place.cluster, "backend", "backend-secret") == {
-            "YOUTUBE_API_KEY": "",
+            "YOUTUBE_API_KEY": "a=b",
             "MONGO_USER": "audio",
             "MONGO_PASSWORD": PASSWORD,
             "YT_COOKIES": "# Netscape HTTP Cookie File\n",
         }
         assert secret(place.cluster, "backend", "discord-bot-secrets") == {"DISCORD_TOKEN": TOKEN}
+        assert secret(place.cluster, "backend", "audio-api-keys") == {"api-keys.json": "{}"}
         assert secret(place.cluster, "mongodb", "audio-password") == {"password": PASSWORD}
 
     def test_a_second_run_changes_nothing(self, place: Place) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import ipaddress
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,8 @@ LEFT_TO_THEIR_DEFAULTS = {
     # The volume's size is the operator's to say.
     *("max_stored_bytes", "retention_interval_seconds", "retention_grace_seconds"),
     # The NetworkPolicies let the bot and Prometheus reach the API, and nobody else.
-    *("api_keys_file", "oauth_issuer", "oauth_audience", "oauth_jwks_url", "cors_origins", "metrics_port"),
-    *("rate_limit_per_minute", "rate_limit_burst", "audio_processor_api_key"),
+    *("api_keys_file", "oauth_issuer", "oauth_audience", "oauth_jwks_url", "cors_origins"),
+    *("rate_limit_per_minute", "rate_limit_burst"),
     # There is no collector of traces.
     "otel_exporter_otlp_endpoint",
     # A client certificate is the log-in.
@@ -61,8 +62,12 @@ LEFT_TO_THEIR_DEFAULTS = {
 class Deployed:
     """An overlay's objects."""
 
-    def __init__(self, overlay: str) -> None:
-        self.manifests = render(K8S / "overlays" / overlay)
+    def __init__(self, manifests: list[Manifest]) -> None:
+        self.manifests = manifests
+
+    @classmethod
+    def by(cls, overlay: str) -> Deployed:
+        return cls(render(K8S / "overlays" / overlay))
 
     def every(self, kind: str) -> list[Manifest]:
         return [one for one in self.manifests if one["kind"] == kind]
@@ -104,7 +109,7 @@ class Deployed:
 
 @pytest.fixture(scope="module", params=OVERLAYS)
 def deployed(request: pytest.FixtureRequest) -> Deployed:
-    return Deployed(request.param)
+    return Deployed.by(request.param)
 
 
 program = pytest.mark.parametrize("name", list(PROGRAMS))
@@ -122,7 +127,7 @@ class TestSchemas:
         "kind", ["Deployment", "NetworkPolicy", "Kafka", "KafkaUser", "MongoDBCommunity", "Certificate"]
     )
     def test_a_field_that_nobody_knows_is_refused(self, kind: str) -> None:
-        manifest = copy.deepcopy(Deployed("local").every(kind)[0])
+        manifest = copy.deepcopy(Deployed.by("local").every(kind)[0])
         manifest["spec"]["replikas"] = 3
         assert problems(manifest)
 
@@ -172,13 +177,19 @@ class TestSettings:
     @program
     def test_compose_and_kubernetes_tell_the_same_keys(self, name: str) -> None:
         composed = {"audio-processor": "audio_processor", "audio-api": "audio_api", "discord-bot": "butakero_bot"}
-        deployed = Deployed("prod")
+        deployed = Deployed.by("prod")
         there = {key for key, value in config()["services"][composed[name]]["environment"].items() if value is not None}
         here = set(deployed.environment(name)) | {
             Path(path).name.upper() for path in deployed.files(name) if path.startswith("/run/secrets/")
         }
         only_here = {key for key in here if re.match(r"(KAFKA|MONGO)_.*(FILE|TLS)$", key)} | {
-            *("KAFKA_PARTITIONS", "KAFKA_REPLICATION_FACTOR", "MONGO_PASSWORD"),
+            *(
+                "KAFKA_PARTITIONS",
+                "KAFKA_REPLICATION_FACTOR",
+                "MONGO_PASSWORD",
+                "METRICS_PORT",
+                "AUDIO_PROCESSOR_API_KEY",
+            ),
             *("KAFKA_BOT_DOWNLOAD_REQUESTS", "KAFKA_BOT_DOWNLOAD_STATUS", "KAFKA_BOT_DOWNLOAD_PROGRESS"),
         }
         assert here - only_here == there
@@ -223,6 +234,21 @@ def keys_of(example: str) -> set[str]:
     return set(re.findall(r"^([A-Z_]+)=", text, re.MULTILINE))
 
 
+def test_keys_for_the_api_can_be_asked_for(tmp_path: Path) -> None:
+    parts = {"resources": ["overlays/local"], "components": ["components/api-keys"]}
+    relative = {name: [os.path.relpath(K8S / part, tmp_path) for part in those] for name, those in parts.items()}
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(relative))
+    manifests = render(tmp_path)
+    assert [line for manifest in manifests for line in problems(manifest)] == []
+    deployed = Deployed(manifests)
+    for name in ("audio-api", "audio-processor"):
+        path = Path(deployed.environment(name)["API_KEYS_FILE"])
+        (mount,) = [one for one in deployed.container(name)["volumeMounts"] if one["mountPath"] == str(path.parent)]
+        (volume,) = [one for one in deployed.pod(name)["spec"]["volumes"] if one["name"] == mount["name"]]
+        assert f"put_secret backend {volume['secret']['secretName']} " in (ROOT / "deploy.sh").read_text()
+        assert f"k8s/secrets/{path.name}" in (ROOT / "deploy.sh").read_text()
+
+
 class TestNames:
     def test_the_contracts_are_there(self, deployed: Deployed) -> None:
         namespaces = {one["metadata"]["name"] for one in render(K8S / "namespaces")}
@@ -231,7 +257,7 @@ class TestNames:
         assert used <= namespaces
         service = deployed.one("Service", "audio-processing-service")
         assert service["metadata"]["namespace"] == "backend"
-        assert [port["port"] for port in service["spec"]["ports"]] == [8080]
+        assert {port["name"]: port["port"] for port in service["spec"]["ports"]}["http"] == 8080
         assert deployed.one("ConfigMap", "discord-bot-config")["data"]["COMMAND_PREFIX"] == "music"
 
     def test_what_the_bot_asks_is_that_service(self, deployed: Deployed) -> None:
@@ -255,7 +281,12 @@ class TestNames:
         container = deployed.container(name)
         image, _ = PROGRAMS[name]
         port = BotSettings.model_fields["bot_http_port"].default if image == "bot" else AudioSettings().http_port
-        assert container["ports"] == [{"name": "http", "containerPort": port}]
+        ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+        metrics = deployed.environment(name).get("METRICS_PORT")
+        assert ports == {"http": port} | ({"metrics": int(metrics)} if metrics else {})
+        policy = deployed.one("NetworkPolicy", "prometheus-scrapes-the-services")
+        (rule,) = policy["spec"]["ingress"]
+        assert ports.get("metrics", port) in {one["port"] for one in rule["ports"]}
         assert f"EXPOSE {port}\n" in (ROOT / "docker" / f"Dockerfile.{image}").read_text()
         asked = {kind: container[kind]["httpGet"] for kind in ("startupProbe", "livenessProbe", "readinessProbe")}
         assert {kind: get["path"] for kind, get in asked.items()} == {
@@ -441,7 +472,7 @@ class TestKafka:
     )
     def test_users_may_do_what_they_do(self, user: str, kind: str, name: str, operation: str) -> None:
         name = f"bot.download.{name}" if kind == "topic" else name
-        assert may(Deployed("prod"), user, kind, name, operation)
+        assert may(Deployed.by("prod"), user, kind, name, operation)
 
     @pytest.mark.parametrize(
         ("user", "kind", "name", "operation"),
@@ -456,7 +487,7 @@ class TestKafka:
         ],
     )
     def test_users_may_do_no_more(self, user: str, kind: str, name: str, operation: str) -> None:
-        assert not may(Deployed("prod"), user, kind, name, operation)
+        assert not may(Deployed.by("prod"), user, kind, name, operation)
 
 
 def may(deployed: Deployed, user: str, kind: str, name: str, operation: str) -> bool:

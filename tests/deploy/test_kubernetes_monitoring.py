@@ -73,7 +73,7 @@ def test_jobs_and_services_are_called_as_in_compose() -> None:
     assert ours == compose
 
 
-@pytest.mark.parametrize(("place", "port"), [("backend", 8080), ("backend", 8081), ("kafka", 9404), ("mongodb", 9216)])
+@pytest.mark.parametrize(("place", "port"), [("backend", 9091), ("backend", 8081), ("kafka", 9404), ("mongodb", 9216)])
 def test_prometheus_may_reach_what_it_scrapes(place: str, port: int) -> None:
     rules = [rule for policy in of_kind("NetworkPolicy", place) for rule in policy["spec"].get("ingress", [])]
     reached = [rule for rule in rules if port in {open_port["port"] for open_port in rule["ports"]}]
