@@ -7,6 +7,7 @@ do (claim, record, settle) all the while. What is measured is one question's tim
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 import sqlite3
@@ -26,6 +27,7 @@ from audio_service.media.repository.base import Made, MediaRepository, Owned, Wa
 from audio_service.media.repository.mongodb_documents import all_grams, made_fields
 from audio_service.settings import AudioSettings
 from bench.table import Row
+from common.errors import DatabaseUnavailable
 from common.messages import FileData, PlatformMetadata
 from tests.servers.mongo import open_mongo
 
@@ -102,7 +104,8 @@ async def _asked(repository: MediaRepository, question: Question, times: int) ->
         source = random.Random(number)  # noqa: S311 - as above
         for _ in range(times // READERS):
             began = time.perf_counter()
-            await question(repository, source)
+            with contextlib.suppress(DatabaseUnavailable):  # too slow an answer is none, and counts with its time
+                await question(repository, source)
             milliseconds.append((time.perf_counter() - began) * 1000)
 
     async with asyncio.TaskGroup() as tasks:
@@ -123,10 +126,11 @@ async def _write(repository: MediaRepository) -> None:
         number = next(_added)
         song, request = f"added-{number}", f"request-{number}"
         made = _made(song, f"Added song {number}")
-        claimed = await repository.claim(song, Waiter(request, "u"), made.metadata, _LEASE)
-        if isinstance(claimed, Owned):
-            await repository.mark_success(song, claimed.fence, made)
-            await repository.settle(song, claimed.fence, [request], keep=_LEASE)
+        with contextlib.suppress(DatabaseUnavailable):
+            claimed = await repository.claim(song, Waiter(request, "u"), made.metadata, _LEASE)
+            if isinstance(claimed, Owned):
+                await repository.mark_success(song, claimed.fence, made)
+                await repository.settle(song, claimed.fence, [request], keep=_LEASE)
 
 
 @asynccontextmanager
