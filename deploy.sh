@@ -321,14 +321,17 @@ verify() {
     : >"$work/forward"
     kubectl port-forward svc/audio-processing-service :8080 --namespace backend >"$work/forward" 2>&1 &
     forward=$!
-    local deadline=$((SECONDS + (timeout < 60 ? timeout : 60))) status=000
-    while ((SECONDS < deadline)); do
+    local deadline=$((SECONDS + 30)) status=000
+    until [[ -n $(forwarded_port) ]]; do
         kill -0 "$forward" 2>/dev/null || fail "kubectl port-forward terminó: $(tail -n 1 "$work/forward")"
-        if [[ -n $(forwarded_port) ]]; then
-            status=$(curl --silent --output "$work/health" --write-out '%{http_code}' --max-time 10 \
-                "http://127.0.0.1:$(forwarded_port)/api/v1/health" || true)
-            [[ $status != 200 ]] || break
-        fi
+        ((SECONDS < deadline)) || fail "kubectl port-forward no abre el puerto."
+        sleep 0.2
+    done
+    deadline=$((SECONDS + (timeout < 60 ? timeout : 60)))
+    while :; do
+        status=$(curl --silent --output "$work/health" --write-out '%{http_code}' --max-time 10 \
+            "http://127.0.0.1:$(forwarded_port)/api/v1/health" || true)
+        if [[ $status == 200 ]] || ((SECONDS >= deadline)); then break; fi
         sleep 0.2
     done
     [[ $status == 200 ]] || fail "/api/v1/health responde $status: $(head -c 600 "$work/health" 2>/dev/null || true)"
