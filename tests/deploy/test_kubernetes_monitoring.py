@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-from functools import cache
 from typing import Any
 
 import pytest
 import yaml
 
 from tests.deploy.compose import ROOT
+from tests.deploy.manifests import render
 from tests.deploy.test_monitoring import ALL_DASHBOARDS, RULES, of_exporters
 
 BASE = ROOT / "k8s" / "base"
@@ -26,15 +24,6 @@ def manifests(*parts: str) -> list[Json]:
 
 def of_kind(kind: str, *parts: str) -> list[Json]:
     return [one for one in manifests(*parts) if one["kind"] == kind]
-
-
-@cache
-def rendered() -> tuple[Json, ...]:
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl is not installed")
-    command = ["kubectl", "kustomize", str(BASE / "monitoring")]
-    text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
-    return tuple(one for one in yaml.safe_load_all(text) if one)
 
 
 def relabelled(endpoint: Json) -> dict[str, str]:
@@ -105,7 +94,7 @@ def test_the_monitor_of_kafka_finds_the_pods_of_our_cluster() -> None:
 
 
 def test_the_dashboards_are_those_of_the_repository() -> None:
-    maps = [one for one in rendered() if one["kind"] == "ConfigMap"]
+    maps = [one for one in render(BASE / "monitoring") if one["kind"] == "ConfigMap"]
     given = {name: text for one in maps for name, text in one["data"].items()}
     assert given == {path.name: path.read_text() for path in ALL_DASHBOARDS}
     helm: Json = yaml.safe_load((ROOT / "k8s" / "helm" / "monitoring.yaml").read_text())
