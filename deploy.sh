@@ -254,6 +254,15 @@ put_api_keys() {
     put_secret backend audio-api-keys "$work/audio-api-keys"
 }
 
+# What Prometheus shows MongoDB's agents: made once, and nobody else's.
+put_mongodb_metrics() {
+    [[ -z $(in_cluster mongodb mongodb-metrics password) ]] || return 0
+    mkdir "$work/mongodb-metrics"
+    printf prometheus >"$work/mongodb-metrics/username"
+    head -c 24 /dev/urandom | base64 | tr -d '\n' >"$work/mongodb-metrics/password"
+    put_secret mongodb mongodb-metrics "$work/mongodb-metrics"
+}
+
 put_secrets() {
     secret_from "$backend_env" backend-secret YOUTUBE_API_KEY MONGO_USER MONGO_PASSWORD
     secret_from "$bot_env" discord-bot-secrets DISCORD_TOKEN AUDIO_PROCESSOR_API_KEY
@@ -261,6 +270,7 @@ put_secrets() {
     mkdir "$work/audio-password"
     secret_value "$backend_env" backend backend-secret MONGO_PASSWORD | tr -d '\n' >"$work/audio-password/password"
     put_secret mongodb audio-password "$work/audio-password"
+    put_mongodb_metrics
 }
 
 # wait_for CONDITION NAMESPACE WHAT [--all]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import stat
 import subprocess
@@ -163,6 +164,14 @@ class TestDeploying:
         assert secret(place.cluster, "backend", "discord-bot-secrets") == {"DISCORD_TOKEN": TOKEN}
         assert secret(place.cluster, "backend", "audio-api-keys") == {"api-keys.json": "{}"}
         assert secret(place.cluster, "mongodb", "audio-password") == {"password": PASSWORD}
+
+    def test_the_password_of_mongodbs_metrics_is_made_once(self, place: Place) -> None:
+        assert place.run().returncode == 0
+        made = secret(place.cluster, "mongodb", "mongodb-metrics")
+        assert made["username"] == "prometheus"
+        assert re.fullmatch(r"[A-Za-z0-9+/]{32}", made["password"])
+        assert place.run().returncode == 0
+        assert secret(place.cluster, "mongodb", "mongodb-metrics") == made
 
     def test_a_second_run_changes_nothing(self, place: Place) -> None:
         assert place.run().returncode == 0
