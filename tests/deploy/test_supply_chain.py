@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.deploy import audit
 from tests.deploy.compose import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -102,11 +103,23 @@ def test_the_images_packages_are_those_that_the_tests_ran_with() -> None:
         assert locked(name).items() <= tested.items()
 
 
-def test_the_audit_looks_at_every_lock_and_lets_nothing_pass_that_it_cannot_tell() -> None:
-    command = made("audit").stdout
-    assert "pip-audit --strict" in command
-    for name in LOCKS:
-        assert f"--requirement requirements/{name}.txt" in command
+def test_make_check_audits_and_make_audit_lets_nothing_pass_that_it_cannot_tell() -> None:
+    assert "tests.deploy.audit\n" in made("check").stdout
+    assert "tests.deploy.audit --strict\n" in made("audit").stdout
+    assert set(audit.LOCKS) == set(LOCKS)
+
+
+def test_an_audit_names_each_vulnerability_but_those_decided_on_and_what_it_could_not_look_up() -> None:
+    bad: Json = {"id": "PYSEC-1", "fix_versions": ["2.0"], "aliases": ["CVE-1"]}
+    known: Json = {"id": "PYSEC-2", "fix_versions": [], "aliases": list(audit.IGNORED)}
+    report: Json = {
+        "dependencies": [
+            {"name": "a", "version": "1.0", "vulns": [bad, known]},
+            {"name": "b", "version": "1.0", "vulns": []},
+            {"name": "c", "skip_reason": "unknown"},
+        ]
+    }
+    assert audit.verdict(report) == (["a 1.0: PYSEC-1, mended in 2.0"], ["c"])
 
 
 def test_the_bills_of_materials_name_every_package_with_version_and_hashes(tmp_path: Path) -> None:
