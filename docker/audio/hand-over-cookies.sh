@@ -24,8 +24,11 @@ while :; do
     if [ -f "$source" ]; then
         cmp -s "$source" "$target" || hand_over || echo "the cookie file cannot be handed over" >&2
     elif [ -e "$target" ]; then
-        rm -f "$target"
-        echo "cookies taken back"
+        if rm -f "$target"; then
+            echo "cookies taken back"
+        else
+            echo "the cookie file cannot be taken back" >&2
+        fi
     fi
     # In the background, so that a signal does not wait for it.
     sleep "$pause" &
