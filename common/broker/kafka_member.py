@@ -38,6 +38,8 @@ _RECORDS = 500
 _PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 _LAST_COMMIT_SECONDS = 2.0
+# aiokafka tries a commit again for ever, and after a restart of the brokers now and then without hope.
+_STUCK_COMMIT_SECONDS = 20.0
 _LEAVE_SECONDS = 3.0
 
 
@@ -185,9 +187,11 @@ class Member(ConsumerRebalanceListener):
             try:
                 if not is_member(consumer):
                     raise kafka_errors.CommitFailedError
-                async with asyncio.timeout(None) as self._commit_scope:
+                async with asyncio.timeout(_STUCK_COMMIT_SECONDS) as self._commit_scope:
                     await self._commit(consumer, hands_out=True)
             except (kafka_errors.KafkaError, TimeoutError) as exc:
+                if isinstance(exc, TimeoutError) and self._settled.is_set():
+                    raise  # no rebalance has cut it short: only another consumer will help
                 log.info("broker.commit_failed", topic=self._membership.topic, error=said(exc))
                 self._deliveries.changed.set()
                 await asyncio.sleep(_PAUSE_SECONDS)
