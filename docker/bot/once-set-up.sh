@@ -23,6 +23,7 @@ done
 trap 'kill "$!" 2>/dev/null; exit 0' TERM INT
 echo "Not started again until that is mended: change .env, then docker compose up -d" >&2
 while :; do
-    sleep 86400 &
+    # Without our streams: a signal at this very moment leaves it behind, and who reads them would wait for it.
+    sleep 86400 >/dev/null 2>&1 &
     wait "$!"
 done

@@ -28,6 +28,7 @@ async def _with_four(house: House) -> Scene:
     scene = await house.scene()
     for song in (NOON, DUSK, MIDNIGHT, DAWN):
         await scene.play(song)
+    await scene.guild.voice.sound(1)
     return scene
 
 
