@@ -77,12 +77,12 @@ bench-full: $(VENV)/.dev ## The slow rows too
 
 lock: $(VENV)/.dev ## Resolve pyproject.toml into requirements/ with hashes
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-annotate --no-emit-index-url --extra audio --extra tracing --extra build -o requirements/audio.txt
+		--no-header --no-annotate --extra audio --extra tracing --extra build -o requirements/audio.txt
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-annotate --no-emit-index-url --extra bot --extra tracing --extra build -c requirements/audio.txt \
+		--no-header --no-annotate --extra bot --extra tracing --extra build -c requirements/audio.txt \
 		-o requirements/bot.txt
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-annotate --no-emit-index-url --extra audio --extra bot --extra tracing --extra build --extra dev \
+		--no-header --no-annotate --extra audio --extra bot --extra tracing --extra build --extra dev \
 		-c requirements/audio.txt -c requirements/bot.txt -o requirements/dev.txt
 
 .PHONY: docker-ready
