@@ -19,9 +19,17 @@ from http import HTTPStatus
 from typing import TypeVar
 
 import httpx
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError
 
 from audio_service.settings import AudioSettings
+from audio_service.sources.youtube_answers import (
+    ErrorAnswer,
+    PlaylistItemsAnswer,
+    PlaylistsAnswer,
+    SearchAnswer,
+    Video,
+    VideosAnswer,
+)
 from common.errors import (
     AppError,
     DetailsFailed,
@@ -94,7 +102,7 @@ class YouTubeApi:
             SearchFailed: it refused this search.
         """
         parameters = {"part": "snippet", "type": "video", "maxResults": str(limit), "q": words}
-        answer = await self._get("search", parameters, _SearchAnswer, SearchFailed)
+        answer = await self._get("search", parameters, SearchAnswer, SearchFailed)
         return [item.id.video_id for item in answer.items if item.id.video_id]
 
     async def videos(self, video_ids: Sequence[str]) -> dict[str, VideoDetails]:
@@ -105,7 +113,7 @@ class YouTubeApi:
             DetailsFailed: it refused this look-up.
         """
         parameters = {"part": "snippet,contentDetails,status", "id": ",".join(video_ids)}
-        answer = await self._get("videos", parameters, _VideosAnswer, DetailsFailed)
+        answer = await self._get("videos", parameters, VideosAnswer, DetailsFailed)
         return {item.id: _details_of(item) for item in answer.items}
 
     async def playlist(self, playlist_id: str) -> PlaylistDetails:
@@ -116,7 +124,7 @@ class YouTubeApi:
             MediaNotFound: there is none, or it is private.
         """
         parameters = {"part": "snippet,contentDetails", "id": playlist_id}
-        answer = await self._get("playlists", parameters, _PlaylistsAnswer, MediaNotFound)
+        answer = await self._get("playlists", parameters, PlaylistsAnswer, MediaNotFound)
         if not answer.items:
             raise MediaNotFound(f"{playlist_id}: the API does not know it")
         return PlaylistDetails(answer.items[0].snippet.title, answer.items[0].content.count)
@@ -131,7 +139,7 @@ class YouTubeApi:
         found: list[str] = []
         parameters = {"part": "contentDetails", "playlistId": playlist_id, "maxResults": str(min(limit, PAGE))}
         while len(found) < limit:
-            page = await self._get("playlistItems", parameters, _PlaylistItemsAnswer, MediaNotFound)
+            page = await self._get("playlistItems", parameters, PlaylistItemsAnswer, MediaNotFound)
             found += [item.content.video_id for item in page.items if item.content.video_id]
             if not page.next_page:
                 break
@@ -170,98 +178,10 @@ def parse_duration(text: str) -> int:
     return 1000 * sum(int(n or 0) * unit for n, unit in zip(match.groups(), _UNIT_SECONDS, strict=True))
 
 
-class _SearchId(BaseModel):
-    video_id: str = Field("", alias="videoId")
+A = TypeVar("A", SearchAnswer, VideosAnswer, PlaylistsAnswer, PlaylistItemsAnswer)
 
 
-class _SearchItem(BaseModel):
-    id: _SearchId
-
-
-class _SearchAnswer(BaseModel):
-    items: list[_SearchItem]
-
-
-class _Thumbnail(BaseModel):
-    url: str = ""
-
-
-class _Snippet(BaseModel):
-    title: str
-    live: str = Field("none", alias="liveBroadcastContent")
-    thumbnails: dict[str, _Thumbnail] = {}
-
-
-class _Rating(BaseModel):
-    youtube: str = Field("", alias="ytRating")
-
-
-class _Content(BaseModel):
-    """`regionRestriction` is not read: it names where viewers may watch, not where this service runs."""
-
-    duration: str = ""
-    rating: _Rating = Field(_Rating(ytRating=""), alias="contentRating")
-
-
-class _Status(BaseModel):
-    privacy: str = Field("public", alias="privacyStatus")
-    upload: str = Field("processed", alias="uploadStatus")
-
-
-class _Video(BaseModel):
-    id: str
-    snippet: _Snippet
-    content: _Content = Field(_Content(contentRating=_Rating(ytRating="")), alias="contentDetails")
-    status: _Status = _Status(privacyStatus="public", uploadStatus="processed")
-
-
-class _VideosAnswer(BaseModel):
-    items: list[_Video]
-
-
-class _PlaylistContent(BaseModel):
-    count: int = Field(0, alias="itemCount")
-
-
-class _Playlist(BaseModel):
-    snippet: _Snippet
-    content: _PlaylistContent = Field(_PlaylistContent(itemCount=0), alias="contentDetails")
-
-
-class _PlaylistsAnswer(BaseModel):
-    items: list[_Playlist] = []
-
-
-class _ItemContent(BaseModel):
-    video_id: str = Field("", alias="videoId")
-
-
-class _PlaylistItem(BaseModel):
-    content: _ItemContent = Field(_ItemContent(videoId=""), alias="contentDetails")
-
-
-class _PlaylistItemsAnswer(BaseModel):
-    items: list[_PlaylistItem] = []
-    next_page: str = Field("", alias="nextPageToken")
-
-
-class _Reason(BaseModel):
-    reason: str = ""
-
-
-class _Error(BaseModel):
-    errors: list[_Reason] = []
-    details: list[_Reason] = []
-
-
-class _ErrorAnswer(BaseModel):
-    error: _Error
-
-
-A = TypeVar("A", _SearchAnswer, _VideosAnswer, _PlaylistsAnswer, _PlaylistItemsAnswer)
-
-
-def _details_of(video: _Video) -> VideoDetails:
+def _details_of(video: Video) -> VideoDetails:
     default = video.snippet.thumbnails.get("default")
     return VideoDetails(
         video_id=video.id,
@@ -291,7 +211,7 @@ def _refusal(method: str, response: httpx.Response, otherwise: type[AppError]) -
 
 def _reasons(body: bytes) -> set[str]:
     try:
-        error = _ErrorAnswer.model_validate_json(body).error
+        error = ErrorAnswer.model_validate_json(body).error
     except ValidationError:
         return set()
     return {entry.reason for entry in (*error.errors, *error.details) if entry.reason}

@@ -1,0 +1,132 @@
+"""The answers of the YouTube Data API v3, as far as they are read; what else they hold is ignored.
+
+Shapes: https://developers.google.com/youtube/v3/docs
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+
+class SearchId(BaseModel):
+    """What a search found: videos have an id."""
+
+    video_id: str = Field("", alias="videoId")
+
+
+class SearchItem(BaseModel):
+    """One thing that a search found."""
+
+    id: SearchId
+
+
+class SearchAnswer(BaseModel):
+    """`search.list`."""
+
+    items: list[SearchItem]
+
+
+class Thumbnail(BaseModel):
+    """One picture."""
+
+    url: str = ""
+
+
+class Snippet(BaseModel):
+    """A title, its pictures, and whether it is on air."""
+
+    title: str
+    live: str = Field("none", alias="liveBroadcastContent")
+    thumbnails: dict[str, Thumbnail] = {}
+
+
+class Rating(BaseModel):
+    """Who may watch it."""
+
+    youtube: str = Field("", alias="ytRating")
+
+
+class Content(BaseModel):
+    """`regionRestriction` is not read: it names where viewers may watch, not where this service runs."""
+
+    duration: str = ""
+    rating: Rating = Field(Rating(ytRating=""), alias="contentRating")
+
+
+class Status(BaseModel):
+    """Who may see it, and how its upload went."""
+
+    privacy: str = Field("public", alias="privacyStatus")
+    upload: str = Field("processed", alias="uploadStatus")
+
+
+class Video(BaseModel):
+    """One video."""
+
+    id: str
+    snippet: Snippet
+    content: Content = Field(Content(contentRating=Rating(ytRating="")), alias="contentDetails")
+    status: Status = Status(privacyStatus="public", uploadStatus="processed")
+
+
+class VideosAnswer(BaseModel):
+    """`videos.list`."""
+
+    items: list[Video]
+
+
+class PlaylistContent(BaseModel):
+    """How many items a playlist has."""
+
+    count: int = Field(0, alias="itemCount")
+
+
+class Playlist(BaseModel):
+    """One playlist."""
+
+    snippet: Snippet
+    content: PlaylistContent = Field(PlaylistContent(itemCount=0), alias="contentDetails")
+
+
+class PlaylistsAnswer(BaseModel):
+    """`playlists.list`."""
+
+    items: list[Playlist] = []
+
+
+class ItemContent(BaseModel):
+    """Which video an item is."""
+
+    video_id: str = Field("", alias="videoId")
+
+
+class PlaylistItem(BaseModel):
+    """One item."""
+
+    content: ItemContent = Field(ItemContent(videoId=""), alias="contentDetails")
+
+
+class PlaylistItemsAnswer(BaseModel):
+    """`playlistItems.list`, a page of it."""
+
+    items: list[PlaylistItem] = []
+    next_page: str = Field("", alias="nextPageToken")
+
+
+class Reason(BaseModel):
+    """One reason of a refusal."""
+
+    reason: str = ""
+
+
+class Error(BaseModel):
+    """A refusal: YouTube's reasons, and those of Google's front end."""
+
+    errors: list[Reason] = []
+    details: list[Reason] = []
+
+
+class ErrorAnswer(BaseModel):
+    """What every refused call answers."""
+
+    error: Error
