@@ -8,15 +8,13 @@ still play.
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import httpx
-
+from bot_service.asked import among, identity, searches, understand
 from bot_service.audio_api import AudioApi, Playlist, Suggestion
-from bot_service.matching import confident_match, words_of
+from bot_service.matching import confident_match
 from bot_service.pending import Pending, download_request
 from bot_service.player.track import Track
 from bot_service.store.base import GuildStore, PendingRequest
@@ -25,11 +23,8 @@ from common.errors import (
     AudioServiceUnavailable,
     BrokerError,
     DatabaseUnavailable,
-    InvalidInput,
     Locale,
-    UrlNotAllowed,
 )
-from common.links import as_url, is_youtube, normalise_url, youtube_id, youtube_list
 from common.messages import utc_now
 from common.telemetry import get_logger
 
@@ -41,7 +36,6 @@ _SUGGEST_SECONDS = 0.9
 _PAGE = 50
 _REMEMBERED = 200
 _KNOWN = 500
-_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 BeforePublishing = Callable[[str], Awaitable[None]]
 
@@ -108,12 +102,12 @@ class Songs:
             AudioServiceUnavailable: the library cannot be asked.
             AppError: what else the audio service refused with (db_connection_failed, ...).
         """
-        asked = _understand(song)
+        asked = understand(song)
         if asked.video_id and (track := await self._api.media(asked.video_id)) is not None:
             return track
         if asked.url:
             return None
-        for part in _searches(song):
+        for part in searches(song):
             found = await self._api.search(part, _PAGE)
             # Behind a full page there may be rivals that nobody has seen.
             if len(found) < _PAGE and (track := confident_match(song, found)) is not None:
@@ -193,9 +187,9 @@ class Songs:
         if isinstance(source, BaseException) and (isinstance(library, BaseException) or not library):
             raise source
         stored = [] if isinstance(library, BaseException) else [_suggestion_of(track) for track in library]
-        known = {_identity(suggestion.url) for suggestion in stored}
+        known = {identity(suggestion.url) for suggestion in stored}
         others = [] if isinstance(source, BaseException) else source
-        return [*stored, *(other for other in others if _identity(other.url) not in known)][:limit]
+        return [*stored, *(other for other in others if identity(other.url) not in known)][:limit]
 
     async def expand(self, url: str, limit: int) -> Playlist | None:
         """Return the items of a playlist's URL, at most `limit`; None for anything else.
@@ -207,7 +201,7 @@ class Songs:
             AudioServiceUnavailable: it cannot be told what the address is.
             AppError: of YouTube playlists, as `AudioApi.playlist`.
         """
-        asked = _understand(url)
+        asked = understand(url)
         if not asked.url or asked.video_id or (asked.is_youtube and not asked.is_list):
             return None
         try:
@@ -221,7 +215,7 @@ class Songs:
 
     async def _remembered(self, song: str, asker: Asker) -> Track | None:
         """Look among what this process has found, this guild heard and this user keeps."""
-        if (track := _among(song, list(self._known.values()))) is not None:
+        if (track := among(song, list(self._known.values()))) is not None:
             return track
         try:
             history = await self._store.history(asker.guild_id, _REMEMBERED)
@@ -230,57 +224,7 @@ class Songs:
             log.warning("songs.store_away", detail=exc.detail)
             return None
         tracks = {track.video_id: track for track in (*favourites, *(played.track for played in history))}
-        return _among(song, list(tracks.values()))
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What a text is: an id perhaps, a normalised URL perhaps; "" where it is not."""
-
-    video_id: str = ""
-    url: str = ""
-    is_youtube: bool = False
-    is_list: bool = False
-
-
-def _among(song: str, tracks: Sequence[Track]) -> Track | None:
-    """Return the one of some songs that is meant: by its id, its URL, or words that clearly match its title."""
-    asked = _understand(song)
-    if asked.video_id and (found := next((one for one in tracks if one.video_id == asked.video_id), None)) is not None:
-        return found
-    if asked.url:
-        return next((track for track in tracks if _identity(track.url) == asked.url), None)
-    return confident_match(song, tracks)
-
-
-def _understand(song: str) -> _Asked:
-    """Say what a text is. A text that cannot be a request is taken for words: the audio service says what is wrong."""
-    text = " ".join(song.split())
-    try:
-        url = as_url(text)
-        if url is None:
-            return _Asked(video_id=text if _ID.fullmatch(text) else "")
-        normalised = normalise_url(url)
-    except (InvalidInput, UrlNotAllowed):
-        return _Asked()
-    parsed = httpx.URL(normalised)
-    if not is_youtube(parsed):
-        return _Asked(url=normalised)
-    video_id = youtube_id(parsed) or ""
-    is_list = not video_id and youtube_list(parsed) is not None
-    return _Asked(video_id=video_id, url=normalised, is_youtube=True, is_list=is_list)
-
-
-def _searches(song: str) -> list[str]:
-    """Return what to search titles for: the words as they stand, then the longest of them (a title may turn them)."""
-    words = words_of(song)
-    whole, longest = " ".join(song.split()), max(words, key=len, default="")
-    return [whole] if len(words) <= 1 else [whole, longest]
-
-
-def _identity(url: str) -> str:
-    asked = _understand(url)
-    return asked.video_id or asked.url or url
+        return among(song, list(tracks.values()))
 
 
 def _suggestion_of(track: Track) -> Suggestion:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -33,6 +32,7 @@ from butakero.service import (
     wait_until_ready,
 )
 from butakero.shell import ENV_FILE, Shell
+from butakero.signals import Signals, StopAsked, open_signals
 from butakero.texts import (
     ANSWER,
     API,
@@ -87,22 +87,6 @@ class _BotToken(SharedSettings):
     discord_token: SecretStr = SecretStr("")
 
 
-class _StopAsked(Exception):
-    """The user, or whoever manages this process, wants it to end."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Signals:
-    """`stop` is set by the first signal, `hurry` by the second."""
-
-    stop: asyncio.Event
-    hurry: asyncio.Event
-
-    async def watch(self) -> None:
-        await self.stop.wait()
-        raise _StopAsked
-
-
 def run_up(shell: Shell, plan: Plan) -> int:
     """Run the service until a signal. Returns the exit code: 0 after a clean stop, else the service's own or 1."""
     host = shell.settings.http_host
@@ -121,7 +105,7 @@ def run_up(shell: Shell, plan: Plan) -> int:
 async def _up(shell: Shell, plan: Plan, port: int) -> int:
     base = base_url(shell.settings.http_host, port)
     async with AsyncExitStack() as stack:
-        signals = stack.enter_context(_signals())
+        signals = stack.enter_context(open_signals())
         environment = {"HTTP_PORT": str(port)}
         song = plan.song
         if plan.demo and not song:
@@ -133,7 +117,7 @@ async def _up(shell: Shell, plan: Plan, port: int) -> int:
                 await _start(shell, service, base, plan.start_limit_seconds)
                 async with beside(service.watch()), _bot_beside(shell, base, signals.hurry):
                     await _serve(shell, plan, service, base, song)
-        except _StopAsked:
+        except StopAsked:
             return await _stop(shell, service, signals)
         except ServiceDied as exc:
             _show_last_words(shell, service, CRASHED, code=exc.code)
@@ -241,7 +225,7 @@ def _show_addresses(shell: Shell, plan: Plan, service: Service, base: str, media
     shell.out.print(shell.say(PRESS_CTRL_C))
 
 
-async def _stop(shell: Shell, service: Service, signals: _Signals) -> int:
+async def _stop(shell: Shell, service: Service, signals: Signals) -> int:
     """Let the service drain. A terminal that was closed cannot be written to, and must not keep it from that."""
     with contextlib.suppress(OSError):
         shell.out.print(f"\n{shell.say(STOPPING)}")  # the terminal shows ^C where the cursor is
@@ -271,25 +255,6 @@ def _open_demo(stack: AsyncExitStack, shell: Shell) -> tuple[str, str]:
     shell.out.print(shell.say(DEMO_SONG, url=site.url))
     allowed = [entry for entry in (shell.settings.network_allow, site.address) if entry]
     return site.url, ",".join(allowed)
-
-
-@contextlib.contextmanager
-def _signals() -> Generator[_Signals]:
-    """SIGINT, SIGTERM and a closed terminal (SIGHUP) ask for the end; asked twice, it comes at once."""
-    signals = _Signals(asyncio.Event(), asyncio.Event())
-    loop = asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        (signals.hurry if signals.stop.is_set() else signals.stop).set()
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, on_signal)
-    try:
-        yield signals
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 def _waiting(shell: Shell) -> contextlib.AbstractContextManager[object]:
