@@ -22,6 +22,7 @@ from bot_service.player.phase import Phase
 from bot_service.player.refusals import PlayerRefusal, RefusalCode
 from bot_service.player.snapshot import Snapshot
 from bot_service.player.state import Limits, PlayerState
+from bot_service.player.timers import Timers
 from bot_service.player.voice import VoiceLink
 from bot_service.store.base import GuildStore
 from common.errors import AppError, InternalError
@@ -81,8 +82,7 @@ class GuildPlayer:
         self._stage = stage
         self._voice = open_voice(guild_id, self.tell)
         self._inbox: asyncio.Queue[_Letter] = asyncio.Queue()
-        self._timers: dict[Timer, tuple[int, asyncio.TimerHandle]] = {}
-        self._rings = 0
+        self._timers = Timers(self._rang)
         self._wait: _Wait | None = None
         self._on = 0
         self._saved_entry = ""
@@ -144,7 +144,7 @@ class GuildPlayer:
             await self._close()
 
     async def _handle(self, letter: _Letter) -> None:
-        if isinstance(letter.event, Elapsed) and not self._is_due(letter.event.timer, letter.ring):
+        if isinstance(letter.event, Elapsed) and not self._timers.is_due(letter.event.timer, letter.ring):
             return
         self._listen()
         if self._state.current is None:
@@ -204,9 +204,9 @@ class GuildPlayer:
             case fx.Prefetch():
                 await self._voice.prefetch(effect.track)
             case fx.Arm():
-                self._arm(effect.timer, effect.seconds)
+                self._timers.arm(effect.timer, effect.seconds)
             case fx.Disarm():
-                self._disarm(effect.timer)
+                self._timers.disarm(effect.timer)
             case fx.Save():
                 self._unsaved = True
                 self._save_soon()
@@ -256,23 +256,8 @@ class GuildPlayer:
         if self._state.streaming and self._on == self._state.play_id:
             self._state.heard(self._voice.next_frame)
 
-    def _arm(self, timer: Timer, seconds: float) -> None:
-        self._disarm(timer)
-        self._rings += 1
-        letter = _Letter(Elapsed(timer), ring=self._rings)
-        handle = asyncio.get_running_loop().call_later(seconds, self._inbox.put_nowait, letter)
-        self._timers[timer] = (self._rings, handle)
-
-    def _disarm(self, timer: Timer) -> None:
-        if (armed := self._timers.pop(timer, None)) is not None:
-            armed[1].cancel()
-
-    def _is_due(self, timer: Timer, ring: int) -> bool:
-        """Tell whether a timer that rang still counts; a ring that was under way when it was disarmed does not."""
-        if self._timers.get(timer, (0, None))[0] != ring:
-            return False
-        self._timers.pop(timer, None)
-        return True
+    def _rang(self, timer: Timer, ring: int) -> None:
+        self._inbox.put_nowait(_Letter(Elapsed(timer), ring=ring))
 
     async def _load_rules(self) -> None:
         try:
@@ -286,8 +271,7 @@ class GuildPlayer:
     def shut(self) -> None:
         """Take in nothing more, and keep nobody waiting. For a `run` that has ended, or was cancelled unbegun."""
         self._closed = True
-        for timer in list(self._timers):
-            self._disarm(timer)
+        self._timers.disarm_all()
         while not self._inbox.empty():
             _answer(self._inbox.get_nowait(), PlayerRefusal(RefusalCode.SHUTTING_DOWN))
 

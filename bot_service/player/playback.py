@@ -140,6 +140,13 @@ class Playback:
         async with asyncio.timeout(_SILENCE_SECONDS):
             await self._silent.wait()
 
+    async def silent_or_left(self) -> None:
+        """As `silent`; a thread that is stuck is left behind, for it has nothing to send to any more."""
+        try:
+            await self.silent()
+        except TimeoutError:
+            log.warning("voice.thread_stuck", media_id=self.track.video_id)
+
     async def _start(self, voice: discord.VoiceClient, before: Playback | None) -> bool:
         try:
             if before is not None and before._voice is voice:  # noqa: SLF001 - of the same class

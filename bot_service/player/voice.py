@@ -186,7 +186,7 @@ class VoiceLink:
             if isinstance(left, WatchedVoiceClient) and not left.over:
                 await voice_entry.leave(left)
             if self._last is not None and self._last.halted:
-                await _silence_of(self._last)
+                await self._last.silent_or_left()
 
     async def _watch(self, voice: WatchedVoiceClient) -> None:
         watch = VoiceWatch()
@@ -292,14 +292,6 @@ class VoiceLink:
             log.error("voice.task_crashed", guild_id=self._guild_id, task=task.get_name(), exc_info=error)
             if task is self._joining:
                 self._report(VoiceLost(None, "failed", may_retry=True))
-
-
-async def _silence_of(play: Playback) -> None:
-    """Wait for the end of its thread; one that is stuck is left behind, for it has nothing to send to any more."""
-    try:
-        await play.silent()
-    except TimeoutError:
-        log.warning("voice.thread_stuck", media_id=play.track.video_id)
 
 
 def _cancel(task: asyncio.Task[None] | None) -> None:
