@@ -112,10 +112,15 @@ class StatusEvent(WireModel):
 
 
 Stage = Literal["resolving", "downloading", "encoding", "storing"]
+_OF_PLAYABLE = {"playable", "platform_metadata", "file_data"}
 
 
 class ProgressEvent(WireModel):
-    """How far a request is. Best effort, at most twice a second; `percent` is None while the whole is unknown."""
+    """How far a request is. Best effort, at most twice a second; `percent` is None while the whole is unknown.
+
+    `playable`: the song's beginning can be had from the audio service, which follows it to its end; then
+    `platform_metadata` and `file_data` are there, without what is known at the end only (the size).
+    """
 
     request_id: str
     video_id: str
@@ -123,6 +128,13 @@ class ProgressEvent(WireModel):
     percent: float | None = None
     eta_seconds: float | None = None
     speed_bytes_per_second: float | None = None
+    playable: bool = False
+    platform_metadata: PlatformMetadata | None = None
+    file_data: FileData | None = None
+
+    def to_bytes(self) -> bytes:
+        """Return the JSON that goes on the wire; only what is playable says so."""
+        return orjson.dumps(self.model_dump(exclude=None if self.playable else _OF_PLAYABLE))
 
 
 M = TypeVar("M", bound=WireModel)

@@ -62,6 +62,13 @@ PROGRESS = ProgressEvent(
     speed_bytes_per_second=2_000_000.0,
 )
 UNKNOWN_PROGRESS = ProgressEvent(request_id=REQUEST_ID, video_id="k2qgadSvNyU", stage="resolving")
+PLAYABLE_PROGRESS = PROGRESS.model_copy(
+    update={
+        "playable": True,
+        "platform_metadata": SUCCESS.platform_metadata,
+        "file_data": SUCCESS.file_data.model_copy(update={"file_size": ""}),
+    }
+)
 
 MESSAGES: dict[str, WireModel] = {
     "message_request": REQUEST,
@@ -69,6 +76,7 @@ MESSAGES: dict[str, WireModel] = {
     "message_status_error": ERROR,
     "message_progress": PROGRESS,
     "message_progress_unknown": UNKNOWN_PROGRESS,
+    "message_progress_playable": PLAYABLE_PROGRESS,
 }
 
 
