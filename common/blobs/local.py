@@ -10,26 +10,31 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar, cast
 
 from common.blobs.base import BlobStat, BlobStore
 from common.blobs.keys import check_key
-from common.blobs.local_write import INCOMING, present, probe, store_file, sweep_leftovers, sync_directory, translated
+from common.blobs.local_descriptor import HeldDescriptor
+from common.blobs.local_growing import CHUNK_BYTES, LocalGrowingBlob, follow, sweep_growing
+from common.blobs.local_write import (
+    INCOMING,
+    describe,
+    present,
+    probe,
+    store_file,
+    sweep_leftovers,
+    sync_directory,
+    translated,
+)
 from common.errors import BlobNotFound, StorageError, StorageFull, StorageUnavailable
 from common.health import Health
 from common.telemetry import get_logger
 
 log = get_logger(__name__)
 
-T = TypeVar("T")
-
 NAME = "local_storage"
-CHUNK_BYTES = 64 * 1024
-
 _CHUNKS_PER_HOP = 8  # a hop to a thread costs about as much as reading a few chunks
 
 
@@ -57,7 +62,7 @@ class LocalBlobStore:
     async def put(self, key: str, path: Path) -> BlobStat:
         """See `BlobStore.put`. A file on the same file system is moved, any other is copied and left."""
         target = self._path(key)
-        return await asyncio.to_thread(lambda: _describe(key, store_file(path, target, self._root / INCOMING)))
+        return await asyncio.to_thread(lambda: describe(key, store_file(path, target, self._root / INCOMING)))
 
     async def stat(self, key: str) -> BlobStat:
         """See `BlobStore.stat`."""
@@ -65,7 +70,7 @@ class LocalBlobStore:
 
         def look() -> BlobStat:
             with present(key):
-                return _describe(key, target.stat())
+                return describe(key, target.stat())
 
         return await asyncio.to_thread(look)
 
@@ -85,6 +90,20 @@ class LocalBlobStore:
                     yield chunk
         finally:
             blob.close()
+
+    @asynccontextmanager
+    async def grow(self, key: str) -> AsyncGenerator[LocalGrowingBlob]:
+        """See `BlobStore.grow`."""
+        growing = LocalGrowingBlob(key, self._path(key), self._root)
+        try:
+            await growing.open()
+            yield growing
+        finally:
+            growing.give_up()
+
+    def follow(self, key: str) -> AsyncIterator[bytes]:
+        """See `BlobStore.follow`."""
+        return follow(key, self._path(key), self._root)
 
     async def delete(self, key: str) -> None:
         """See `BlobStore.delete`."""
@@ -122,25 +141,24 @@ class LocalBlobStore:
 
 
 class _OpenBlob:
-    """A descriptor that threads read from. A read whose caller was cancelled ends before the descriptor is closed."""
+    """A blob that is being read."""
 
     def __init__(self, key: str, path: Path) -> None:
         self._key = key
         self._path = path
-        self._descriptor: int | None = None
-        self._running: asyncio.Future[object] | None = None
+        self._file = HeldDescriptor()
 
     async def open(self, start: int, length: int | None) -> int:
         """Open at `start` and return how many bytes there are to read."""
 
         def open_at() -> int:
             with present(self._key):
-                self._descriptor = descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-                available = max(_describe(self._key, os.fstat(descriptor)).size - start, 0)
+                self._file.hold(descriptor := os.open(self._path, os.O_RDONLY | os.O_CLOEXEC))
+                available = max(describe(self._key, os.fstat(descriptor)).size - start, 0)
                 os.lseek(descriptor, start, os.SEEK_SET)
             return available if length is None else min(available, length)
 
-        return await self._hop(open_at)
+        return await self._file.hop(open_at)
 
     async def read(self, left: int) -> list[bytes]:
         """Return the next chunks, `left` bytes at most; an empty list at the end of the file."""
@@ -149,34 +167,16 @@ class _OpenBlob:
             chunks: list[bytes] = []
             missing = min(left, CHUNK_BYTES * _CHUNKS_PER_HOP)
             with present(self._key):
-                while missing and (chunk := os.read(self._require(), min(missing, CHUNK_BYTES))):
+                while missing and (chunk := os.read(self._file.require(), min(missing, CHUNK_BYTES))):
                     chunks.append(chunk)
                     missing -= len(chunk)
             return chunks
 
-        return await self._hop(read_chunks)
+        return await self._file.hop(read_chunks)
 
     def close(self) -> None:
-        """Close now, or as soon as the thread lets go of it."""
-        if self._running is None or self._running.done():
-            self._close()
-        else:
-            self._running.add_done_callback(lambda _: self._close())
-
-    async def _hop(self, work: Callable[[], T]) -> T:
-        running = asyncio.get_running_loop().run_in_executor(None, work)
-        self._running = cast("asyncio.Future[object]", running)
-        return await asyncio.shield(running)
-
-    def _require(self) -> int:
-        if self._descriptor is None:
-            raise ValueError("read before open")
-        return self._descriptor
-
-    def _close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        """Close the file."""
+        self._file.close()
 
 
 def _prepare(root: Path) -> None:
@@ -184,16 +184,10 @@ def _prepare(root: Path) -> None:
         incoming = root / INCOMING
         incoming.mkdir(parents=True, exist_ok=True)
         sweep_leftovers(incoming)
+        sweep_growing(root)
         try:
             with translated("LOCAL_STORAGE_PATH"):
                 probe(incoming)
         except StorageFull as exc:
             # What is stored can still be read, so this is for the health answer and not a reason to stop.
             log.warning("storage.full", detail=exc.detail)
-
-
-def _describe(key: str, found: os.stat_result) -> BlobStat:
-    """Make the etag of what identifies one put: see docs/adr/0003-local-blob-store.md."""
-    if not stat.S_ISREG(found.st_mode):
-        raise BlobNotFound(key)
-    return BlobStat(key, found.st_size, f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}")

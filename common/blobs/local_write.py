@@ -12,11 +12,13 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Generator
 from pathlib import Path
 
+from common.blobs.base import BlobStat
 from common.errors import BlobNotFound, StorageFull, StorageUnavailable
 from common.telemetry import get_logger
 
@@ -63,6 +65,22 @@ def store_file(source: Path, target: Path, incoming: Path) -> os.stat_result:
         found = found or _copy(source, target, incoming)
         sync_directory(target.parent)
     return found
+
+
+def name_file(descriptor: int, path: Path, target: Path) -> os.stat_result:
+    """Give an open file that was written below the store the name `target`, once it is on the disk. Raises OSError."""
+    _make_directories(target.parent)
+    found = _seal(descriptor)
+    path.rename(target)
+    sync_directory(target.parent)
+    return found
+
+
+def describe(key: str, found: os.stat_result) -> BlobStat:
+    """Make the etag of what identifies one put: see docs/adr/0003-local-blob-store.md. Raises BlobNotFound."""
+    if not stat.S_ISREG(found.st_mode):
+        raise BlobNotFound(key)
+    return BlobStat(key, found.st_size, f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}")
 
 
 def sweep_leftovers(incoming: Path) -> None:

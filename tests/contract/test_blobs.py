@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -253,3 +253,116 @@ async def test_health_tells_that_all_is_well(store: BlobStore) -> None:
     assert health.ok
     assert health.name
     assert not health.error
+
+
+async def test_what_is_written_is_followed_as_it_comes_to_its_committed_end(store: BlobStore) -> None:
+    async with store.grow(KEY) as growing:
+        await growing.append(b"first")
+        followed = store.follow(KEY)
+        assert await anext(followed) == b"first"
+        await growing.append(b" second")
+        assert await anext(followed) == b" second"
+        with pytest.raises(BlobNotFound):
+            await content(store)
+        await growing.append(b" third")
+        stat = await growing.commit()
+        assert b"".join([chunk async for chunk in followed]) == b" third"
+    assert await content(store) == b"first second third"
+    assert await store.stat(KEY) == stat
+
+
+async def test_a_follower_that_waits_at_the_end_for_now_is_told_of_what_comes(store: BlobStore) -> None:
+    async with store.grow(KEY) as growing, asyncio.TaskGroup() as tasks:
+        await growing.append(b"1")
+        followed = store.follow(KEY)
+        await anext(followed)
+        rest = tasks.create_task(_rest(followed))
+        for _ in range(3):
+            await growing.append(b"2" * CHUNK)
+        await growing.commit()
+    assert rest.result() == b"2" * 3 * CHUNK
+
+
+async def test_followers_each_get_everything(store: BlobStore) -> None:
+    async with store.grow(KEY) as growing, asyncio.TaskGroup() as tasks:
+        await growing.append(b"a")
+        readers = [tasks.create_task(_rest(store.follow(KEY))) for _ in range(5)]
+        await growing.append(b"b")
+        await growing.commit()
+        assert [await reader for reader in readers] == [b"ab"] * 5
+
+
+async def test_what_is_given_up_never_ends_well_and_leaves_nothing(store: BlobStore) -> None:
+    async with store.grow(KEY) as growing:
+        await growing.append(b"part")
+        followed = store.follow(KEY)
+        assert await anext(followed) == b"part"
+    with pytest.raises(StorageUnavailable):
+        await anext(followed)
+    for gone in (store.follow(KEY), store.read(KEY)):
+        with pytest.raises(BlobNotFound):
+            await anext(gone)
+
+
+async def test_what_is_given_up_leaves_what_was_stored_before(store: BlobStore, write: Write) -> None:
+    await store.put(KEY, write(b"old"))
+    async with store.grow(KEY) as growing:
+        await growing.append(b"new")
+        assert await content(store) == b"old"
+    assert await content(store) == b"old"
+
+
+async def test_a_commit_replaces_what_was_stored_before(store: BlobStore, write: Write) -> None:
+    old = await store.put(KEY, write(b"old"))
+    async with store.grow(KEY) as growing:
+        await growing.append(b"new")
+        new = await growing.commit()
+    assert await content(store) == b"new"
+    assert new.etag != old.etag
+
+
+async def test_a_second_writer_overtakes_the_first(store: BlobStore) -> None:
+    async with store.grow(KEY) as first:
+        await first.append(b"first")
+        followed = store.follow(KEY)
+        await anext(followed)
+        async with store.grow(KEY) as second:
+            await second.append(b"second")
+            for late in (first.append(b"!"), first.commit(), anext(followed)):
+                with pytest.raises(StorageUnavailable):
+                    await late
+            await second.commit()
+    assert await content(store) == b"second"
+
+
+async def test_only_what_is_being_written_can_be_followed(store: BlobStore, write: Write) -> None:
+    await store.put(KEY, write(b"whole"))
+    with pytest.raises(BlobNotFound):
+        await anext(store.follow(KEY))
+    async with store.grow("audio/another.dca") as growing:
+        await growing.append(b"another's")
+        with pytest.raises(BlobNotFound):
+            await anext(store.follow(KEY))
+
+
+async def test_another_process_follows(settings: SharedSettings, store: BlobStore) -> None:
+    async with open_blobs(settings, for_writing=False) as elsewhere, store.grow(KEY) as growing:
+        await growing.append(b"seen")
+        followed = elsewhere.follow(KEY)
+        assert await anext(followed) == b"seen"
+        await growing.commit()
+        with pytest.raises(StopAsyncIteration):
+            await anext(followed)
+
+
+@pytest.mark.parametrize("key", ["../outside", ".hidden", ""])
+async def test_a_growing_key_is_refused_like_any_other(store: BlobStore, key: str) -> None:
+    with pytest.raises(ValueError, match="not a blob key"):
+        async with store.grow(key):
+            pass
+    with pytest.raises(ValueError, match="not a blob key"):
+        store.follow(key)
+
+
+async def _rest(chunks: AsyncIterator[bytes]) -> bytes:
+    return b"".join([chunk async for chunk in chunks])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import os
 import shutil
+import sys
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -172,3 +174,62 @@ async def test_a_store_that_is_opened_for_reading_is_not_touched_and_may_come_la
         assert b"".join([chunk async for chunk in store.read(KEY)]) == b"song"
         assert [path.name for path in root.iterdir()] == ["audio"]
     assert (missing.ok, "LOCAL_STORAGE_PATH" in missing.error) == (False, True)
+
+
+async def test_a_follower_hears_of_the_death_of_its_writer(root: Path) -> None:
+    async with open_local(root) as store:
+        writer = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _WRITER, str(root), KEY, stdout=asyncio.subprocess.PIPE
+        )
+        assert writer.stdout is not None
+        await writer.stdout.readline()
+        followed = store.follow(KEY)
+        assert await anext(followed) == b"part"
+        writer.kill()
+        await writer.wait()
+        with pytest.raises(StorageUnavailable, match="given up"):
+            await anext(followed)
+        with pytest.raises(BlobNotFound):
+            await anext(store.follow(KEY))
+        assert len(files(root)) == 1
+    async with open_local(root):
+        assert files(root) == []
+
+
+async def test_a_full_disk_ends_a_growing_blob_and_leaves_nothing(
+    store: BlobStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async with store.grow(KEY) as growing:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", full)
+            with pytest.raises(StorageFull):
+                await growing.append(b"too much")
+    assert files(root) == []
+
+
+async def test_a_commit_that_was_cancelled_leaves_all_or_nothing(store: BlobStore, root: Path) -> None:
+    async with store.grow(KEY) as growing:
+        await growing.append(b"song")
+        committing = asyncio.create_task(growing.commit())
+        await asyncio.sleep(0)  # it has begun
+        committing.cancel()
+        await asyncio.gather(committing, return_exceptions=True)
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, lambda: None)
+    await loop.shutdown_default_executor()
+    assert files(root) in ([], [KEY])
+
+
+_WRITER = """
+import asyncio, pathlib, sys
+from common.blobs.local import open_local
+async def main():
+    async with open_local(pathlib.Path(sys.argv[1])) as store, store.grow(sys.argv[2]) as growing:
+        await growing.append(b"part")
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+asyncio.run(main())
+"""
