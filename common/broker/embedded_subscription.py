@@ -10,8 +10,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Literal, Protocol, TypeVar
 
-from common.broker.base import Delivery, Message, dead_letter_topic
+from common.broker.base import Delivery, dead_letter_topic
 from common.broker.embedded_store import Claim, Claimed, EmbeddedStore, Start
+from common.broker.ending import OneEnding
 from common.errors import BrokerUnavailable
 from common.telemetry import get_logger
 
@@ -137,22 +138,14 @@ class Subscription:
         return _Delivery(self, claim)
 
 
-class _Delivery:
+class _Delivery(OneEnding):
     """A claim in the consumer's hands."""
 
     def __init__(self, subscription: Subscription, claim: Claim) -> None:
+        super().__init__(claim)
         self._subscription = subscription
         self._store = subscription.store
         self._claim = claim
-        self._ending = ""
-
-    @property
-    def message(self) -> Message:
-        return self._claim.message
-
-    @property
-    def attempt(self) -> int:
-        return self._claim.attempt
 
     async def ack(self) -> None:
         await self._finish("ack", lambda: self._store.finish(self._claim))
@@ -183,23 +176,16 @@ class _Delivery:
             RuntimeError: the delivery already has its ending: a defect of the consumer.
             BrokerUnavailable: it was not carried out, and may be tried again while the lease is renewed.
         """
-        if self._ending:
-            raise RuntimeError(f"{ending} after {self._ending}: a delivery has one ending")
+        self.refuse_second(ending)
         running = self._subscription.submit(work, wakes=wakes)
-        self._ending = ending
+        self.begin(ending)
         running.add_done_callback(self._finished)
         await asyncio.shield(running)
 
     def _finished(self, running: asyncio.Future[bool]) -> None:
         if running.cancelled() or running.exception() is not None:
-            self._ending = ""
+            self.call_off()
             return
         if not running.result():
-            log.warning(
-                "broker.lease_lost",
-                ending=self._ending,
-                topic=self.message.topic,
-                position=self.message.position,
-                attempt=self.attempt,
-            )
+            self.say_lost()
         self._subscription.settled(self._claim.token)

@@ -6,7 +6,8 @@ import asyncio
 from datetime import timedelta
 from typing import Literal
 
-from common.broker.base import Delivery, Message, dead_letter_topic
+from common.broker.base import Delivery, dead_letter_topic
+from common.broker.ending import OneEnding
 from common.broker.kafka_deliveries import Deliveries, Item
 from common.broker.kafka_publisher import Publisher
 from common.errors import BrokerUnavailable, MessageTooLarge
@@ -55,22 +56,14 @@ class Subscription:
         self.deliveries.ready.set()
 
 
-class _Delivery:
+class _Delivery(OneEnding):
     """A message in the consumer's hands."""
 
     def __init__(self, subscription: Subscription, item: Item) -> None:
+        super().__init__(item)
         self._subscription = subscription
         self._deliveries = subscription.deliveries
         self._item = item
-        self._ending = ""
-
-    @property
-    def message(self) -> Message:
-        return self._item.message
-
-    @property
-    def attempt(self) -> int:
-        return self._item.attempt
 
     async def ack(self) -> None:
         self._begin("ack")
@@ -90,16 +83,14 @@ class _Delivery:
             try:
                 await self._bury(error_code, error_message)
             except BaseException:
-                self._ending = ""
+                self.call_off()
                 raise
         await self._finish()
 
     def _begin(self, ending: str) -> None:
-        if self._ending:
-            raise RuntimeError(f"{ending} after {self._ending}: a delivery has one ending")
-        self._ending = ending
+        self.begin(ending)
         if self._item.partition.lost:
-            self._say_lost()
+            self.say_lost()
 
     def _put_off(self, delay: timedelta, attempt: int) -> None:
         self._deliveries.put_off(self._item, delay.total_seconds(), attempt)
@@ -115,11 +106,11 @@ class _Delivery:
             async with asyncio.timeout(self._subscription.timeout_seconds):
                 await self._deliveries.finish(self._item)
         except TimeoutError as exc:
-            self._ending = ""
+            self.call_off()
             self._deliveries.resume(self._item)
             raise BrokerUnavailable(f"{self.message.topic} {self.message.position}: the end is not committed") from exc
         if self._item.partition.lost and not lost:
-            self._say_lost()
+            self.say_lost()
 
     async def _bury(self, error_code: str, error_message: str) -> None:
         message = self.message
@@ -140,12 +131,3 @@ class _Delivery:
             # It must end all the same; the place it came from still has it, while it is retained.
             log.warning("broker.dead_letter_cut", topic=topic, position=message.position, detail=exc.detail)
             await self._subscription.publisher.publish(topic, message.key, b"", headers)
-
-    def _say_lost(self) -> None:
-        log.warning(
-            "broker.lease_lost",
-            ending=self._ending,
-            topic=self.message.topic,
-            position=self.message.position,
-            attempt=self.attempt,
-        )
