@@ -1,47 +1,96 @@
-"""`python -m bench [--full] [SUITE …]`: run benchmarks, print the table, write bench/results/."""
+"""`python -m bench [--full] [SUITE …]`: run benchmarks, print their rows and tables, write bench/results/SUITE.json."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+import time
+import traceback
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol, cast
 
-from bench import api, audio, children, library, voice
-from bench.table import Row, show
+from rich.console import Console
 
-RESULTS = Path(__file__).parent / "results" / "last.json"
+from bench import machine, results
+from bench.results import Outcome
+from bench.table import Row, table_of
+
+# A suite is a module of that name; it is imported when its turn comes, so that one that cannot be is one that failed.
+SUITES = ("audio", "children", "api", "library", "voice")
 
 
-def main() -> int:
-    """Return 0; a missed target is printed, and is no failure: machines differ."""
+class Suite(Protocol):
+    """What a suite's module has."""
+
+    def rows(self, directory: Path, /, *, full: bool) -> Iterable[Row]:
+        """Measure in a directory of its own, and yield rows as they are ready. `full` adds the slow ones."""
+        ...
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return 1 when a suite failed. A missed target is printed, and is no failure: machines differ."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "--full",
-        action="store_true",
-        help="the slow rows too (two hours of transcoding, a million records, 100 streams)",
-    )
-    parser.add_argument(
-        "suites", nargs="*", choices=["audio", "children", "api", "library", "voice", []], help="default: all of them"
-    )
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="butakero-bench-") as name:
-        directory = Path(name)
-        suites: dict[str, Callable[[], Iterable[Row]]] = {
-            "audio": lambda: audio.rows(directory, full=arguments.full),
-            "children": lambda: children.rows(directory),
-            "api": api.rows,
-            "library": lambda: library.rows(directory, full=arguments.full),
-            "voice": lambda: voice.rows(directory, full=arguments.full),
-        }
+    parser.add_argument("--full", action="store_true", help="the slow rows too (a million records, 100 streams, Kafka)")
+    parser.add_argument("--markdown", action="store_true", help="measure nothing: print the last results as README has")
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"default: all of them ({', '.join(SUITES)})")
+    asked = parser.parse_args(arguments)
+    if unknown := [name for name in asked.suites if name not in SUITES]:
+        parser.error(f"no suite {', '.join(unknown)}: there are {', '.join(SUITES)}")
+    suites = asked.suites or list(SUITES)
+    if asked.markdown:
+        print("\n".join(results.markdown(suites)))
+        return 0
+    console = Console(width=150)
+    outcomes = [measure(name, load(name), full=asked.full, console=console) for name in suites]
+    return report(outcomes, console)
 
-        def rows() -> Iterator[Row]:
-            for suite in arguments.suites or suites:
-                yield from suites[suite]()
 
-        show("ButakeroMusicBot, side by side", rows(), RESULTS)
-    return 0
+def load(name: str) -> Suite:
+    """Return a suite that imports its module when it is asked for rows."""
+
+    class Late:
+        def rows(self, directory: Path, /, *, full: bool) -> Iterable[Row]:
+            suite = cast("Suite", importlib.import_module(f"bench.{name}"))
+            return suite.rows(directory, full=full)
+
+    return Late()
+
+
+def measure(name: str, suite: Suite, *, full: bool, console: Console, directory: Path = results.DIRECTORY) -> Outcome:
+    """Run one suite and write down what it gave, also when it fails on the way: the others shall still run."""
+    outcome = Outcome(name, full, {**machine.facts(), "load_before": machine.load()})
+    console.rule(f"{name}", align="left")
+    began = time.perf_counter()
+    try:
+        with tempfile.TemporaryDirectory(prefix=f"butakero-bench-{name}-", ignore_cleanup_errors=True) as place:
+            for row in suite.rows(Path(place), full=full):
+                outcome.rows.append(row)
+                console.print(f"  {row.name}: {row.ours} / {row.other} {row.ratio}", markup=False)
+    except Exception as exc:  # noqa: BLE001 - whatever it is, it is told, and the other suites run
+        outcome.failed = f"{type(exc).__name__}: {exc}"
+        traceback.print_exc()
+    outcome.seconds = time.perf_counter() - began
+    outcome.machine["load_after"] = machine.load()
+    results.write(outcome, directory)
+    return outcome
+
+
+def report(outcomes: Sequence[Outcome], console: Console) -> int:
+    """Print all tables once more, how long each suite took, and which failed. Return the exit code."""
+    for outcome in outcomes:
+        console.print(table_of(f"{outcome.suite} ({outcome.seconds:.0f} s)", outcome.rows))
+    console.print(f"machine: {outcomes[-1].machine}", markup=False)
+    console.print(f"{sum(outcome.seconds for outcome in outcomes):.0f} s in all; results in {results.DIRECTORY}")
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    met = [row.met for row in rows if row.met is not None]
+    console.print(f"{len(rows)} rows, {sum(met)} of {len(met)} targets met")
+    failed = [outcome for outcome in outcomes if outcome.failed]
+    for outcome in failed:
+        console.print(f"FAILED {outcome.suite}: {outcome.failed}", markup=False)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -42,8 +42,9 @@ _LOOK_UP = "/api/v1/media/?video_id=k2qgadSvNyU"
 _TITLE = "Dua Lipa - New Rules (Official Music Video)"
 
 
-def rows(rounds: int = ROUNDS, seconds: float = SECONDS) -> list[Row]:
+def rows(directory: Path, *, full: bool) -> list[Row]:  # noqa: ARG001 - a suite's signature
     """Run the comparison. Ratio: our requests per second over the empty route's."""
+    rounds, seconds = ROUNDS, SECONDS
     measured: dict[str, list[float]] = {_LOOK_UP: [], _EMPTY: []}
     with _serving() as port:
         for path in measured:
