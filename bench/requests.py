@@ -1,0 +1,139 @@
+"""From a request to a song that can be played: the audio service against the reference way, in turns.
+
+In each turn both sides are started anew, so that the first request is a cold one; the same four-minute song, under
+another address each time, is then asked for in every way. Where the site offers M4A and Opus each side takes what it
+would: that is the difference between the two ways, and the rows of M4A alone are without it. With `full`, the same on
+Kafka and MongoDB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bench.process_tree import cpu_seconds
+from bench.songs import REAL_LIFE_RATE, Songs, open_songs
+from bench.table import Row, compared
+from bench.ways import DEFAULT_LEASES, Ours, Reference, have_reference, open_ours, open_reference
+from tests.servers.clustered import open_clustered
+from tests.servers.kafka import open_shared_kafka
+from tests.servers.mongo import open_shared_mongo
+from tests.servers.system import open_audio_process
+
+TURNS, TURNS_FULL = 3, 5
+SLOW_TURNS, SLOW_TURNS_FULL = 1, 3
+AT_LEAST = 5
+AT_LEAST_CPU = 10
+
+Measured = defaultdict[str, list[float]]
+"""Milliseconds of each repetition, by what was asked for and of whom."""
+OpenOurs = Callable[[Path, Songs], AbstractAsyncContextManager[Ours]]
+
+
+def rows(directory: Path, *, full: bool) -> Iterator[Row]:
+    """Yield the rows."""
+    if not have_reference():
+        yield Row("request to success, against the reference way", "", "ffmpeg is not installed")
+        return
+    turns, slow = (TURNS_FULL, SLOW_TURNS_FULL) if full else (TURNS, SLOW_TURNS)
+    yield from _told("embedded", asyncio.run(_embedded(directory / "embedded", turns, slow)))
+    if full:
+        try:
+            yield from _told("Kafka + MongoDB", asyncio.run(_clustered(directory / "clustered", turns, slow)))
+        except (pytest.skip.Exception, FileNotFoundError) as exc:
+            yield Row("Kafka + MongoDB: request to success", "", f"not here: {exc}")
+
+
+def _told(where: str, took: Measured) -> Iterator[Row]:
+    reference = took["reference"]
+    for what in ("new song, warm", "new song, cold"):
+        yield compared(
+            f"{where}: {what}, request to success", "ms", took[what], reference, better="less", at_least=AT_LEAST
+        )
+    yield compared(f"{where}: new song, both get M4A", "ms", took["M4A"], reference, better="less")
+    rate = f"{REAL_LIFE_RATE // 10**6} MB/s"
+    name = f"{where}: new song from a source of {rate}"
+    yield compared(name, "ms", took["slow"], took["slow reference"], better="less", at_least=AT_LEAST)
+    name = f"{where}: new song from a source of {rate}, against its bare download"
+    yield compared(name, "ms", took["slow"], took["bare"], better="less")
+    name = f"{where}: song of the library, request to success, against a look-up without a queue"
+    yield compared(name, "ms", took["known"], took["known reference"], better="less")
+    name = f"{where}: CPU for a new song"
+    yield compared(name, "ms", took["CPU"], took["CPU reference"], better="less", at_least=AT_LEAST_CPU)
+
+
+async def _embedded(directory: Path, turns: int, slow: int) -> Measured:
+    await asyncio.to_thread(directory.mkdir)
+    async with open_songs(directory) as songs:
+        return await _in_turns(directory, songs, open_ours, turns, slow)
+
+
+async def _clustered(directory: Path, turns: int, slow: int) -> Measured:
+    await asyncio.to_thread(directory.mkdir)
+    async with AsyncExitStack() as stack:
+        songs = await stack.enter_async_context(open_songs(directory))
+        kafka = await stack.enter_async_context(open_shared_kafka())
+        mongo = await stack.enter_async_context(open_shared_mongo())
+
+        @asynccontextmanager
+        async def opened(place: Path, songs: Songs) -> AsyncGenerator[Ours]:
+            await asyncio.to_thread(place.mkdir)
+            async with (
+                open_clustered(place, songs.site, kafka, mongo) as (system, client),
+                open_audio_process(system.settings(**DEFAULT_LEASES)) as service,
+            ):
+                yield Ours(service.process.pid, client, service.url)
+
+        return await _in_turns(directory, songs, opened, turns, slow)
+
+
+async def _in_turns(directory: Path, songs: Songs, opened: OpenOurs, turns: int, slow: int) -> Measured:
+    took: Measured = defaultdict(list)
+    async with open_reference(directory / "warming") as reference:
+        await reference.ask(songs.short())
+    for turn in range(turns):
+        async with (
+            opened(directory / f"ours-{turn}", songs) as ours,
+            open_reference(directory / f"reference-{turn}") as reference,
+        ):
+            await _turn(took, songs, ours, reference)
+            if turn < slow:
+                took["bare"].append(await _milliseconds(_fetch(songs.bare(REAL_LIFE_RATE))))
+                took["slow"].append(await _milliseconds(ours.ask(songs.both(REAL_LIFE_RATE))))
+                took["slow reference"].append(await _milliseconds(reference.ask(songs.both(REAL_LIFE_RATE))))
+    return took
+
+
+async def _turn(took: Measured, songs: Songs, ours: Ours, reference: Reference) -> None:
+    """Ask each side for what can be asked, the reference's long song between ours."""
+    took["new song, cold"].append(await _milliseconds(ours.ask(songs.both())))
+    song = songs.both()
+    used = cpu_seconds(reference.pid)
+    took["reference"].append(await _milliseconds(reference.ask(song)))
+    took["CPU reference"].append((cpu_seconds(reference.pid) - used) * 1000)
+    took["known reference"].append(await _milliseconds(reference.ask(song)))
+    song = songs.both()
+    used = cpu_seconds(ours.pid)
+    took["new song, warm"].append(await _milliseconds(ours.ask(song)))
+    took["CPU"].append((cpu_seconds(ours.pid) - used) * 1000)
+    took["known"].append(await _milliseconds(ours.ask(song)))
+    took["M4A"].append(await _milliseconds(ours.ask(songs.m4a_alone())))
+
+
+async def _fetch(url: str) -> None:
+    async with httpx.AsyncClient(trust_env=False) as http, http.stream("GET", url) as answer:
+        async for _ in answer.aiter_raw():
+            pass
+
+
+async def _milliseconds(work: Awaitable[object]) -> float:
+    began = time.perf_counter()
+    await work
+    return (time.perf_counter() - began) * 1000
