@@ -1,153 +1,171 @@
-"""The look-up by id against an empty FastAPI route, under one server (uvicorn, uvloop, httptools) and one load.
+"""Requests a second and latency of the API's questions against an empty FastAPI route of the same server.
 
-The server is a process of its own and holds both: our application on real embedded backends, and a FastAPI application
-that has nothing but an empty route, without our middleware. Rounds alternate; the medians are compared. The load comes
-from `wrk` where it is installed, else from plain sockets in this process.
+The server is a process of its own (`bench.api_server`). Paths are asked in turns, at 1, 16 and 64 connections; what is
+asked for differs from request to request. With `full` the library holds a million records, in SQLite and in MongoDB.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-import shutil
+import random
 import socket
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from urllib.parse import quote
 
-from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
+import psutil
 
-from audio_service.api.app import create_app
-from bench.table import Row
-from common.http_server import serve
-from common.runtime import run
-from common.telemetry import configure_logging
-from tests.unit.audio_service.api.library import add_song, open_deps
+from audio_service.media.model import audio_key
+from audio_service.settings import AudioSettings
+from bench.api_server import EMPTY
+from bench.load import Asked, Load, drive
+from bench.records import Titles, filled_mongodb, filled_sqlite, media_id
+from bench.table import Row, compared, figure
+from common.blobs import open_blobs
+from tests.servers.system import environment_of
+from tests.unit.audio_service.api.library import dca
 
-CONNECTIONS = 32
-ROUNDS = 5
-SECONDS = 2.0
-TARGET = 0.5
+CONNECTIONS = (1, 16, 64)
+TARGET = 0.6
+FRAMES = 12_000
 
-_EMPTY = "/empty"
-_LOOK_UP = "/api/v1/media/?video_id=k2qgadSvNyU"
-_TITLE = "Dua Lipa - New Rules (Official Music Video)"
+_API = "/api/v1/media"
+_NAMES = {"look-up": "look-up by id", "search": "search, two words of a title", "range": "64 KB range of a song"}
+_DIFFERENT = 500
+_SONGS = 8
+# 64 KB from the middle: the first byte would count a play.
+_RANGE = "bytes=1000000-1065535"
 
 
-def rows(directory: Path, *, full: bool) -> list[Row]:  # noqa: ARG001 - a suite's signature
-    """Run the comparison. Ratio: our requests per second over the empty route's."""
-    rounds, seconds = ROUNDS, SECONDS
-    measured: dict[str, list[float]] = {_LOOK_UP: [], _EMPTY: []}
-    with _serving() as port:
-        for path in measured:
-            _requests_per_second(port, path, 0.5)
-        for _ in range(rounds):
-            for path, results in measured.items():
-                results.append(_requests_per_second(port, path, seconds))
-    ours, other = (statistics.median(results) for results in measured.values())
-    return [
-        Row(
-            name="API look-up by id / empty FastAPI route",
-            ours=f"{ours:.0f} requests/s",
-            other=f"{other:.0f} requests/s",
-            ratio=f"{ours / other:.2f}",
-            target=f"≥ {TARGET}",
-            met=ours >= TARGET * other,
-        )
-    ]
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much of it. `seconds` are those of one path in one round."""
+
+    records: int
+    rounds: int
+    seconds: int
+
+
+QUICK, FULL = Extent(1_000, 2, 1), Extent(1_000_000, 5, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What one path gave in one round, and what the server's process spent on each request, in ms of CPU."""
+
+    load: Load
+    cpu_ms: float
+
+
+_BESIDE: Mapping[str, Callable[[Answered], float]] = {
+    "p50_ms": lambda one: one.load.p50_ms,
+    "p99_ms": lambda one: one.load.p99_ms,
+    "cpu_ms": lambda one: one.cpu_ms,
+}
+
+
+def rows(directory: Path, *, full: bool) -> Iterator[Row]:
+    """Yield the rows. Ratio: our requests per second over the empty route's of the same rounds."""
+    extent = FULL if full else QUICK
+    for backend in ("SQLite", "MongoDB") if full else ("SQLite",):
+        for connections, measured in asyncio.run(_measured(directory, backend, extent)).items():
+            where = f"{backend}, {extent.records:,} records, {connections} connection{'s' if connections > 1 else ''}"
+            for path, name in _NAMES.items():
+                target = TARGET if path == "look-up" else None
+                yield _compared(f"API, {name} ({where}) / empty route", measured[path], measured[EMPTY], target)
+
+
+def _compared(name: str, ours: list[Answered], empty: list[Answered], target: float | None) -> Row:
+    rates = ([one.load.requests_per_second for one in answered] for answered in (ours, empty))
+    row = compared(name, "requests/s", *rates, better="more", at_least=target)
+    return replace(
+        row,
+        ours=f"{row.ours}, {_beside(ours)}",
+        other=f"{row.other}, {_beside(empty)}",
+        details={
+            f"{side}_{figure_name}": [of(one) for one in answered]
+            for side, answered in (("ours", ours), ("other", empty))
+            for figure_name, of in _BESIDE.items()
+        },
+    )
+
+
+def _beside(answered: list[Answered]) -> str:
+    p99, cpu = (statistics.median(_BESIDE[name](one) for one in answered) for name in ("p99_ms", "cpu_ms"))
+    return f"p99 {figure(p99)} ms, {figure(cpu)} ms of CPU"
+
+
+async def _measured(directory: Path, backend: str, extent: Extent) -> dict[int, dict[str, list[Answered]]]:
+    """Return what each path gave in each round, by connections."""
+    titles = Titles(extent.records)
+    filled = filled_mongodb(titles) if backend == "MongoDB" else filled_sqlite(directory, titles)
+    async with filled as leading:
+        settings = _in(directory / backend, leading)
+        await _store_songs(settings)
+        return await asyncio.to_thread(_driven, settings, _asked(titles), extent)
+
+
+def _driven(
+    settings: AudioSettings, asked: Mapping[str, Asked], extent: Extent
+) -> dict[int, dict[str, list[Answered]]]:
+    measured = {connections: {path: list[Answered]() for path in asked} for connections in CONNECTIONS}
+    with _serving(settings) as (port, server):
+        for one in asked.values():
+            drive(port, one, 16, 1)
+        for _ in range(extent.rounds):
+            for connections, loads in measured.items():
+                for path, one in asked.items():
+                    began = _cpu_seconds(server)
+                    load = drive(port, one, connections, extent.seconds)
+                    loads[path].append(Answered(load, (_cpu_seconds(server) - began) * 1000 / load.requests))
+    return measured
+
+
+def _cpu_seconds(server: psutil.Process) -> float:
+    times = server.cpu_times()
+    return times.user + times.system
+
+
+def _asked(titles: Titles) -> dict[str, Asked]:
+    source = random.Random(2)  # noqa: S311 - not for secrets
+    ids = [media_id(source.randrange(titles.count)) for _ in range(_DIFFERENT)]
+    return {
+        EMPTY: Asked([f"{EMPTY}?video_id={one}" for one in ids]),
+        "look-up": Asked([f"{_API}/?video_id={one}" for one in ids]),
+        "search": Asked([f"{_API}/search?title={quote(titles.phrase(source))}" for _ in ids]),
+        "range": Asked([f"{_API}/{media_id(number)}/audio" for number in range(_SONGS)], _RANGE),
+    }
+
+
+def _in(directory: Path, settings: AudioSettings) -> AudioSettings:
+    directory.mkdir()
+    paths = {"embedded_broker_path": "broker.db", "local_storage_path": "storage", "temp_path": "tmp"}
+    changes = {key: directory / name for key, name in paths.items()}
+    return settings.model_copy(update={**changes, "log_level": "warning", "instance_id": "bench"})
+
+
+async def _store_songs(settings: AudioSettings) -> None:
+    """Give the first records the files that they say they have."""
+    content = dca(FRAMES)
+    async with open_blobs(settings) as blobs:
+        for number in range(_SONGS):
+            upload = settings.local_storage_path.parent / "upload"
+            await asyncio.to_thread(upload.write_bytes, content)
+            await blobs.put(audio_key(media_id(number)), upload)
 
 
 @contextmanager
-def _serving() -> Generator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as listener, tempfile.TemporaryDirectory() as root:
-        descriptor = listener.fileno()
-        command = [sys.executable, "-m", "bench.api", str(descriptor), root]
+def _serving(settings: AudioSettings) -> Generator[tuple[int, psutil.Process]]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        command = [sys.executable, "-m", "bench.api_server", str(listener.fileno())]
         # Connections queue at the listener until the child serves them: there is nothing to wait for.
-        with subprocess.Popen(command, pass_fds=[descriptor]) as child:
+        with subprocess.Popen(command, pass_fds=[listener.fileno()], env=environment_of(settings)) as child:
             try:
-                yield listener.getsockname()[1]
+                yield listener.getsockname()[1], psutil.Process(child.pid)
             finally:
                 child.terminate()
-
-
-def _requests_per_second(port: int, path: str, seconds: float) -> float:
-    wrk = shutil.which("wrk")
-    if wrk is None:
-        return asyncio.run(_plain_load(port, path, seconds))
-    url = f"http://127.0.0.1:{port}{path}"
-    duration = f"{max(1, round(seconds))}s"
-    command = [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{duration}", "--timeout", "30s", url]
-    report = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    if "Non-2xx" in report:
-        raise RuntimeError(f"{path} was not answered with 200")
-    match = re.search(r"Requests/sec:\s*([0-9.]+)", report)
-    if match is None:
-        raise RuntimeError("wrk reports in another form than expected")
-    return float(match[1])
-
-
-async def _plain_load(port: int, path: str, seconds: float) -> float:
-    """Keep CONNECTIONS busy. One process drives the load, so the figures are lower than wrk's; so are both."""
-    request = f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
-    began = time.perf_counter()
-    until = began + seconds
-
-    async def connection() -> int:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        answered = 0
-        while time.perf_counter() < until:
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = re.search(rb"content-length: (\d+)", head)
-            if not head.startswith(b"HTTP/1.1 200") or length is None:
-                raise RuntimeError(f"{path} was not answered with 200")
-            await reader.readexactly(int(length[1]))
-            answered += 1
-        writer.close()
-        await writer.wait_closed()
-        return answered
-
-    counts = await asyncio.gather(*(connection() for _ in range(CONNECTIONS)))
-    return sum(counts) / (time.perf_counter() - began)
-
-
-def _both(ours: ASGIApp) -> ASGIApp:
-    empty = FastAPI(openapi_url=None)
-
-    async def nothing() -> dict[str, bool]:
-        return {"success": True}
-
-    empty.add_api_route(_EMPTY, nothing)
-
-    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
-        await (empty if scope["path"] == _EMPTY else ours)(scope, receive, send)
-
-    return dispatch
-
-
-async def _serve(descriptor: int, root: Path, stop: asyncio.Event) -> None:
-    async with open_deps(root) as deps:
-        await add_song(deps, "k2qgadSvNyU", _TITLE)
-        # `serve` asks no more of an application than that it speaks ASGI.
-        app = cast("FastAPI", _both(create_app(deps)))
-        with socket.socket(fileno=descriptor) as listener:
-            await serve(app, listener, stop)
-
-
-def _main() -> int:
-    configure_logging("warning", "json")
-    descriptor, root = int(sys.argv[1]), Path(sys.argv[2])
-    # The service's own way to run: its loop and what else it sets for the process are part of what is measured.
-    return run(lambda stop: _serve(descriptor, root, stop), drain=timedelta(seconds=5))
-
-
-if __name__ == "__main__":
-    sys.exit(_main())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
 from rich.table import Table
@@ -19,7 +19,8 @@ class Row:
     """One line of the table: ours against something else.
 
     `ratio` above 1 is in our favour; "" where there is none. A suite that knows what each repetition gave says so in
-    `ours_samples` and `other_samples`, in `unit`; of any other row the first number of each text is kept.
+    `ours_samples` and `other_samples`, in `unit`; of any other row the first number of each text is kept. `details` are
+    numbers that were measured beside, for the file alone: their names say the unit.
     """
 
     name: str
@@ -32,9 +33,11 @@ class Row:
     unit: str = ""
     ours_samples: Sequence[float] = ()
     other_samples: Sequence[float] = ()
+    details: Mapping[str, float | Sequence[float]] = field(default_factory=dict[str, float | Sequence[float]])
 
     def recorded(self) -> dict[str, Any]:
         """Return the row as JSON: texts as they were printed, and what they say as numbers (None: there is none)."""
+        details = {name: _rounded_all(value) for name, value in self.details.items()}
         return {
             "name": self.name,
             "unit": self.unit,
@@ -43,6 +46,7 @@ class Row:
             "ratio": {"text": self.ratio, "value": _number(self.ratio)},
             "target": {"text": self.target, "value": _number(self.target)},
             "met": self.met,
+            **({"details": details} if details else {}),
         }
 
 
@@ -101,7 +105,7 @@ def _side(text: str, samples: Sequence[float]) -> dict[str, Any]:
         "text": text,
         "median": None if median is None else _rounded(median),
         "repetitions": len(samples) or (None if median is None else 1),
-        "samples": [_rounded(sample) for sample in samples],
+        "samples": _rounded_all(samples),
     }
 
 
@@ -109,6 +113,10 @@ def _number(text: str) -> float | None:
     """Return the first number of a text such as "1,156 requests/s", "17.6x" or "≥ 0.6"."""
     match = _NUMBER.search(text)
     return float(match[0].replace(",", "")) if match else None
+
+
+def _rounded_all(value: float | Sequence[float]) -> float | list[float]:
+    return _rounded(value) if isinstance(value, int | float) else [_rounded(one) for one in value]
 
 
 def _rounded(value: float) -> float:
