@@ -37,10 +37,11 @@ def correlation(value: str, headers: Mapping[str, str] | None = None) -> Generat
     """
     token = _correlation.set(value)
     sent = (headers or {}).get(TRACEPARENT, "")
+    trace = _trace.set(sent if sent and TRACEPARENT_FORMAT.fullmatch(sent) else _trace.get())
     try:
-        with in_trace(sent if TRACEPARENT_FORMAT.fullmatch(sent) else _trace.get()):
-            yield
+        yield
     finally:
+        _trace.reset(trace)
         _correlation.reset(token)
 
 

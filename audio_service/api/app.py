@@ -15,6 +15,7 @@ from audio_service.api.answers import Responses
 from audio_service.api.bounds import Bounded
 from audio_service.api.cors import Cors
 from audio_service.api.deps import ApiDeps
+from audio_service.api.direct import DirectRoute
 from audio_service.api.errors import add_error_handlers
 from audio_service.api.guard import SECURITY_SCHEMES, guard, security_of
 from audio_service.api.metrics import HttpMetrics
@@ -50,6 +51,8 @@ def create_app(deps: ApiDeps) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Traces and metrics are ours (`common.tracing`, `Observed`): FastAPI's own would look for a provider each time.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.deps = deps
     app.state.ogg_threads = anyio.CapacityLimiter(ogg.THREADS)
@@ -75,6 +78,8 @@ class _Route(NamedTuple):
     responses: Responses
     shown: bool = True
     extra: dict[str, Any] | None = None
+    direct: bool = False
+    """Its endpoint takes the request and nothing else, and is asked often."""
 
 
 _METRICS = "/metrics"
@@ -91,8 +96,18 @@ _ROUTES = (
         "media:read",
         answers.LOOK_UP,
         extra=answers.LOOK_UP_PARAMETERS,
+        direct=True,
     ),
-    _Route(_MEDIA, media.look_up, "library", "Look a record up by its id", "media:read", answers.LOOK_UP, shown=False),
+    _Route(
+        _MEDIA,
+        media.look_up,
+        "library",
+        "Look a record up by its id",
+        "media:read",
+        answers.LOOK_UP,
+        shown=False,
+        direct=True,
+    ),
     _Route(f"{_MEDIA}/search", media.search, "library", "Search by a part of the title", "media:read", answers.SEARCH),
     _Route(f"{_MEDIA}/{{video_id}}/audio", audio.dca_file, "library", "The DCA file", "media:read", answers.AUDIO),
     _Route(
@@ -123,7 +138,7 @@ def _add(app: FastAPI, route: _Route, gate: Gate) -> None:
     """Add a route for GET, and for HEAD beside it: one route with both would be two operations with one id."""
     limited = gate.needed and route.path not in _NEVER_REFUSED
     for method in ("GET", "HEAD"):
-        app.add_api_route(
+        app.router.add_api_route(
             route.path,
             route.endpoint,
             methods=[method],
@@ -135,4 +150,5 @@ def _add(app: FastAPI, route: _Route, gate: Gate) -> None:
             responses=route.responses,
             openapi_extra={**(route.extra or {}), "security": security_of(gate, route.needs)},
             include_in_schema=route.shown and method == "GET",
+            route_class_override=DirectRoute if route.direct and not limited else None,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, cast
 
 import orjson
@@ -18,8 +19,9 @@ COLUMNS = (
 NO_FILE = FileData().model_dump_json()
 
 
+@lru_cache(maxsize=512)
 def media_of(row: tuple[Any, ...]) -> Media:
-    """Build a record from a row of COLUMNS."""
+    """Build a record from a row of COLUMNS. The whole row is what it is remembered by: nothing can be stale."""
     (video_id, status, metadata, file, size_bytes, encoding, message, error_code, *rest) = row
     processing_date, created_at, updated_at, attempts, failures, play_count, last_played_at = cast("list[int]", rest)
     return Media(

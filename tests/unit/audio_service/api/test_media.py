@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from audio_service.api.schemas import MediaAnswer, SearchAnswer
+from audio_service.media.repository.sqlite import open_sqlite
 from tests.unit.audio_service.api.library import Api, add_failure, add_song, claim
 
 TITLE = "Dua Lipa - New Rules (Official Music Video)"
@@ -39,6 +40,17 @@ async def test_a_failed_record_says_why(api: Api) -> None:
     assert (body.data.status, body.data.error_code, body.data.success) == ("error", "media_private", False)
     assert body.data.message == "Ese video es privado."
     assert body.data.failures == 1
+
+
+async def test_what_another_process_commits_is_in_the_next_answer(api: Api) -> None:
+    await add_song(api.deps, "k2qgadSvNyU", TITLE)
+    counts: list[int] = []
+    async with open_sqlite(api.deps.settings.sqlite_path) as other:
+        for _ in range(3):
+            answer = await api.client.get("/api/v1/media/?video_id=k2qgadSvNyU")
+            counts.append(MediaAnswer.model_validate_json(answer.content).data.play_count)
+            await other.played("k2qgadSvNyU")
+    assert counts == [0, 1, 2]
 
 
 async def test_an_unknown_id_is_named(api: Api) -> None:
