@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ import psutil
 
 _BETWEEN_LOOKS = 0.1
 _LOOKS_BEFORE_PSS = 3
+_LOOKS_AT_REST = 5
 
 
 @dataclass(slots=True)
@@ -42,6 +44,22 @@ def peak_of(pid: int) -> Generator[Peak]:
     finally:
         stop.set()
         thread.join()
+
+
+async def at_rest(pid: int) -> None:
+    """Wait until no process of a tree has done anything for half a second: what it starts with is started."""
+    looks = 0
+    while looks < _LOOKS_AT_REST:
+        before = cpu_seconds(pid)
+        await asyncio.sleep(_BETWEEN_LOOKS)
+        # One that waits for a busy core has done nothing either, but it does not sleep.
+        looks = looks + 1 if cpu_seconds(pid) == before and _all_sleep(pid) else 0
+
+
+def _all_sleep(pid: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return all(process.status() == psutil.STATUS_SLEEPING for process in _tree(pid))
+    return False
 
 
 def _watch(pid: int, peak: Peak, stop: threading.Event) -> None:
