@@ -769,7 +769,6 @@ class TestSearch:
 class TestList:
     async def test_every_status_last_updated_first(self, repository: MediaRepository) -> None:
         await own(repository, ANN, song="one")
-        await asyncio.sleep(0)
         await fail(repository, await own(repository, BOB, song="two"), "two")
         await later(repository)
         await publish(repository, "three", "Three")

@@ -11,12 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
-
 from audio_service.settings import AudioSettings
 from common.settings import SharedSettings
 from tests.discord import FakeDiscord
-from tests.servers.system import environment_of, free_port
+from tests.servers.system import answers, environment_of, free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,19 +69,7 @@ async def open_bot_process(discord: FakeDiscord, environment: Mapping[str, str])
     bot = BotProcess(process, f"http://127.0.0.1:{environment['BOT_HTTP_PORT']}", environment)
     try:
         await discord.ready()
-        await _serves(bot)
+        await answers(process, f"{bot.url}/readyz")
         yield bot
     finally:
         await bot.terminate()
-
-
-async def _serves(bot: BotProcess) -> None:
-    async with asyncio.timeout(60), httpx.AsyncClient(trust_env=False) as http:
-        while bot.process.returncode is None:
-            try:
-                if (await http.get(f"{bot.url}/readyz")).is_success:
-                    return
-            except httpx.TransportError:
-                pass
-            await asyncio.sleep(0.05)  # no event crosses from a process that is not ready yet
-    raise AssertionError(f"the bot ended with {bot.process.returncode}")

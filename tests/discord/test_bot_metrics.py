@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from bot_service.metrics import BotMetrics
 from tests.discord.crowd import TITLE, Crowd, metrics_of, open_crowd
-from tests.servers.system import until
+from tests.waiting import until
 
 SECONDS = 8
 

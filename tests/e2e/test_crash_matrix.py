@@ -29,7 +29,8 @@ from tests.servers.kafka import Kafka, open_kafka
 from tests.servers.media_site import MediaSite
 from tests.servers.mongo import Mongo, fresh_database, open_mongo
 from tests.servers.network import Forwarder, open_forwarder, reserved_port
-from tests.servers.system import Client, open_audio_process, open_client, until
+from tests.servers.system import Client, open_audio_process, open_client
+from tests.waiting import until
 
 SONGS = 5
 TIMES = 3

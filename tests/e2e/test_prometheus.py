@@ -16,7 +16,8 @@ from tests.discord.bot_process import bot_environment, open_bot_process
 from tests.servers.media_files import make
 from tests.servers.media_site import open_media_site
 from tests.servers.prometheus import Prometheus, open_prometheus
-from tests.servers.system import free_port, open_audio_process, settings_for, until
+from tests.servers.system import free_port, open_audio_process, settings_for
+from tests.waiting import until
 
 OF_PROMETHEUS = {"up", "ALERTS"}
 # What has no value before it happened; that it is exposed all the same is the page's own test.

@@ -12,7 +12,8 @@ from audio_service.media.repository import open_repository
 from audio_service.media.repository.base import Joined, Owned, Waiter
 from common.messages import CORRELATION_ID, PlatformMetadata
 from tests.servers.media_site import MediaSite
-from tests.servers.system import free_port, open_audio_process, open_client, open_worker, settings_for, until
+from tests.servers.system import free_port, open_audio_process, open_client, open_worker, settings_for
+from tests.waiting import until
 
 
 def add_song(site: MediaSite, name: str) -> Path:

@@ -24,11 +24,10 @@ import pytest
 
 from tests.servers.certificates import Certificates, have_openssl, make_certificates
 from tests.servers.system import free_port
+from tests.waiting import until
 
 _ROOT = Path(__file__).parents[2]
 _POM = Path(__file__).parent / "kafka" / "pom.xml"
-_READY_SECONDS = 60
-_POLL_SECONDS = 0.05
 _JAVA = ("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 
@@ -73,18 +72,21 @@ class Kafka:
                 stderr=log,
                 cwd=self.directory,
             )
+        await until(self._listens)
+
+    async def _listens(self) -> bool:
+        assert self.directory is not None
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise RuntimeError(f"Kafka ended at its start: {(self.directory / 'log.txt').read_text()[-2000:]}")
         host, _, port = self.bootstrap.partition(":")
-        async with asyncio.timeout(_READY_SECONDS):
-            while self.process.poll() is None:
-                try:
-                    _, writer = await asyncio.open_connection(host, int(port))
-                except OSError:
-                    await asyncio.sleep(_POLL_SECONDS)  # a process that has no socket yet gives no event
-                else:
-                    writer.close()
-                    await writer.wait_closed()
-                    return
-        raise RuntimeError(f"Kafka ended at its start: {(self.directory / 'log.txt').read_text()[-2000:]}")
+        try:
+            _, writer = await asyncio.open_connection(host, int(port))
+        except OSError:
+            return False
+        writer.close()
+        await writer.wait_closed()
+        return True
 
     @contextmanager
     def frozen(self) -> Generator[None]:

@@ -26,11 +26,10 @@ from pymongo.errors import OperationFailure, PyMongoError
 from audio_service.settings import AudioSettings
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.system import free_port
+from tests.waiting import until
 
 REPLICA_SET = "rs0"
 ELECTION_MS = 1_000
-_READY_SECONDS = 60
-_POLL_SECONDS = 0.02
 _ALREADY_INITIATED = 23
 Admin = AsyncMongoClient[dict[str, Any]]
 
@@ -89,12 +88,14 @@ class Mongo:
 
     async def primary(self) -> Member:
         """Wait for a primary and return it."""
-        async with asyncio.timeout(_READY_SECONDS):
-            while True:
-                for member in self.members:
-                    if member.process is not None and await self._is_primary(member):
-                        return member
-                await asyncio.sleep(_POLL_SECONDS)  # elections have no event to wait for from outside
+        found: list[Member] = []
+
+        async def elected() -> bool:
+            found[:] = [one for one in self.members if one.process is not None and await self._is_primary(one)]
+            return bool(found)
+
+        await until(elected)
+        return found[0]
 
     @contextmanager
     def frozen(self) -> Generator[None]:
@@ -156,16 +157,17 @@ class Mongo:
             return False
 
     async def _answers(self, member: Member) -> None:
-        async with asyncio.timeout(_READY_SECONDS), self._direct(member, logged_in=False) as client:
-            while True:
-                if member.process is None or member.process.returncode is not None:
-                    raise RuntimeError((member.directory / "log").read_text()[-3000:])
-                try:
-                    await client.admin.command("ping")
-                except PyMongoError:
-                    await asyncio.sleep(_POLL_SECONDS)  # nothing to wait on before there is a socket
-                else:
-                    return
+        async def answered() -> bool:
+            if member.process is None or member.process.returncode is not None:
+                raise RuntimeError((member.directory / "log").read_text()[-3000:])
+            try:
+                await client.admin.command("ping")
+            except PyMongoError:
+                return False
+            return True
+
+        async with self._direct(member, logged_in=False) as client:
+            await until(answered)
 
     @asynccontextmanager
     async def _direct(self, member: Member, *, logged_in: bool) -> AsyncGenerator[Admin]:

@@ -21,7 +21,8 @@ import httpx
 import pytest
 import yaml
 
-from tests.servers.system import free_port, until
+from tests.servers.system import free_port
+from tests.waiting import until
 
 _CACHE = Path(__file__).parents[2] / ".cache" / "prometheus"
 RULES = Path(__file__).parents[2] / "monitoring" / "prometheus"

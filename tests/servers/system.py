@@ -11,7 +11,7 @@ import socket
 import sys
 import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,7 @@ from common.broker.base import Broker, Delivery
 from common.errors import BrokerUnavailable
 from common.messages import CORRELATION_ID, DownloadRequest, ProgressEvent, StatusEvent, parse
 from tests.servers.media_site import MediaSite, open_media_site
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -121,13 +122,6 @@ class Client:
         await until(heard)
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for a state that nothing announces: a bounded poll. Raises TimeoutError."""
-    async with asyncio.timeout(60):
-        while not await condition():  # noqa: ASYNC110 - what is waited for announces nothing
-            await asyncio.sleep(0.02)
-
-
 @asynccontextmanager
 async def open_client(settings: AudioSettings) -> AsyncGenerator[Client]:
     """Join the status and progress topics under a group of its own, from the beginning."""
@@ -163,13 +157,15 @@ async def open_client(settings: AudioSettings) -> AsyncGenerator[Client]:
 
 async def _ack(delivery: Delivery) -> None:
     """Ack, however long the broker is away. What it delivers again for that reason was heard already."""
-    while True:
+
+    async def acked() -> bool:
         try:
             await delivery.ack()
         except BrokerUnavailable:
-            await asyncio.sleep(0.1)  # some brokers refuse at once
-        else:
-            return
+            return False
+        return True
+
+    await until(acked, seconds=None)
 
 
 @asynccontextmanager
@@ -211,20 +207,26 @@ async def open_audio_process(
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "audio_service", cwd=ROOT, env=environment_of(settings)
     )
-    url = f"http://{settings.http_host}:{settings.http_port}"
-    audio = AudioProcess(process, url)
+    audio = AudioProcess(process, f"http://{settings.http_host}:{settings.http_port}")
     try:
-        async with asyncio.timeout(60), httpx.AsyncClient() as http:
-            while process.returncode is None:
-                try:
-                    if (await http.get(f"{url}/{probe}")).is_success:
-                        break
-                except httpx.TransportError:
-                    pass
-                await asyncio.sleep(0.05)  # no event crosses from a process that is not ready yet
+        await answers(process, f"{audio.url}/{probe}")
         yield audio
     finally:
         await audio.terminate()
+
+
+async def answers(process: asyncio.subprocess.Process, url: str) -> None:
+    """Wait until a program that has been started answers there, and well; fails at once when it has ended."""
+
+    async def well() -> bool:
+        assert process.returncode is None, f"it ended with {process.returncode}"
+        try:
+            return (await http.get(url)).is_success
+        except httpx.TransportError:
+            return False
+
+    async with httpx.AsyncClient(trust_env=False) as http:
+        await until(well)
 
 
 def free_port() -> int:

@@ -25,6 +25,7 @@ from common.messages import FileData, PlatformMetadata
 from tests.servers.certificates import have_openssl
 from tests.servers.mongo import Admin, Mongo, fresh_database, open_mongo, open_standalone
 from tests.servers.system import free_port
+from tests.waiting import until
 
 LONG = timedelta(minutes=5)
 KEEP = timedelta(days=1)
@@ -70,11 +71,10 @@ async def publish(repository: MongoRepository, song: str, title: str) -> None:
 
 
 async def until_up(repository: MongoRepository) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            if (await repository.health()).ok:
-                return
-            await asyncio.sleep(0.05)  # a server's return has no event on this side
+    async def up() -> bool:
+        return (await repository.health()).ok
+
+    await until(up)
 
 
 class TestAvailability:
@@ -342,7 +342,6 @@ class TestCommands:
             await publish(repository, "one", "New Rules")
 
             async def looked_just_before(*_: object) -> bool:
-                await asyncio.sleep(0)
                 return False
 
             monkeypatch.setattr(mongodb_answers, "is_answered", looked_just_before)

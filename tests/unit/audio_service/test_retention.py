@@ -20,6 +20,7 @@ from common.errors import BlobNotFound, StorageUnavailable
 from common.messages import FileData, PlatformMetadata
 from tests.servers.mongo import Mongo, fresh_database
 from tests.servers.system import settings_for
+from tests.waiting import until
 
 LEASE = timedelta(minutes=1)
 SIZE = 100_000
@@ -202,17 +203,10 @@ async def test_it_looks_until_it_is_told_to_stop(services: Services) -> None:
     stop = asyncio.Event()
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_within_limit(with_settings(services, settings), stop))
-        await until_evicted(services, 1)
+        await until(lambda: metric(services, "butakero_evictions_total") >= 1)
         await make(services, "another")
-        await until_evicted(services, 2)
+        await until(lambda: metric(services, "butakero_evictions_total") >= 2)
         stop.set()
-
-
-async def until_evicted(services: Services, count: int) -> None:
-    while True:
-        if metric(services, "butakero_evictions_total") >= count:
-            return
-        await asyncio.sleep(0.01)  # the metric is what is to be seen of it
 
 
 def with_settings(services: Services, settings: Any) -> Services:  # noqa: ANN401 - AudioSettings, as a copy made it

@@ -9,16 +9,17 @@ from common.errors import LeaseLost, MediaLive
 
 
 async def test_the_companion_ends_with_the_body() -> None:
-    ended = asyncio.Event()
+    started, ended = asyncio.Event(), asyncio.Event()
 
     async def companion() -> None:
+        started.set()
         try:
             await asyncio.Event().wait()
         finally:
             ended.set()
 
     async with beside(companion()):
-        await asyncio.sleep(0)
+        await started.wait()
     assert ended.is_set()
 
 

@@ -15,6 +15,7 @@ from common.broker.base import Broker
 from common.broker.embedded import open_embedded
 from common.broker.embedded_retention import Limits
 from common.gauges import watch_lag, watch_loop
+from tests.waiting import until
 
 SOON = timedelta(milliseconds=10)
 
@@ -30,22 +31,20 @@ def value(registry: CollectorRegistry, name: str, **labels: str) -> float:
     return math.nan if found is None else found
 
 
-async def until_is(registry: CollectorRegistry, expected: float) -> None:
-    async with asyncio.timeout(60):
-        while value(registry, "butakero_queue_lag", topic="songs") != expected:  # noqa: ASYNC110 - a gauge tells nobody
-            await asyncio.sleep(0.01)
+def lag_of(registry: CollectorRegistry) -> float:
+    return value(registry, "butakero_queue_lag", topic="songs")
 
 
 async def test_a_loop_that_was_blocked_is_seen_to_be_late() -> None:
     registry, stop = CollectorRegistry(), asyncio.Event()
+
+    def seen(what: str, **labels: str) -> float:
+        return value(registry, f"butakero_event_loop_lag_seconds_{what}", **labels)
+
     async with beside(watch_loop(registry, stop, every=SOON)):
-        await asyncio.sleep(0)
+        await until(lambda: seen("count") > 0)
         time.sleep(0.3)  # noqa: ASYNC251 - blocking the loop is what this test is about
-        async with asyncio.timeout(60):
-            while not value(registry, "butakero_event_loop_lag_seconds_count") > 0:  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0.01)
-    assert value(registry, "butakero_event_loop_lag_seconds_sum") > 0.2
-    assert value(registry, "butakero_event_loop_lag_seconds_bucket", le="0.1") == 0
+        await until(lambda: seen("sum") > 0.2 and seen("count") > seen("bucket", le="0.1"))
 
 
 async def test_the_lag_is_what_the_group_has_not_finished(broker: Broker) -> None:
@@ -53,10 +52,10 @@ async def test_the_lag_is_what_the_group_has_not_finished(broker: Broker) -> Non
     for _ in range(3):
         await broker.publish("songs", "key", b"{}", {})
     async with beside(watch_lag(registry, "songs", lambda: broker.lag("songs", "workers"), stop, every=SOON)):
-        await until_is(registry, 3)
+        await until(lambda: lag_of(registry) == 3)
         async with broker.consume("songs", "workers") as deliveries:
             await (await anext(deliveries)).ack()
-            await until_is(registry, 2)
+            await until(lambda: lag_of(registry) == 2)
 
 
 async def test_a_lag_that_nobody_can_tell_is_no_number(tmp_path: Path) -> None:
@@ -66,10 +65,8 @@ async def test_a_lag_that_nobody_can_tell_is_no_number(tmp_path: Path) -> None:
         watching = asyncio.ensure_future(
             watch_lag(registry, "songs", lambda: closed.lag("songs", "workers"), stop, every=SOON)
         )
-        await until_is(registry, 1)
-    async with asyncio.timeout(60):
-        while not math.isnan(value(registry, "butakero_queue_lag", topic="songs")):  # noqa: ASYNC110 - as above
-            await asyncio.sleep(0.01)
+        await until(lambda: lag_of(registry) == 1)
+    await until(lambda: math.isnan(lag_of(registry)))
     stop.set()
     await watching
 

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -17,6 +16,7 @@ from common.broker.base import Broker, Delivery
 from common.errors import BrokerUnavailable
 from common.settings import SharedSettings
 from tests.servers.kafka import Kafka, open_kafka
+from tests.waiting import until
 
 PATIENCE_SECONDS = 60.0
 
@@ -58,13 +58,6 @@ async def persist(broker: Broker, topic: str, value: str) -> None:
             except BrokerUnavailable:
                 continue
             return
-
-
-async def still_running() -> set[asyncio.Task[Any]]:
-    """Return the tasks that are left when those that were cancelled have ended."""
-    for _ in range(10):
-        await asyncio.sleep(0)
-    return asyncio.all_tasks()
 
 
 async def take(deliveries: AsyncIterator[Delivery]) -> Delivery:
@@ -174,7 +167,7 @@ async def test_a_broker_that_is_silent_is_left_in_time_and_nothing_runs_on(morta
             async with opened(mortal) as broker:
                 with pytest.raises(BrokerUnavailable):
                     await broker.lag(topic, "g")
-    assert await still_running() == before
+    await until(lambda: asyncio.all_tasks() == before)
 
 
 async def test_leaving_a_silent_broker_leaves_nothing_behind(mortal: Kafka, topic: str) -> None:
@@ -185,6 +178,6 @@ async def test_leaving_a_silent_broker_leaves_nothing_behind(mortal: Kafka, topi
         await take(await leaving.__aenter__())
         with mortal.frozen():
             await leaving.__aexit__(None, None, None)
-            assert await still_running() <= before
+            await until(lambda: asyncio.all_tasks() <= before)
         async with broker.consume(topic, "g") as deliveries:
             assert text(await take(deliveries)) == "a"

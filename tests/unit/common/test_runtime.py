@@ -85,14 +85,16 @@ def test_a_crashing_task_ends_the_program_and_its_siblings() -> None:
         """
         async def crash():
             raise RuntimeError("boom")
+        begun = asyncio.Event()
         async def sibling():
+            begun.set()
             try:
                 await stop.wait()
             finally:
                 print("sibling ended", flush=True)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(until_stopped(stop, "sibling", sibling()))
-            await asyncio.sleep(0)
+            await begun.wait()
             tasks.create_task(until_stopped(stop, "crash", crash()))
         """
     )

@@ -10,6 +10,7 @@ from common.dca import DcaReader
 from common.messages import PlatformMetadata
 from tests.servers.media_files import make
 from tests.unit.audio_service.sources.conftest import Bench
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -100,14 +101,11 @@ async def test_encoding_starts_before_the_download_has_ended(bench: Bench, media
     resolved = await bench.resolve(url)
 
     async def look_inside() -> int:
-        gate = bench.site.gate("half")
+        gate, out = bench.site.gate("half"), bench.directory / "out.dca"
         await gate.reached.wait()
-        size = 0
-        while not size:
-            # The encoder writes in blocks; the download cannot go on, so what appears was made of its first half.
-            out = bench.directory / "out.dca"
-            size = out.stat().st_size if out.exists() else 0
-            await asyncio.sleep(0)
+        # The encoder writes in blocks; the download cannot go on, so what appears was made of its first half.
+        await until(lambda: out.exists() and out.stat().st_size)
+        size = out.stat().st_size
         gate.release()
         return size
 

@@ -63,8 +63,13 @@ def test_more_is_asked_for_once_when_the_ring_runs_low() -> None:
 
 
 async def test_a_thread_and_a_loop_hand_over_every_frame_in_order() -> None:
-    source = DcaSource()
+    loop, low = asyncio.get_running_loop(), asyncio.Event()
     heard: list[bytes] = []
+
+    def ask_for_more() -> None:
+        loop.call_soon_threadsafe(low.set)
+
+    source = DcaSource(on_low=ask_for_more)
 
     def listen() -> None:
         while data := source.read():
@@ -73,9 +78,10 @@ async def test_a_thread_and_a_loop_hand_over_every_frame_in_order() -> None:
 
     thread = threading.Thread(target=listen)
     thread.start()
-    for first in range(0, 20_000, 100):
-        source.feed(frames(100, first))
-        await asyncio.sleep(0)
+    for first in range(0, 20_000, 2 * LOW_WATER):
+        source.feed(frames(2 * LOW_WATER, first))
+        await low.wait()
+        low.clear()
     source.finish()
     await asyncio.to_thread(thread.join)
     assert heard == frames(20_000)

@@ -24,6 +24,7 @@ from bot_service.store.base import GuildSettings, GuildStore
 from bot_service.store.sqlite import open_sqlite
 from common.errors import StorageUnavailable
 from tests.unit.bot_service.player.entries import entry, names
+from tests.waiting import until
 
 GUILD, ROOM = 5, 10
 
@@ -89,11 +90,14 @@ class Studio:
 
     async def saved(self, is_so: Callable[[int], bool]) -> int:
         """Wait until the store holds such a position."""
-        while True:
-            saved = await self.store.load_players()
-            if saved and is_so(saved[0].next_frame):
-                return saved[0].next_frame
-            await asyncio.sleep(0.05)
+        frames: list[int] = []
+
+        async def held() -> bool:
+            frames[:] = [one.next_frame for one in await self.store.load_players() if is_so(one.next_frame)]
+            return bool(frames)
+
+        await until(held)
+        return frames[0]
 
 
 @asynccontextmanager

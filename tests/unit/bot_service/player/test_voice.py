@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import AsyncGenerator
@@ -17,7 +16,8 @@ from bot_service.player.events import INTERRUPTED, TrackEnded, VoiceLost, VoiceR
 from bot_service.player.voice_entry import CannotJoinError
 from tests.discord import assert_plays, assert_stream, heard_frames
 from tests.unit.bot_service.player import songs
-from tests.unit.bot_service.player.voice_stage import Stage, open_stage, until
+from tests.unit.bot_service.player.voice_stage import Stage, open_stage
+from tests.waiting import until
 
 SECOND = 50
 
@@ -221,9 +221,15 @@ async def test_leaving_ends_the_thread_reports_nothing_and_can_be_followed_by_a_
     assert (await stage.reports.next(TrackEnded)).finished
 
 
-async def test_leaving_while_entering_and_entering_again_ends_in_the_channel(stage: Stage) -> None:
+@pytest.mark.parametrize("half_way", [False, True])
+async def test_leaving_while_entering_and_entering_again_ends_in_the_channel(
+    stage: Stage,
+    half_way: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
     await stage.link.join(stage.channel_id)
-    await asyncio.sleep(0)
+    if half_way:
+        await stage.voice.until(lambda voice: voice.connections)
+    assert not stage.reports.all, "it has not entered yet"
     await stage.link.leave()
     await stage.link.join(stage.channel_id)
     assert await stage.reports.next(VoiceReady) == VoiceReady(stage.channel_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,13 +93,6 @@ class Stage:
 
     def value(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(f"butakero_bot_{name}", labels) or 0.0
-
-
-async def until(look: Callable[[], object]) -> None:
-    """Wait for something that no event tells of."""
-    async with asyncio.timeout(_PATIENCE_SECONDS):
-        while not look():  # noqa: ASYNC110 - a thread's end and a cache of the client ring no bell
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
