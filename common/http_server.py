@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Generator
+from datetime import timedelta
 
 import uvicorn
 from fastapi import FastAPI
 
-from common.beside import beside
+from common.broker.reading import pause
 from common.errors import AppError
 from common.http_protocol import BoundedHttpToolsProtocol
 
 _SHUTDOWN_SECONDS = 5
+_TICK = timedelta(seconds=1)
 
 
 class AddressInUse(AppError):
@@ -22,6 +24,16 @@ class AddressInUse(AppError):
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, stop: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    async def main_loop(self) -> None:
+        """Renew the Date header once a second until `stop`. uvicorn's own loop wakes ten times a second to look."""
+        while not self._stop.is_set():
+            await self.on_tick(0)
+            await pause(self._stop, _TICK)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         """Leave signals to `common.runtime`, which owns them."""
@@ -55,12 +67,7 @@ async def serve(app: FastAPI, listener: socket.socket, stop: asyncio.Event) -> N
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        )
+        ),
+        stop,
     )
-
-    async def shut_down() -> None:
-        await stop.wait()
-        server.should_exit = True
-
-    async with beside(shut_down()):
-        await server.serve(sockets=[listener])
+    await server.serve(sockets=[listener])

@@ -2,7 +2,7 @@
 
 One thread of each process owns the connection and runs whole transactions; a caller that is cancelled stops waiting,
 never a transaction. Consumers of the same process are woken by its publishes; what other processes commit is noticed
-by asking SQLite for a change counter, up to 150 ms late when idle. See docs/adr/0002-embedded-broker.md.
+by asking SQLite for a change counter, up to 50 ms late when idle. See docs/adr/0002-embedded-broker.md.
 
 Refuses what SQLite's journal cannot do: the file must be on a local file system, not on a network share.
 """
@@ -10,17 +10,18 @@ Refuses what SQLite's journal cannot do: the file must be on a local file system
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from common.beside import beside
 from common.broker.base import Broker, Delivery, Message
-from common.broker.embedded_file import BUSY_SECONDS, data_version, open_file
+from common.broker.embedded_file import BUSY_SECONDS, data_version, open_file, open_glance
 from common.broker.embedded_health import describe
 from common.broker.embedded_retention import Limits, forget_group, sweep
 from common.broker.embedded_store import EmbeddedStore
@@ -36,7 +37,7 @@ T = TypeVar("T")
 NAME = "embedded_broker"
 
 _POLL_FASTEST_SECONDS = 0.01
-_POLL_SLOWEST_SECONDS = 0.15
+_POLL_SLOWEST_SECONDS = 0.05
 _POLL_GROWTH = 1.5
 _PAUSE_AFTER_FAILURE_SECONDS = 1.0
 _RENEW_AT = 1 / 3  # of the lease
@@ -70,24 +71,28 @@ async def open_embedded(
 
     try:
         store = await asyncio.shield(loop.run_in_executor(executor, open_store))
-        broker = EmbeddedBroker(store, executor, path)
-        async with beside(broker.attend()):
-            try:
-                yield broker
-            finally:
-                await broker.close()
+        with closing(open_glance(path)) as glance:
+            broker = EmbeddedBroker(store, executor, path, glance)
+            async with beside(broker.attend()):
+                try:
+                    yield broker
+                finally:
+                    await broker.close()
     finally:
         # The thread takes one call after the other, so this closes what a cancelled opening left, too.
-        closing = loop.run_in_executor(executor, close_store)
+        closed = loop.run_in_executor(executor, close_store)
         executor.shutdown(wait=False)
-        await asyncio.shield(closing)
+        await asyncio.shield(closed)
 
 
 class EmbeddedBroker:
     """See `common.broker.base.Broker`. Made by `open_embedded`, which also runs `attend` and calls `close`."""
 
-    def __init__(self, store: EmbeddedStore, executor: ThreadPoolExecutor, path: Path) -> None:
+    def __init__(
+        self, store: EmbeddedStore, executor: ThreadPoolExecutor, path: Path, glance: sqlite3.Connection
+    ) -> None:
         self._store = store
+        self._glance = glance
         self._executor = executor
         self._path = path
         self._subscriptions: set[Subscription] = set()
@@ -176,18 +181,30 @@ class EmbeddedBroker:
             log.warning("broker.release_failed", topic=subscription.topic, detail=exc.detail)
 
     async def _watch_others(self) -> None:
-        seen, pause = -1, _POLL_FASTEST_SECONDS
+        glanced, seen, pause = -1, -1, _POLL_FASTEST_SECONDS
         while True:
             await asyncio.sleep(pause)
             pause = min(pause * _POLL_GROWTH, _POLL_SLOWEST_SECONDS)
             if not any(subscription.waiting for subscription in self._subscriptions):
                 continue
+            now = self._look()
+            if now is not None and now == glanced:
+                continue
+            # Somebody has committed. The store's own connection knows whether that was anybody but itself.
             version = await self._attempt(lambda: data_version(self._store.connection))
             if version is None:
                 pause = _PAUSE_AFTER_FAILURE_SECONDS
-            elif version != seen:
+                continue
+            glanced = now
+            if version != seen:
                 seen, pause = version, _POLL_FASTEST_SECONDS
                 self._wake()
+
+    def _look(self) -> int | None:
+        """Read the change counter here: 5 µs, a fiftieth of asking in the store's thread. None: the file is locked."""
+        with suppress(BrokerUnavailable):
+            return data_version(self._glance)
+        return None
 
     async def _renew_leases(self) -> None:
         while True:

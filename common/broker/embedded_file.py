@@ -120,6 +120,18 @@ def transaction(connection: sqlite3.Connection, *, durable: bool = False) -> Gen
         raise
 
 
+def open_glance(path: Path) -> sqlite3.Connection:
+    """Open a second connection to a broker's file, for `data_version` in another thread: it never waits for a lock.
+
+    Raises:
+        BrokerUnavailable: the file cannot be opened.
+    """
+    with translated():
+        connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
 def data_version(connection: sqlite3.Connection) -> int:
     """Return a number that changes when another connection, in any process, has committed to the file."""
     with translated():
