@@ -1,5 +1,8 @@
 """What becomes of requests, for those who made them: the player is told, and the reply to the command is edited.
 
+A song that can be heard before it is whole has arrived then, for the reply; its end is told only if it is a bad one. A
+playlist counts its songs at their ends.
+
 Edits of one reply are at least 1.5 s apart while the song is on its way (Discord allows five in five seconds, for all
 who write there). The end is always told.
 """
@@ -19,7 +22,7 @@ from bot_service.player.events import Dropped, Ready
 from bot_service.player.outcomes import Arrived, Outcome
 from bot_service.player.players import Players
 from bot_service.player.refusals import PlayerRefusal
-from bot_service.player.track import Track
+from bot_service.player.track import Entry, Track
 from bot_service.replies import texts
 from bot_service.replies.errors import explain_failure
 from bot_service.replies.escape import plain
@@ -31,6 +34,8 @@ from common.messages import ProgressEvent, StatusEvent, utc_now
 
 EDIT_SECONDS = 1.5
 _REMEMBERED = 1000
+# A playback that fails so learned it from the song's record: the status that says why is on its way.
+_SAID_BY_THE_RECORD = frozenset({"media_not_found", "blob_not_found"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +77,15 @@ class Failure:
 
 @dataclass(slots=True)
 class _Shown:
-    """A reply that is being edited. The lock keeps an edit under way from overtaking the end."""
+    """A reply that is being edited. The lock keeps an edit under way from overtaking the end.
+
+    `arrived`: it says where the song is, although that is unfinished. `told`: people know that it could not be played.
+    """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     last_edit: float = float("-inf")
+    arrived: bool = False
+    told: bool = False
     done: set[str] = field(default_factory=set[str])
     ready: int = 0
     failed: int = 0
@@ -100,10 +110,26 @@ class Arrivals:
     @property
     def handler(self) -> Handler:
         """What `Pending.run` calls."""
-        return Handler(self.finished, self.progress, self.timed_out)
+        return Handler(self.finished, self.progress, self.timed_out, self.playable)
+
+    async def playable(self, asked: PendingRequest, event: ProgressEvent) -> None:
+        """Put the song where it was awaited although it is not whole yet; say so.
+
+        Raises:
+            InvalidMessage: the event does not say what the song is.
+        """
+        track = Track.of_progress(event)
+        outcome = await self._ask(asked, Ready(asked.request_id, track))
+        if not isinstance(outcome, Arrived):
+            return
+        shown = self._shown_of(asked.request_id)
+        if asked.playlist_id is None:
+            async with shown.lock:
+                await self._replies.tell(asked, _arrival(track, outcome, asked.locale))
+        shown.arrived = True
 
     async def finished(self, asked: PendingRequest, status: StatusEvent) -> None:
-        """Put the song where it was awaited, or take its place out of the queue; say so."""
+        """Put the song where it was awaited, or take it out of the player; say so."""
         if not status.success:
             await self._give_up(asked, status.error_code or "internal_error")
             return
@@ -111,15 +137,32 @@ class Arrivals:
         track = Track.of_status(status)
         self._songs.know(track)
         outcome = await self._ask(asked, Ready(asked.request_id, track))
-        await self._tell_end(asked, _arrival(track, outcome, asked.locale), failed=False)
+        await self._tell_end(asked, "" if self._has_arrived(asked) else _arrival(track, outcome, asked.locale))
 
     def note_failure(self, guild_id: int, song: str, code: str) -> None:
         """Keep for `status` why a song was not to be heard."""
         self.failures[guild_id] = Failure(song, code, utc_now())
 
+    def tells_why(self, entry: Entry, code: str) -> bool:
+        """Whether it is told here why an unfinished song could not be played: its request is open, and about to fail.
+
+        Call it once for a playback that failed; where it says no, it counts as told by who asks.
+        """
+        shown = self._shown.get(entry.entry_id)
+        if shown is None or not shown.arrived:
+            return False
+        shown.told = code not in _SAID_BY_THE_RECORD
+        return not shown.told
+
     async def timed_out(self, asked: PendingRequest) -> None:
-        """Take the song's place out of the queue and say that nobody answered."""
-        await self._give_up(asked, BotRefusalCode.TIMED_OUT)
+        """Take the song's place out of the queue and say that nobody answered. One that can be heard stays: if it does
+        not come to its end, its playback will tell.
+        """
+        if self._has_arrived(asked):
+            self._metrics.requests.labels(BotRefusalCode.TIMED_OUT).inc()
+            await self._tell_end(asked, "")
+        else:
+            await self._give_up(asked, BotRefusalCode.TIMED_OUT)
 
     async def progress(self, asked: PendingRequest, event: ProgressEvent) -> None:
         """Show how far the song is, unless the reply was edited a moment ago."""
@@ -141,10 +184,15 @@ class Arrivals:
         words = texts.FAILED.to(asked.locale).format(song=plain(song), reason=reason)
         await self._tell_end(asked, words, failed=True)
 
+    def _has_arrived(self, asked: PendingRequest) -> bool:
+        shown = self._shown.get(asked.request_id)
+        return shown is not None and shown.arrived
+
     def _title_of(self, asked: PendingRequest) -> str:
-        """Return what its place in the queue says: a title beats the link that was chosen from a menu or a playlist."""
-        entries = self._players.of(asked.guild_id).snapshot.entries
-        return next((entry.title for entry in entries if entry.entry_id == asked.request_id), asked.song)
+        """Return what its place in the player says: a title beats the link that was chosen from a menu or a list."""
+        snapshot = self._players.of(asked.guild_id).snapshot
+        places = (snapshot.current, *snapshot.entries, *snapshot.history)
+        return next((one.title for one in places if one is not None and one.entry_id == asked.request_id), asked.song)
 
     async def _ask(self, asked: PendingRequest, command: Ready | Dropped) -> Outcome | None:
         try:
@@ -152,13 +200,15 @@ class Arrivals:
         except PlayerRefusal:
             return None
 
-    async def _tell_end(self, asked: PendingRequest, words: str, *, failed: bool) -> None:
+    async def _tell_end(self, asked: PendingRequest, words: str, *, failed: bool = False) -> None:
+        """Say how a request ended; without words there is nothing new to say."""
         if asked.playlist_id is not None:
             await self._tell_part(asked, PlaylistId.parse(asked.playlist_id), words if failed else "")
-            return
-        shown = self._shown_of(asked.request_id)
-        async with shown.lock:
-            await self._replies.tell(asked, words)
+        else:
+            shown = self._shown_of(asked.request_id)
+            async with shown.lock:
+                if words and not shown.told:
+                    await self._replies.tell(asked, words)
         self._shown.pop(asked.request_id, None)
 
     async def _tell_part(self, asked: PendingRequest, playlist: PlaylistId, failure: str) -> None:

@@ -141,7 +141,8 @@ class Desk:
         if current is None or current.track is None:
             raise PlayerRefusal(RefusalCode.NOTHING_PLAYING)
         try:
-            is_new = await self.services.store.add_favourite(member.id, current.track)
+            # Whoever likes a song before it is whole wants the song: it can be asked for again if it comes to nothing.
+            is_new = await self.services.store.add_favourite(member.id, replace(current.track, unfinished=False))
         except FavouritesFull as exc:
             raise BotRefusal(BotRefusalCode.FAVOURITES_FULL) from exc
         text = texts.FAVOURITE_ADDED if is_new else texts.FAVOURITE_KNOWN

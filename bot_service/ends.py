@@ -29,16 +29,20 @@ ATTEMPTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """What is done about what happened to requests. The three may run for several requests at once.
+    """What is done about what happened to requests. The four may run for several requests at once.
 
     `finished` and `timed_out` are terminal: one of them is called, once, for each request. One that raises is called
     again a few times. A process that dies inside one calls it again after its restart, so their effects bear repeating.
     `progress` is best effort: what comes while an earlier call for the same request still runs is left out.
+    `playable` is called when the song can be heard although it is not whole, with its metadata: once, but for one that
+    raised, which may be called again; not for a song that was whole before anybody could hear of it. There is no more
+    `progress` after it. Neither of the two begins, or still runs, when a terminal one is called.
     """
 
     finished: Callable[[PendingRequest, StatusEvent], Awaitable[None]]
     progress: Callable[[PendingRequest, ProgressEvent], Awaitable[None]]
     timed_out: Callable[[PendingRequest], Awaitable[None]]
+    playable: Callable[[PendingRequest, ProgressEvent], Awaitable[None]]
 
 
 class Ends:

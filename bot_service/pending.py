@@ -94,7 +94,7 @@ class Pending:
         """
         known = await self._load(stop)
         async with asyncio.TaskGroup() as tasks:
-            progress = ProgressFollower(self._requests, handler.progress, tasks)
+            progress = ProgressFollower(self._requests, handler.progress, handler.playable, tasks)
             ends = Ends(self._store, self._requests, handler, progress)
             tasks.create_task(self._hear_statuses(stop, ends, tasks, start="earliest" if known else "latest"))
             tasks.create_task(self._publish_again(stop, known))

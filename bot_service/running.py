@@ -88,6 +88,8 @@ def _players(services: Services, bot: MusicBot) -> Players:
             arrivals.note_failure(guild_id, told.entry.title, told.code)
             if told.entry.track is not None and told.code in _MENDED_BY_A_REQUEST:
                 services.songs.note_lost(told.entry.track.video_id)
+            if arrivals.tells_why(told.entry, told.code):
+                return
         panels.notice(guild_id, told)
 
     panels = Panels(bot, player_of, update_seconds=settings.player_update_seconds, locale=settings.locale)

@@ -41,8 +41,15 @@ def enqueue(turn: Turn, command: ev.Enqueue) -> out.Enqueued:
 
 
 def ready(turn: Turn, command: ev.Ready) -> out.Outcome:
-    """Give a fetched song its track, and start it if nothing else is on."""
+    """Give a fetched song its track, and start it if nothing else is on. One that has a track already, because it could
+    be heard before it was whole, gets the new one and stays where it is, playing or not.
+    """
     state = turn.state
+    if state.current is not None and state.current.entry_id == command.entry_id:
+        turn.complete(command.track)
+        return out.Arrived(0, starts_now=True)
+    if state.queue.amend(command.entry_id, command.track):
+        return out.Done()
     if not state.queue.resolve(command.entry_id, command.track):
         return out.Ignored()
     if not state.parked:
@@ -54,7 +61,11 @@ def ready(turn: Turn, command: ev.Ready) -> out.Outcome:
 
 
 def dropped(turn: Turn, command: ev.Dropped) -> out.Outcome:
-    """Take out a song that could not be fetched."""
+    """Take out a song that could not be fetched, wherever it is: one that is on ends, and the next one plays."""
+    current = turn.state.current
+    if current is not None and current.entry_id == command.entry_id:
+        turn.discard()
+        return out.Removed(current)
     entry = turn.state.queue.drop(command.entry_id)
     return out.Ignored() if entry is None else out.Removed(entry)
 

@@ -107,7 +107,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """Note in the guild's history that a song was played."""
+    """Note in the guild's history that a song of the library was played."""
 
     entry: Entry
 

@@ -48,7 +48,10 @@ class Enqueue:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A song that was being fetched can be played. Outcome: Arrived, or Ignored when it was removed meanwhile."""
+    """A song that was being fetched can be played. Comes twice if that was before the song was whole.
+
+    Outcome: Arrived, Done when it is over already (skipped, say), or Ignored when it was removed meanwhile.
+    """
 
     entry_id: str
     track: Track
@@ -56,7 +59,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A song could not be fetched. Outcome: Removed, or Ignored when it was removed meanwhile."""
+    """A song could not be fetched, or not to its end. Outcome: Removed, or Ignored when it was removed meanwhile."""
 
     entry_id: str
     error_code: str

@@ -73,10 +73,6 @@ class Queue:
         """Put one entry in front of all others."""
         self.entries.insert(0, entry)
 
-    def find(self, entry_id: str) -> Entry | None:
-        """Return the upcoming entry of that id, or None."""
-        return next((entry for entry in self.entries if entry.entry_id == entry_id), None)
-
     def resolve(self, entry_id: str, track: Track) -> bool:
         """Give an upcoming entry its track; its place stays. False when there is no such entry (it was removed)."""
         for index, entry in enumerate(self.entries):
@@ -85,12 +81,21 @@ class Queue:
                 return True
         return False
 
+    def amend(self, entry_id: str, track: Track) -> bool:
+        """Give an entry of the history the track that it has become. False when there is no such entry."""
+        for index, entry in enumerate(self.history):
+            if entry.entry_id == entry_id:
+                self.history[index] = replace(entry, track=track)
+                return True
+        return False
+
     def drop(self, entry_id: str) -> Entry | None:
-        """Take an upcoming entry out by its id. None when it is not there (any more)."""
-        entry = self.find(entry_id)
-        if entry is not None:
-            self.entries.remove(entry)
-        return entry
+        """Take an entry out by its id, upcoming or past. None when it is not there (any more)."""
+        for entries in (self.entries, self.history):
+            for index, entry in enumerate(entries):
+                if entry.entry_id == entry_id:
+                    return entries.pop(index)
+        return None
 
     def remove(self, position: int) -> Entry:
         """Take out what is at a position.

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from common.dca import FRAME_MS
 from common.errors import InvalidMessage
-from common.messages import StatusEvent
+from common.messages import FileData, PlatformMetadata, ProgressEvent, StatusEvent
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A song of the library. `file_path` is its key in the blob store; `duration_ms` is 0 when nobody knows it."""
+    """A song of the library. `file_path` is its key in the blob store; `duration_ms` is 0 when nobody knows it.
+
+    `unfinished`: it is still being made. It can be heard, may yet come to nothing, and is no song of the library: only
+    a player holds it.
+    """
 
     video_id: str
     title: str
@@ -23,6 +27,7 @@ class Track:
     thumbnail_url: str
     platform: str
     file_path: str
+    unfinished: bool = False
 
     @property
     def frames(self) -> int:
@@ -53,15 +58,29 @@ class Track:
     @classmethod
     def of_status(cls, status: StatusEvent) -> Track:
         """Read the track out of a successful status event."""
-        metadata = status.platform_metadata
+        return cls._of(status.video_id, status.platform_metadata, status.file_data)
+
+    @classmethod
+    def of_progress(cls, event: ProgressEvent) -> Track:
+        """Read the track, unfinished, out of a progress event that says that it can be heard.
+
+        Raises:
+            InvalidMessage: the event does not say what the song is, or where.
+        """
+        if event.platform_metadata is None or event.file_data is None or not event.file_data.file_path:
+            raise InvalidMessage("playable, without platform_metadata or file_data")
+        return replace(cls._of(event.video_id, event.platform_metadata, event.file_data), unfinished=True)
+
+    @classmethod
+    def _of(cls, video_id: str, metadata: PlatformMetadata, file_data: FileData) -> Track:
         return cls(
-            video_id=status.video_id,
+            video_id=video_id,
             title=metadata.title,
             duration_ms=max(metadata.duration_ms, 0),
             url=metadata.url,
             thumbnail_url=metadata.thumbnail_url,
             platform=metadata.platform,
-            file_path=status.file_data.file_path,
+            file_path=file_data.file_path,
         )
 
 

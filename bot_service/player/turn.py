@@ -6,6 +6,7 @@ player, and a lost voice is tried for a bounded number of times in a bounded tim
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot_service.player.effects import (
@@ -82,8 +83,25 @@ class Turn:
         state.start_frame = state.next_frame
         state.prefetched = None  # used up by this playback
         self.do(Play(state.play_id, entry, state.next_frame))
-        if state.next_frame == 0:
+        if state.next_frame == 0 and not _is_unfinished(entry):
             self.do(Remember(entry))
+
+    def complete(self, track: Track) -> None:
+        """Give the current song another track, whole or nearer to it; what plays, plays on."""
+        state = self.state
+        if state.current is None:
+            return
+        begun_unfinished = (state.streaming or state.next_frame > 0) and _is_unfinished(state.current)
+        state.current = replace(state.current, track=track)
+        if begun_unfinished and not track.unfinished:
+            self.do(Remember(state.current))
+
+    def discard(self) -> None:
+        """End the current song as if it had never been there, and go on to the next one."""
+        self.halt()
+        held = self.state.held
+        self._rest()
+        self.advance(forced=True, held=held)
 
     def halt(self) -> None:
         """End the playback under way, if any."""
@@ -261,3 +279,7 @@ class Turn:
         since = state.recovering_since or self.now
         spent = (self.now - since).total_seconds()
         return state.attempts >= len(BACKOFF_SECONDS) or spent >= state.limits.voice_reconnect_seconds
+
+
+def _is_unfinished(entry: Entry) -> bool:
+    return entry.track is not None and entry.track.unfinished

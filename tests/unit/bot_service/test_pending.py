@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -22,32 +22,43 @@ from bot_service.store.base import GuildStore, PendingRequest
 from common.broker import open_broker
 from common.broker.base import Broker
 from common.errors import BrokerUnavailable, DatabaseUnavailable, QueueFull
-from common.messages import DownloadRequest, ProgressEvent, StatusEvent, parse, utc_now
+from common.messages import DownloadRequest, FileData, PlatformMetadata, ProgressEvent, StatusEvent, parse, utc_now
+from tests.waiting import until
 
 
 @dataclass
 class Told:
-    """What a handler was told; `fail` makes the terminal calls raise so many times, `hold` keeps progress calls."""
+    """What a handler was told; `fail` makes the terminal calls raise so many times, `deaf` the calls that a song can be
+    heard; `hold` keeps progress calls, `busy` those that a song can be heard. `log` has the calls' ends, too.
+    """
 
     finished: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     timed_out: list[str] = field(default_factory=list[str])
     progress: list[tuple[str, float | None]] = field(default_factory=list[tuple[str, float | None]])
+    playable: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    log: list[str] = field(default_factory=list[str])
     fail: int = 0
+    deaf: int = 0
     hold: asyncio.Event = field(default_factory=asyncio.Event)
+    busy: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def __post_init__(self) -> None:
         self.hold.set()
+        self.busy.set()
 
     @property
     def handler(self) -> Handler:
-        return Handler(finished=self._finished, progress=self._progress, timed_out=self._timed_out)
+        return Handler(
+            finished=self._finished, progress=self._progress, timed_out=self._timed_out, playable=self._playable
+        )
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(60), self.changed:
             await self.changed.wait_for(condition)
 
     async def _finished(self, request: PendingRequest, status: StatusEvent) -> None:
+        self.log.append("finished")
         await self._note(lambda: self.finished.append((request.request_id, status.video_id)))
         if self.fail:
             self.fail -= 1
@@ -57,6 +68,19 @@ class Told:
         assert event.request_id == request.request_id
         await self._note(lambda: self.progress.append((request.request_id, event.percent)))
         await self.hold.wait()
+
+    async def _playable(self, request: PendingRequest, event: ProgressEvent) -> None:
+        assert event.request_id == request.request_id
+        assert event.platform_metadata is not None
+        self.log.append("playable begins")
+        await self._note(lambda: self.playable.append((request.request_id, event.video_id)))
+        try:
+            await self.busy.wait()
+        finally:
+            self.log.append("playable ends")
+        if self.deaf:
+            self.deaf -= 1
+            raise RuntimeError("the player is not there")
 
     async def _timed_out(self, request: PendingRequest) -> None:
         await self._note(lambda: self.timed_out.append(request.request_id))
@@ -85,8 +109,18 @@ class Bot:
     async def answer(self, request_id: str, *, video_id: str = "v") -> None:
         await publish_status(self.broker, self.settings, request_id, video_id)
 
-    async def report(self, request_id: str, percent: float | None, *, video_id: str = "v") -> None:
-        event = ProgressEvent(request_id=request_id, video_id=video_id, stage="downloading", percent=percent)
+    async def report(
+        self, request_id: str, percent: float | None, *, video_id: str = "v", playable: bool = False
+    ) -> None:
+        event = ProgressEvent(
+            request_id=request_id,
+            video_id=video_id,
+            stage="downloading",
+            percent=percent,
+            playable=playable,
+            platform_metadata=PlatformMetadata(title="Song"),
+            file_data=FileData(file_path="audio/v.dca"),
+        )
         await self.broker.publish(self.settings.kafka_bot_download_progress, video_id, event.to_bytes(), {})
 
     async def all_read(self) -> None:
@@ -103,12 +137,6 @@ async def publish_status(broker: Broker, settings: BotSettings, request_id: str,
         request_id=request_id, user_id="7", video_id=video_id, message="ok", success=True, status="success"
     )
     await broker.publish(settings.kafka_bot_download_status, video_id, status.to_bytes(), {})
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(60):
-        while not await condition():  # noqa: ASYNC110 - what is waited for announces nothing
-            await asyncio.sleep(0.01)
 
 
 def settings_in(root: Path, **changes: object) -> BotSettings:
@@ -276,6 +304,82 @@ async def test_progress_that_is_still_shown_ends_before_the_end_is_told(bot: Bot
     bot.told.hold.set()
     await bot.told.until(lambda: len(bot.told.finished) == 2)
     assert bot.told.progress == [(asked.request_id, 10), (other.request_id, 1)]
+
+
+async def test_that_a_song_can_be_heard_is_told_once_to_its_request_and_to_those_that_joined_it(bot: Bot) -> None:
+    asked, joined, later = await bot.ask(), await bot.ask(), await bot.ask()
+    await bot.report(joined.request_id, None)
+    await bot.report(asked.request_id, 10, playable=True)
+    await bot.told.until(lambda: len(bot.told.playable) == 2)
+    await bot.report(asked.request_id, 20, playable=True)
+    await bot.report(later.request_id, 25)
+    await bot.told.until(lambda: len(bot.told.progress) == 2)
+    await bot.report(asked.request_id, 30, playable=True)
+    await bot.told.until(lambda: len(bot.told.playable) == 3)
+    assert sorted(bot.told.playable[:2]) == sorted([(asked.request_id, "v"), (joined.request_id, "v")])
+    assert bot.told.playable[2] == (later.request_id, "v")
+    assert bot.told.progress == [(joined.request_id, None), (later.request_id, 25)]
+
+
+async def test_that_a_song_can_be_heard_is_not_left_out_while_progress_is_shown(bot: Bot) -> None:
+    bot.told.hold.clear()
+    asked = await bot.ask()
+    await bot.report(asked.request_id, 10)
+    await bot.told.until(lambda: len(bot.told.progress) == 1)
+    await bot.report(asked.request_id, 20, playable=True)
+    await bot.told.until(lambda: bool(bot.told.playable))
+    bot.told.hold.set()
+
+
+async def test_who_could_not_be_told_that_a_song_can_be_heard_is_told_at_the_next_event(bot: Bot) -> None:
+    bot.told.deaf = 1
+    asked = await bot.ask()
+    for number in range(1, 3):
+        await bot.report(asked.request_id, number, playable=True)
+        await bot.told.until(lambda number=number: len(bot.told.playable) == number)
+    await bot.report(asked.request_id, 3, playable=True)
+    await bot.answer(asked.request_id)
+    await bot.told.until(lambda: bool(bot.told.finished))
+    assert bot.told.playable == [(asked.request_id, "v")] * 2
+
+
+async def test_the_end_waits_until_it_was_told_that_the_song_can_be_heard(bot: Bot) -> None:
+    bot.told.busy.clear()
+    asked, other = await bot.ask(), await bot.ask()
+    await bot.report(asked.request_id, 10, playable=True)
+    await bot.told.until(lambda: bool(bot.told.playable))
+    await bot.answer(asked.request_id)
+    await bot.answer(other.request_id)
+    await bot.told.until(lambda: bool(bot.told.finished))
+    bot.told.busy.set()
+    await bot.told.until(lambda: len(bot.told.finished) == 2)
+    assert [request_id for request_id, _ in bot.told.finished] == [other.request_id, asked.request_id]
+    assert bot.told.log == ["playable begins", "finished", "playable ends", "finished"]
+
+
+async def test_a_call_that_hangs_is_ended_before_the_end_is_told(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot_service.progress._LAST_CALL_SECONDS", 0.05)
+    bot.told.busy.clear()
+    asked = await bot.ask()
+    await bot.report(asked.request_id, 10, playable=True)
+    await bot.told.until(lambda: bool(bot.told.playable))
+    await bot.answer(asked.request_id)
+    await bot.told.until(lambda: bool(bot.told.finished))
+    assert bot.told.log == ["playable begins", "playable ends", "finished"]
+
+
+async def test_between_the_calls_of_a_failing_end_nobody_is_told_that_the_song_can_be_heard(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot_service.ends.PAUSE", timedelta(seconds=1))
+    bot.told.fail = 1
+    asked, other = await bot.ask(), await bot.ask()
+    await bot.answer(asked.request_id)
+    await bot.told.until(lambda: len(bot.told.finished) == 1)
+    await bot.report(asked.request_id, 10, playable=True)
+    await bot.report(other.request_id, 10, playable=True, video_id="w")
+    await bot.told.until(lambda: len(bot.told.finished) == 2 and bool(bot.told.playable))
+    assert bot.told.playable == [(other.request_id, "w")]
 
 
 async def test_what_waits_too_long_times_out_once_and_a_late_answer_is_passed_over(tmp_path: Path) -> None:
