@@ -21,6 +21,7 @@ class WorkerMetrics:
     cache_hits: Counter
     encodings: Counter
     downloaded_bytes: Counter
+    early_songs: Counter
     in_progress: Gauge
     stored_bytes: Gauge
     evictions: Counter
@@ -53,6 +54,9 @@ class WorkerMetrics:
             ),
             encodings=Counter("butakero_encodings", "DCA files made, by how.", ["mode"], registry=registry),
             downloaded_bytes=Counter("butakero_downloaded_bytes", "Bytes fetched from sources.", registry=registry),
+            early_songs=Counter(
+                "butakero_early_songs", "Songs that could be heard before they were whole.", registry=registry
+            ),
             in_progress=Gauge("butakero_requests_in_progress", "Requests being worked on.", registry=registry),
             stored_bytes=Gauge("butakero_stored_bytes", "Bytes of songs in the library.", registry=registry),
             evictions=Counter("butakero_evictions", "Songs removed to stay below MAX_STORED_BYTES.", registry=registry),

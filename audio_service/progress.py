@@ -1,14 +1,17 @@
-"""Tells the progress topic how far a request is: the newest state only, at most twice a second, best effort."""
+"""Tells the progress topic how far a request is: the newest state only, best effort, at most twice a second and once
+more when the song can be heard.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 from audio_service.metrics import WorkerMetrics
 from common.broker.base import Broker
 from common.errors import BrokerError
-from common.messages import ProgressEvent, Stage
+from common.messages import FileData, PlatformMetadata, ProgressEvent, Stage
 from common.telemetry import get_logger, outgoing_headers
 from common.tracing import here
 
@@ -27,6 +30,7 @@ class ProgressFeed:
         self._latest = ProgressEvent(request_id=request_id, video_id="", stage="resolving")
         self._changed = asyncio.Event()
         self._changed.set()
+        self._urgent = asyncio.Event()
         self._stage_began = time.monotonic()
         self._job = here()
 
@@ -46,15 +50,24 @@ class ProgressFeed:
         """Note the newest state."""
         if stage != self._latest.stage:
             self._observe_stage()
-        self._latest = ProgressEvent(
-            request_id=self._latest.request_id,
-            video_id=self._latest.video_id if media_id is None else media_id,
-            stage=stage,
-            percent=percent,
-            eta_seconds=eta_seconds,
-            speed_bytes_per_second=speed_bytes_per_second,
+        self._latest = self._latest.model_copy(
+            update={
+                "video_id": self._latest.video_id if media_id is None else media_id,
+                "stage": stage,
+                "percent": percent,
+                "eta_seconds": eta_seconds,
+                "speed_bytes_per_second": speed_bytes_per_second,
+            }
         )
         self._changed.set()
+
+    def playable(self, metadata: PlatformMetadata, file: FileData) -> None:
+        """Say, now and from now on, that the song's beginning can be heard."""
+        self._latest = self._latest.model_copy(
+            update={"playable": True, "platform_metadata": metadata, "file_data": file}
+        )
+        self._changed.set()
+        self._urgent.set()
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -63,9 +76,16 @@ class ProgressFeed:
                 await self._changed.wait()
                 self._changed.clear()
                 await self._publish(self._latest)
-                await asyncio.sleep(INTERVAL_SECONDS)
+                await self._pause()
         finally:
             self._observe_stage()
+
+    async def _pause(self) -> None:
+        """Let the interval pass, unless something cannot wait."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(INTERVAL_SECONDS):
+                await self._urgent.wait()
+        self._urgent.clear()
 
     async def _publish(self, event: ProgressEvent) -> None:
         try:

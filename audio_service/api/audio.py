@@ -1,4 +1,7 @@
-"""The stored audio itself: the DCA file as it is, with ranges, and the same packets as Ogg Opus, for browsers."""
+"""The stored audio itself: the DCA file as it is, with ranges, and the same packets as Ogg Opus, for browsers.
+
+A song that is being made can be heard from its beginning, as far as it comes; it has no length and no ranges yet.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from audio_service.api.ogg import OggChunks
 from audio_service.api.streaming import Started, StreamAnswer
 from audio_service.media.model import Media, MediaStatus, audio_key
 from common.blobs.base import BlobStat
-from common.errors import BlobNotFound, DatabaseUnavailable, MediaNotFound
+from common.errors import BlobNotFound, DatabaseUnavailable, MediaNotFound, StorageUnavailable
 from common.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -33,7 +36,10 @@ _PLAY_SECONDS = 0.5
 async def dca_file(request: Request, video_id: VideoIdPath) -> Response:
     """Return the DCA file, or the one range of it that is asked for."""
     deps = deps_of(request)
-    _, stat = await stored(deps, video_id)
+    media = await find(deps, video_id)
+    if media.status is MediaStatus.PROCESSING:
+        return await _growing(request, deps, media)
+    stat = await stored(deps, media)
     etag = strong_etag(stat.etag)
     headers = {"Cache-Control": _cached(deps), "ETag": etag, "Accept-Ranges": "bytes"}
     if is_fresh(request.headers.get("if-none-match"), etag):
@@ -57,7 +63,8 @@ async def dca_file(request: Request, video_id: VideoIdPath) -> Response:
 async def ogg_file(request: Request, video_id: VideoIdPath) -> Response:
     """Return the same packets as Ogg Opus. The file is made while it is sent: no ranges, no length."""
     deps = deps_of(request)
-    media, stat = await stored(deps, video_id)
+    media = await find(deps, video_id)
+    stat = await stored(deps, media)
     etag = strong_etag(f"{stat.etag.strip(chr(34))}-ogg")
     headers = {"Cache-Control": _cached(deps), "ETag": etag, "Accept-Ranges": "none"}
     if is_fresh(request.headers.get("if-none-match"), etag):
@@ -71,23 +78,46 @@ async def ogg_file(request: Request, video_id: VideoIdPath) -> Response:
     return StreamAnswer(chunks, status_code=200, headers=headers, disconnects=_metrics(request).disconnects)
 
 
-async def stored(deps: ApiDeps, video_id: str) -> tuple[Media, BlobStat]:
-    """Return a record and the description of its file.
+async def stored(deps: ApiDeps, media: Media) -> BlobStat:
+    """Return the description of a record's file.
 
     Raises:
-        InvalidVideoId: no id looks like that.
-        Refused: media_not_found when there is no record, or none that is a success (its `status` is in the answer);
-            blob_not_found when the record is a success and the file is gone. All three are 404s: there is nothing
-            under this URL. The next request for the song makes the file again.
+        Refused: media_not_found when the record is no success (its `status` is in the answer); blob_not_found when it
+            is one and the file is gone. Both are 404s: there is nothing under this URL. The next request for the song
+            makes the file again.
     """
-    media = await find(deps, video_id)
     if media.status is not MediaStatus.SUCCESS:
-        raise Refused(MediaNotFound(), video_id=video_id, status=media.status)
+        raise _not_there(media)
     try:
-        return media, await deps.blobs.stat(audio_key(video_id))
+        return await deps.blobs.stat(audio_key(media.video_id))
     except BlobNotFound as exc:
-        log.warning("http.file_gone", media_id=video_id)
-        raise Refused(exc, video_id=video_id) from exc
+        log.warning("http.file_gone", media_id=media.video_id)
+        raise Refused(exc, video_id=media.video_id) from exc
+
+
+def _not_there(media: Media) -> Refused:
+    return Refused(MediaNotFound(), video_id=media.video_id, status=media.status)
+
+
+async def _growing(request: Request, deps: ApiDeps, media: Media) -> Response:
+    """Follow a song that is being made, to its end. Raises Refused when there is nothing to be heard of it yet."""
+    headers = {
+        "Cache-Control": "no-store",
+        "Accept-Ranges": "none",
+        "Content-Type": DCA_TYPE,
+        "Content-Disposition": f'inline; filename="{media.video_id}.dca"',
+    }
+    try:
+        chunks = await Started.open(deps.blobs.follow(audio_key(media.video_id)))
+    except (BlobNotFound, StorageUnavailable) as exc:
+        raise _not_there(media) from exc
+    if request.method == "HEAD":
+        await chunks.aclose()
+        answer = Response(headers=headers)
+        del answer.headers["content-length"]  # nobody knows it yet
+        return answer
+    await _count_play(deps, media.video_id)
+    return StreamAnswer(chunks, status_code=200, headers=headers, disconnects=_metrics(request).disconnects)
 
 
 def _cached(deps: ApiDeps) -> str:

@@ -13,7 +13,9 @@ _FRAMES_PER_REPORT = 1000 // FRAME_MS
 
 
 class FrameSink:
-    """Takes 20 ms packets. The duration limit is checked once a second of audio, and at the end."""
+    """Takes 20 ms packets. Once a second of audio, and at the end, the duration limit is checked and what was taken is
+    handed on, so that the listener can tell others to read it.
+    """
 
     def __init__(self, out: BinaryIO, metadata: DcaMetadata, options: EncodeOptions, on_frames: OnFrames) -> None:
         self._writer = DcaWriter(out, metadata)
@@ -33,13 +35,11 @@ class FrameSink:
 
     def finish(self) -> tuple[int, str]:
         """Write what is buffered; return the file's size and hash. Raises as `put`."""
-        self._writer.flush()
         self._report()
         return self._writer.size, self._writer.sha256
 
     def _report(self) -> None:
         if self.frames * FRAME_MS > self._max_ms:
             raise MediaTooLong(f"over {self._max_ms} ms")
-        if self.frames == 1:
-            self._writer.flush()
+        self._writer.flush()
         self._on_frames(self.frames)

@@ -13,6 +13,7 @@ from audio_service.audio.stored import examine
 from audio_service.media.model import Encoding, MediaStatus, audio_key, human_size
 from audio_service.media.repository.base import Busy, Finished, Joined, Made, Owned, Unsettled
 from audio_service.pipelines.base import HandBack, Job, Outcome
+from audio_service.pipelines.early_song import early_song
 from audio_service.progress import ProgressFeed
 from audio_service.services import Services
 from audio_service.sources.base import Query, Resolved
@@ -132,30 +133,40 @@ async def is_stored(media_id: str, services: Services) -> bool:
 
 
 async def fetch_and_store(job: Job, resolved: Resolved, services: Services, progress: ProgressFeed) -> Made:
-    """Download and encode in a child process, then put the file into the store."""
+    """Download and encode in a child process, and put the file into the store; it can be heard while it comes."""
+    key = audio_key(resolved.media_id)
 
-    def on_progress(news: Progress) -> None:
-        progress.update(
-            news.stage,
-            percent=news.percent,
-            eta_seconds=news.eta_seconds,
-            speed_bytes_per_second=news.speed_bytes_per_second,
-        )
+    def on_playable() -> None:
+        log.info("download.playable", media_id=resolved.media_id)
+        services.metrics.early_songs.inc()
+        progress.playable(resolved.metadata, FileData(file_path=key, file_type=AUDIO_TYPE))
 
     with services.workspace.job() as directory:
-        fetched = await fetch(
-            services.children,
-            resolved,
-            directory=directory,
-            origin=Origin(resolved.metadata.platform, resolved.metadata.url, resolved.metadata.title),
-            on_progress=on_progress,
-            deadline_seconds=job.deadline_seconds,
-        )
-        services.metrics.downloaded_bytes.inc(fetched.downloaded_bytes)
-        services.metrics.encodings.labels(fetched.encoded.mode).inc()
-        progress.stage("storing")
-        await services.blobs.put(audio_key(resolved.media_id), fetched.path)
-        return describe(fetched.encoded, resolved, services)
+        async with early_song(services.blobs, key, directory, on_playable) as song:
+
+            def on_progress(news: Progress) -> None:
+                if news.draft is not None:
+                    song.can_be_heard(news.draft)
+                progress.update(
+                    news.stage,
+                    percent=news.percent,
+                    eta_seconds=news.eta_seconds,
+                    speed_bytes_per_second=news.speed_bytes_per_second,
+                )
+
+            fetched = await fetch(
+                services.children,
+                resolved,
+                directory=directory,
+                origin=Origin(resolved.metadata.platform, resolved.metadata.url, resolved.metadata.title),
+                on_progress=on_progress,
+                deadline_seconds=job.deadline_seconds,
+            )
+            services.metrics.downloaded_bytes.inc(fetched.downloaded_bytes)
+            services.metrics.encodings.labels(fetched.encoded.mode).inc()
+            progress.stage("storing")
+            await song.store(fetched.path)
+    return describe(fetched.encoded, resolved, services)
 
 
 async def stored_before(job: Job, resolved: Resolved, services: Services) -> Made | None:

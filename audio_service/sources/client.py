@@ -10,11 +10,12 @@ from audio_service.audio.base import Encoded, Origin
 from audio_service.settings import AudioSettings
 from audio_service.sources.base import Query, Resolved
 from audio_service.sources.children import ChildPool
+from audio_service.sources.drafts import DRAFTS
 from audio_service.sources.jobs import Job, Progress
 from common.messages import PlatformMetadata
 
 _WORK_SECONDS = 30.0
-_LEFTOVERS = ("source*", "out.dca")
+_LEFTOVERS = ("source*", DRAFTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,9 @@ async def fetch(  # noqa: PLR0913 - each says another thing about one job
     on_progress: Callable[[Progress], None],
     deadline_seconds: float,
 ) -> Fetched:
-    """Download and encode into `out.dca` in `directory`, which holds nothing else afterwards, whatever happens.
+    """Download and encode into a file in `directory`, which holds nothing else afterwards, whatever happens.
 
-    `directory` is absolute. `on_progress` is told at most twice a second.
+    `directory` is absolute. `on_progress` is told at most twice a second, and when a draft can be played.
 
     Raises:
         SourceError, UrlNotAllowed: what the source said, or what came is not usable.

@@ -46,12 +46,16 @@ class ChildSettings:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is; a field that is not known is None."""
+    """How far a job is; a field that is not known is None.
+
+    `draft` names the DCA file in the making (see `drafts`) once enough of it for a start can be read.
+    """
 
     stage: Literal["resolving", "downloading", "encoding"]
     percent: float | None = None
     eta_seconds: float | None = None
     speed_bytes_per_second: float | None = None
+    draft: int | None = None
 
 
 def pack(message: JsonObject) -> bytes:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
@@ -12,6 +12,7 @@ from audio_service.media.model import audio_key
 from common.dca import DcaReader
 from tests.unit.audio_service.api.library import Api, add_failure, add_song, claim, dca, served
 from tests.unit.audio_service.api.ogg_file import packets_of
+from tests.waiting import until
 
 URL = "/api/v1/media/song/audio"
 OGG = "/api/v1/media/song/audio.ogg"
@@ -212,12 +213,6 @@ async def test_a_connection_serves_one_file_after_another(api: Api) -> None:
         await writer.wait_closed()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop turn until the condition holds; the test's own time-out is the limit."""
-    while not condition():  # noqa: ASYNC110 - open descriptors and counters have no event to wait for
-        await asyncio.sleep(0)
-
-
 def open_files(root: Path) -> list[str]:
     """The stored audio files that this process holds open."""
     found: list[str] = []
@@ -229,3 +224,58 @@ def open_files(root: Path) -> list[str]:
         if target.startswith(str(root)) and target.endswith(".dca"):
             found.append(target)
     return found
+
+
+async def test_a_song_that_is_being_made_is_followed_to_its_end(api: Api) -> None:
+    await claim(api.deps, "song", "Canción")
+    async with api.deps.blobs.grow(audio_key("song")) as growing, served(api.app) as (host, port):
+        await growing.append(FILE[:500])
+        async with (
+            httpx.AsyncClient(trust_env=False) as client,
+            client.stream("GET", f"http://{host}:{port}{URL}", headers={"Range": "bytes=3-"}) as answer,
+        ):
+            body = answer.aiter_raw()
+            assert await anext(body) == FILE[:500]
+            await growing.append(FILE[500:])
+            await growing.commit()
+            assert b"".join([block async for block in body]) == FILE[500:]
+    assert answer.status_code == 200
+    assert "content-length" not in answer.headers
+    assert "etag" not in answer.headers
+    assert (answer.headers["cache-control"], answer.headers["accept-ranges"]) == ("no-store", "none")
+    assert answer.headers["content-type"] == "audio/dca"
+
+
+async def test_a_song_that_is_given_up_is_cut_off(api: Api) -> None:
+    await claim(api.deps, "song", "Canción")
+    async with served(api.app) as (host, port), httpx.AsyncClient(trust_env=False) as client, AsyncExitStack() as stack:
+        growing = await stack.enter_async_context(api.deps.blobs.grow(audio_key("song")))
+        await growing.append(FILE[:500])
+        async with client.stream("GET", f"http://{host}:{port}{URL}") as answer:
+            body = answer.aiter_raw()
+            assert await anext(body) == FILE[:500]
+            await stack.aclose()
+            with pytest.raises(httpx.RemoteProtocolError):
+                await anext(body)
+
+
+async def test_the_head_of_a_song_that_is_being_made_has_no_length(api: Api) -> None:
+    await claim(api.deps, "song", "Canción")
+    async with api.deps.blobs.grow(audio_key("song")) as growing:
+        await growing.append(FILE[:500])
+        answer = await api.client.head(URL)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert "content-length" not in answer.headers
+
+
+async def test_a_song_of_which_nothing_is_there_yet_is_not_found_and_said_to_be_in_progress(api: Api) -> None:
+    await claim(api.deps, "song", "Canción")
+    answer = await get(api)
+    assert (answer.status_code, answer.json()["error"]["status"]) == (404, "processing")
+
+
+async def test_a_song_in_the_making_has_no_ogg_yet(api: Api) -> None:
+    await claim(api.deps, "song", "Canción")
+    async with api.deps.blobs.grow(audio_key("song")) as growing:
+        await growing.append(FILE[:500])
+        assert (await get(api, OGG)).status_code == 404

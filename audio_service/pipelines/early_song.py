@@ -1,0 +1,117 @@
+"""A song that can be heard before it is whole: a copy of it grows in the blob store while a child process makes it.
+
+What goes wrong with that copy costs the early start and nothing else: the finished file is stored in any case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from audio_service.sources.drafts import draft_path
+from common.beside import beside
+from common.blobs.base import BlobStore, GrowingBlob
+from common.errors import StorageError
+from common.telemetry import get_logger
+
+log = get_logger(__name__)
+
+_LOOK_SECONDS = 0.1
+# More than enough for a start in one step, at any bit rate.
+_CHUNK_BYTES = 1024 * 1024
+
+
+class EarlySong:
+    """See the module; use `early_song`.
+
+    Args:
+        directory: where the drafts are.
+        playable: called once a beginning is in the store; for each draft anew.
+    """
+
+    def __init__(self, blobs: BlobStore, key: str, directory: Path, playable: Callable[[], None]) -> None:
+        self._blobs = blobs
+        self._key = key
+        self._directory = directory
+        self._playable = playable
+        self._draft: int | None = None
+        self._whole: Path | None = None
+        self._stored = False
+        self._given_up = False
+        self._changed = asyncio.Event()
+        self._idle = asyncio.Event()
+
+    def can_be_heard(self, draft: int) -> None:
+        """Note that this draft has enough for a start."""
+        if draft != self._draft:
+            self._draft = draft
+            self._changed.set()
+
+    async def store(self, path: Path) -> None:
+        """Make the finished file, one of the drafts, the blob of its key. Raises StorageError."""
+        self._whole = path
+        self._changed.set()
+        await self._idle.wait()
+        if not self._stored:
+            await self._blobs.put(self._key, path)
+
+    async def run(self) -> None:
+        """Copy what there is to hear, until the song is whole."""
+        copied: int | None = None
+        while self._whole is None:
+            if self._given_up or self._draft == copied:
+                await self._look(None)
+            elif self._draft is not None:
+                copied = self._draft
+                await self._copy(copied)
+        self._idle.set()
+
+    async def _copy(self, draft: int) -> None:
+        try:
+            with draft_path(self._directory, draft).open("rb") as file:
+                async with self._blobs.grow(self._key) as growing:
+                    await self._follow(file, growing, draft)
+        except FileNotFoundError:
+            return  # there is a newer one
+        except StorageError as exc:
+            log.warning("early_song.given_up", key=self._key, code=exc.code, detail=exc.detail)
+            self._given_up = True
+
+    async def _follow(self, file: BinaryIO, growing: GrowingBlob, draft: int) -> None:
+        told = False
+        while draft == self._draft:
+            # In this order: what was written before the end must not be missed.
+            whole = self._whole
+            if data := await asyncio.to_thread(file.read, _CHUNK_BYTES):
+                await growing.append(data)
+                if not told:
+                    told = True
+                    self._playable()
+            elif whole is not None:
+                # Another draft may be the finished one: one that was never announced.
+                if await asyncio.to_thread(whole.samefile, draft_path(self._directory, draft)):
+                    await growing.commit()
+                    self._stored = True
+                return
+            else:
+                await self._look(_LOOK_SECONDS)
+
+    async def _look(self, seconds: float | None) -> None:
+        """Wait until something has changed, for so long at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        self._changed.clear()
+
+
+@asynccontextmanager
+async def early_song(
+    blobs: BlobStore, key: str, directory: Path, playable: Callable[[], None]
+) -> AsyncGenerator[EarlySong]:
+    """Yield a song that grows in the store meanwhile; what was not stored by the end leaves nothing there."""
+    song = EarlySong(blobs, key, directory, playable)
+    async with beside(song.run()):
+        yield song
