@@ -12,7 +12,7 @@ import psutil
 
 _BETWEEN_LOOKS = 0.1
 _LOOKS_BEFORE_PSS = 3
-_LOOKS_AT_REST = 5
+_LOOKS_AT_REST = 15
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ def peak_of(pid: int) -> Generator[Peak]:
 
 
 async def at_rest(pid: int) -> None:
-    """Wait until no process of a tree has done anything for half a second: what it starts with is started."""
+    """Wait until no process of a tree has done anything for a second and a half: it waits for its first job."""
     looks = 0
     while looks < _LOOKS_AT_REST:
         before = cpu_seconds(pid)

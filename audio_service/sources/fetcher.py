@@ -11,9 +11,9 @@ import errno
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, BinaryIO
 
@@ -31,10 +31,16 @@ from audio_service.sources.limits import (
     limit_process,
     resident_memory,
 )
+from audio_service.sources.warming import work_while
 from audio_service.sources.ytdlp import Extractor
 from common.errors import AppError, InternalError, MediaTooLarge, ProcessingLimitExceeded, StorageFull
 
 Report = Callable[[Progress], None]
+
+# Whoever starts this child is starting, too, and needs the cores first.
+_REST_SECONDS = 1.0
+# Being warm takes 27 MB, which a job may need more where there is little.
+_WARM_BYTES = 256 * 1024 * 1024
 
 
 class Pipe:
@@ -54,6 +60,18 @@ class Pipe:
     def receive(self) -> JsonObject:
         """Wait for a message."""
         return self._messages.get()
+
+    def receive_within(self, seconds: float) -> JsonObject | None:
+        """Wait so long for a message."""
+        try:
+            return self._messages.get(timeout=seconds)
+        except Empty:
+            return None
+
+    @property
+    def silent(self) -> bool:
+        """Whether no message waits."""
+        return self._messages.empty()
 
     def send(self, message: JsonObject) -> None:
         """Answer. May be called from any thread."""
@@ -84,6 +102,10 @@ class Worker:
         )
         guard.install()
 
+    def get_warm(self) -> Iterator[None]:
+        """Do in small steps what the first job would have to wait for."""
+        return self._extractor.get_warm()
+
     def do(self, kind: str, arguments: dict[str, Any], report: Report) -> JsonObject:
         """Do one job. Raises AppError, and what the machine has to say."""
         match kind:
@@ -112,8 +134,13 @@ def main() -> None:
         return
     limit_process(limits)
     pipe.send({"ready": True})
+    steps = worker.get_warm() if settings.memory_bytes >= _WARM_BYTES else iter[None](())
     while True:
-        job = pipe.receive()
+        job = pipe.receive_within(_REST_SECONDS)
+        if job is None:
+            # A job that comes meanwhile waits for one step, and the rest of them for its end.
+            work_while(lambda: pipe.silent, steps)
+            job = pipe.receive()
         limit_job(limits)
         pipe.send({**_outcome(worker, job, pipe), "resident_bytes": resident_memory()})
 

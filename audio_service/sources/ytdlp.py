@@ -8,7 +8,7 @@ service as opaque JSON and comes back for the download, cut down to what that ne
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from audio_service.sources.guard import Guard
 from audio_service.sources.jobs import ChildSettings, JsonObject
 from audio_service.sources.listing import list_items
 from audio_service.sources.transfers import FileTransfer, GuardedYoutubeDL, Transfer
+from audio_service.sources.warming import get_warm
 from common.errors import (
     AppError,
     MediaLive,
@@ -70,6 +71,10 @@ class Extractor:
         self._ydl.add_progress_hook(self._hook)
         self._cookies = CookieFile(Path(settings.cookies) if settings.cookies else None)
         self._on_status: OnStatus = lambda _: None
+
+    def get_warm(self) -> Iterator[None]:
+        """Do in small steps, before the first job, what that would have to wait for."""
+        return get_warm(self._ydl)
 
     def resolve(self, text: str, *, is_url: bool) -> JsonObject:
         """Find what a URL leads to, or the best match for words.
