@@ -29,4 +29,5 @@ make mongo_password 444
 (mongosh --quiet --norc --nodb --file "$here/initiate.js" &)
 
 exec mongod --dbpath "$data" --port "$port" --bind_ip "${BIND_IP:-0.0.0.0}" --nounixsocket \
-    --replSet rs0 --keyFile "$secrets/keyfile" --wiredTigerCacheSizeGB "${CACHE_GB:-0.5}" --quiet
+    --replSet rs0 --keyFile "$secrets/keyfile" --wiredTigerCacheSizeGB "${CACHE_GB:-0.5}" --quiet \
+    --setParameter transactionLifetimeLimitSeconds=10

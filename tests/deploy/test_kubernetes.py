@@ -21,6 +21,7 @@ from common.broker.kafka_publisher import SLACK_BYTES
 from common.settings import SharedSettings, load
 from tests.deploy.compose import ROOT, config, image_environment
 from tests.deploy.manifests import K8S, Manifest, kustomizations, problems, render
+from tests.servers.mongo import TRANSACTION_SECONDS
 
 OVERLAYS = sorted(path.parent.name for path in K8S.glob("overlays/*/kustomization.yaml"))
 PROGRAMS: dict[str, tuple[str, type[SharedSettings]]] = {
@@ -513,6 +514,10 @@ class TestMongoDB:
         }
         (made,) = spec["security"]["roles"]
         assert made["privileges"] == role["privileges"]
+
+    def test_it_gives_up_transactions_that_lost_their_client_as_soon_as_compose_does(self, deployed: Deployed) -> None:
+        configuration = deployed.one("MongoDBCommunity", "butakero-mongodb")["spec"]["additionalMongodConfig"]
+        assert configuration["setParameter.transactionLifetimeLimitSeconds"] == TRANSACTION_SECONDS
 
     def test_it_is_where_the_services_look_and_shows_a_certificate_of_that_name(self, deployed: Deployed) -> None:
         environment = deployed.environment("discord-bot")

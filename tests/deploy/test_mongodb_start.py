@@ -20,7 +20,7 @@ from pymongo.errors import OperationFailure
 from audio_service.media.repository import open_repository
 from audio_service.settings import AudioSettings
 from tests.deploy.compose import ROOT
-from tests.servers.mongo import mongod_path, open_mongo
+from tests.servers.mongo import TRANSACTION_SECONDS, mongod_path, open_mongo
 from tests.servers.system import free_port
 
 DIRECTORY = ROOT / "docker" / "mongodb"
@@ -57,6 +57,7 @@ def test_the_first_start_makes_secrets_and_later_ones_keep_them(tmp_path: Path) 
     (made / "mongo_password").unlink()
     assert start() | {"mongo_password": ""} == first | {"mongo_password": ""}
     assert f"--keyFile {made}/keyfile" in told.read_text()
+    assert f"--setParameter transactionLifetimeLimitSeconds={TRANSACTION_SECONDS}" in told.read_text()
     assert not [value for value in first.values() if value in told.read_text()]
 
 

@@ -30,6 +30,8 @@ from tests.waiting import until
 
 REPLICA_SET = "rs0"
 ELECTION_MS = 1_000
+TRANSACTION_SECONDS = 10
+"""How long a transaction that lost its client holds its records, here and in every deployment."""
 _ALREADY_INITIATED = 23
 Admin = AsyncMongoClient[dict[str, Any]]
 
@@ -310,6 +312,7 @@ async def _start(member: Member, extra: tuple[str, ...]) -> asyncio.subprocess.P
             str(mongod_path()),
             *("--dbpath", str(member.directory), "--port", str(member.port), "--bind_ip", "127.0.0.1"),
             *("--nounixsocket", "--setParameter", "diagnosticDataCollectionEnabled=false"),
+            *("--setParameter", f"transactionLifetimeLimitSeconds={TRANSACTION_SECONDS}"),
             *extra,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
