@@ -134,7 +134,7 @@ def main() -> None:
         return
     limit_process(limits)
     pipe.send({"ready": True})
-    steps = worker.get_warm() if settings.memory_bytes >= _WARM_BYTES else iter[None](())
+    steps: Iterator[None] = worker.get_warm() if settings.memory_bytes >= _WARM_BYTES else iter(())
     while True:
         job = pipe.receive_within(_REST_SECONDS)
         if job is None:
