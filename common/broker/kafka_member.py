@@ -33,7 +33,8 @@ from common.telemetry import get_logger
 
 log = get_logger(__name__)
 
-_POLL_MS = 100
+# Records wake the reading task; what only this wakes it for is the end of a rebalance, which takes longer anyway.
+_POLL_MS = 250
 _RECORDS = 500
 _PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
