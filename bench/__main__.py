@@ -19,7 +19,7 @@ from bench.results import Outcome
 from bench.table import Row, table_of
 
 # A suite is a module of that name; it is imported when its turn comes, so that one that cannot be is one that failed.
-SUITES = ("audio", "children", "requests", "api", "library", "broker", "startup", "voice")
+SUITES = ("audio", "children", "requests", "workers", "api", "library", "broker", "startup", "voice")
 
 
 class Suite(Protocol):

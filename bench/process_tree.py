@@ -25,12 +25,7 @@ class Peak:
 
 def cpu_seconds(pid: int) -> float:
     """Return the CPU time of a process, of its living children, and of those that ended and were waited for."""
-    total = 0.0
-    for process in _tree(pid):
-        with suppress(psutil.NoSuchProcess):
-            times = process.cpu_times()
-            total += times.user + times.system + times.children_user + times.children_system
-    return total
+    return sum(map(_cpu_of, _tree(pid)))
 
 
 @contextmanager
@@ -47,19 +42,28 @@ def peak_of(pid: int) -> Generator[Peak]:
 
 
 async def at_rest(pid: int) -> None:
-    """Wait until no process of a tree has done anything for a second and a half: it waits for its first job."""
-    looks = 0
+    """Wait until no child of a process has done anything for a second and a half: they wait for their first job."""
+    looks, before = 0, -1.0
     while looks < _LOOKS_AT_REST:
-        before = cpu_seconds(pid)
         await asyncio.sleep(_BETWEEN_LOOKS)
+        children = _tree(pid)[1:]
+        used = sum(map(_cpu_of, children))
         # One that waits for a busy core has done nothing either, but it does not sleep.
-        looks = looks + 1 if cpu_seconds(pid) == before and _all_sleep(pid) else 0
+        looks = looks + 1 if children and used == before and all(map(_sleeps, children)) else 0
+        before = used
 
 
-def _all_sleep(pid: int) -> bool:
+def _cpu_of(process: psutil.Process) -> float:
     with suppress(psutil.NoSuchProcess):
-        return all(process.status() == psutil.STATUS_SLEEPING for process in _tree(pid))
-    return False
+        times = process.cpu_times()
+        return times.user + times.system + times.children_user + times.children_system
+    return 0.0
+
+
+def _sleeps(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.status() == psutil.STATUS_SLEEPING
+    return True
 
 
 def _watch(pid: int, peak: Peak, stop: threading.Event) -> None:

@@ -11,22 +11,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
 import httpx
-import pytest
 
 from bench import first_packet
+from bench.clustered import NotHereError, open_cluster
 from bench.process_tree import at_rest, cpu_seconds
 from bench.songs import REAL_LIFE_RATE, Songs, open_songs
 from bench.table import Row, compared
-from bench.ways import DEFAULT_LEASES, Ours, Reference, have_reference, open_ours, open_reference
-from tests.servers.clustered import open_clustered
-from tests.servers.kafka import open_shared_kafka
-from tests.servers.mongo import open_shared_mongo
-from tests.servers.system import open_audio_process
+from bench.ways import OpenOurs, Ours, Reference, have_reference, open_ours, open_reference
 
 TURNS, TURNS_FULL = 3, 5
 SLOW_TURNS, SLOW_TURNS_FULL = 1, 3
@@ -35,7 +30,6 @@ AT_LEAST_CPU = 10
 
 Measured = defaultdict[str, list[float]]
 """Milliseconds of each repetition, by what was asked for and of whom."""
-OpenOurs = Callable[[Path, Songs], AbstractAsyncContextManager[Ours]]
 
 
 def rows(directory: Path, *, full: bool) -> Iterator[Row]:
@@ -50,7 +44,7 @@ def rows(directory: Path, *, full: bool) -> Iterator[Row]:
     if full:
         try:
             yield from _told("Kafka + MongoDB", asyncio.run(_clustered(directory / "clustered", turns, slow)))
-        except (pytest.skip.Exception, FileNotFoundError) as exc:
+        except NotHereError as exc:
             yield Row("Kafka + MongoDB: request to success", "", f"not here: {exc}")
 
 
@@ -81,21 +75,8 @@ async def _embedded(directory: Path, turns: int, slow: int) -> Measured:
 
 async def _clustered(directory: Path, turns: int, slow: int) -> Measured:
     await asyncio.to_thread(directory.mkdir)
-    async with AsyncExitStack() as stack:
-        songs = await stack.enter_async_context(open_songs(directory))
-        kafka = await stack.enter_async_context(open_shared_kafka())
-        mongo = await stack.enter_async_context(open_shared_mongo())
-
-        @asynccontextmanager
-        async def opened(place: Path, songs: Songs) -> AsyncGenerator[Ours]:
-            await asyncio.to_thread(place.mkdir)
-            async with (
-                open_clustered(place, songs.site, kafka, mongo) as (system, client),
-                open_audio_process(system.settings(**DEFAULT_LEASES)) as service,
-            ):
-                yield Ours(service.process.pid, client, service.url)
-
-        return await _in_turns(directory, songs, opened, turns, slow)
+    async with open_songs(directory) as songs, open_cluster() as cluster:
+        return await _in_turns(directory, songs, cluster.open_ours, turns, slow)
 
 
 async def _in_turns(directory: Path, songs: Songs, opened: OpenOurs, turns: int, slow: int) -> Measured:

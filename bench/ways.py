@@ -12,9 +12,10 @@ import shutil
 import sys
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from audio_service.settings import AudioSettings
 from bench.songs import Songs
@@ -26,6 +27,14 @@ DEFAULT_LEASES: dict[str, float] = {
     for name in ("lease_seconds", "broker_lease_seconds", "retry_base_seconds", "retry_max_seconds")
 }
 """What a user has: the tests' own are short, to be waited for."""
+
+
+class OpenOurs(Protocol):
+    """Starts the service on some backends, in a directory of its own, and waits until it is ready."""
+
+    def __call__(self, directory: Path, songs: Songs, **overrides: object) -> AbstractAsyncContextManager[Ours]:
+        """Return what opens it; `overrides` are settings."""
+        ...
 
 
 class NotMadeError(Exception):
