@@ -8,17 +8,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from audio_service.access.jwks import IssuerKeys
 from audio_service.access.key_file import KeyFile
 from audio_service.access.keys import PREFIX, key_id_of, matches
 from audio_service.access.limits import RateLimit
 from audio_service.access.scopes import Scope
-from audio_service.access.tokens import Tokens
 from audio_service.settings import AudioSettings
 from common.errors import AccessError, Forbidden, RateLimited, Unauthorized
 from common.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from audio_service.access.tokens import Tokens
 
 log = get_logger(__name__)
 
@@ -46,8 +47,7 @@ class Gate:
         self._keys = KeyFile(settings.api_keys_file) if settings.api_keys_file else None
         self._tokens: Tokens | None = None
         if settings.oauth_issuer:
-            issuer_keys = IssuerKeys(settings.oauth_jwks_url, clock)
-            self._tokens = Tokens(settings.oauth_issuer, settings.oauth_audience, issuer_keys)
+            self._tokens = _tokens(settings, clock)
         self._limit = RateLimit(settings.rate_limit_per_minute, settings.rate_limit_burst, clock)
         self.closed = settings.access_controlled
         self.needed = self.closed or settings.rate_limit_per_minute > 0
@@ -108,3 +108,11 @@ class Gate:
     def _count(self, caller: str) -> None:
         if wait := self._limit.take(caller):
             raise RateLimited("too many requests", retry_after_seconds=wait)
+
+
+def _tokens(settings: AudioSettings, clock: Callable[[], float]) -> Tokens:
+    """Imported only where tokens are taken: JWTs and their cryptography cost memory and start-up time."""
+    from audio_service.access.jwks import IssuerKeys  # noqa: PLC0415 - as the docstring says
+    from audio_service.access.tokens import Tokens  # noqa: PLC0415 - as the docstring says
+
+    return Tokens(settings.oauth_issuer, settings.oauth_audience, IssuerKeys(settings.oauth_jwks_url, clock))

@@ -6,9 +6,6 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from common.broker.base import Broker
-from common.broker.embedded import open_embedded
-from common.broker.embedded_retention import Limits
-from common.broker.kafka import open_kafka
 from common.settings import SharedSettings
 
 
@@ -16,15 +13,23 @@ from common.settings import SharedSettings
 async def open_broker(settings: SharedSettings) -> AsyncGenerator[Broker]:
     """Open the broker that MESSAGING_BACKEND names, and close it with the context.
 
+    Only the chosen adapter is imported: the other's library costs memory and start-up time.
+
     Raises:
         BrokerUnavailable: it cannot be reached or opened; the detail names the setting that leads to it.
     """
-    if settings.messaging_backend == "kafka":
-        async with open_kafka(settings) as broker:
-            yield broker
-        return
-    limits = Limits(settings.embedded_broker_max_backlog, settings.embedded_broker_max_bytes)
-    async with open_embedded(
-        settings.embedded_broker_path, limits, lease_seconds=settings.broker_lease_seconds
-    ) as broker:
-        yield broker
+    match settings.messaging_backend:
+        case "kafka":
+            from common.broker.kafka import open_kafka  # noqa: PLC0415 - as the docstring says
+
+            async with open_kafka(settings) as broker:
+                yield broker
+        case "embedded":
+            from common.broker.embedded import open_embedded  # noqa: PLC0415 - as the docstring says
+            from common.broker.embedded_retention import Limits  # noqa: PLC0415 - as the docstring says
+
+            limits = Limits(settings.embedded_broker_max_backlog, settings.embedded_broker_max_bytes)
+            async with open_embedded(
+                settings.embedded_broker_path, limits, lease_seconds=settings.broker_lease_seconds
+            ) as broker:
+                yield broker
