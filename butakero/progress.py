@@ -11,7 +11,7 @@ from rich.text import Text as RichText
 
 from audio_service.media.model import human_size
 from butakero.screen import clock
-from butakero.texts import STAGES, WAITING, say
+from butakero.texts import PLAYABLE, STAGES, WAITING, say
 from common.errors import Locale
 from common.messages import ProgressEvent
 
@@ -31,15 +31,15 @@ class LineView(View):
     def __init__(self, console: Console, locale: Locale) -> None:
         self._console = console
         self._locale: Locale = locale
-        self._last: tuple[str, int] | None = None
+        self._last: tuple[str, int, bool] | None = None
 
     def show(self, event: ProgressEvent) -> None:
         """Print the event when it says something new."""
         step = int((event.percent or 0) // _STEP_PERCENT)
-        if self._last == (event.stage, step):
+        if self._last == (event.stage, step, event.playable):
             return
-        self._last = (event.stage, step)
-        parts = [say(STAGES[event.stage], self._locale), *_facts(event)]
+        self._last = (event.stage, step, event.playable)
+        parts = [_stage(event, self._locale), *_facts(event)]
         self._console.print(" ".join(parts))
 
 
@@ -55,7 +55,7 @@ class BarView(View):
         """Move the bar; it swings while the whole is unknown."""
         self._progress.update(
             self._task,
-            description=say(STAGES[event.stage], self._locale),
+            description=_stage(event, self._locale),
             total=None if event.percent is None else 100,
             completed=event.percent or 0,
             event=event,
@@ -79,6 +79,11 @@ def open_view(console: Console, locale: Locale) -> Generator[View]:
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=32), _Facts())
     with Progress(*columns, console=console, transient=True) as progress:
         yield BarView(progress, progress.add_task(say(WAITING, locale), total=None), locale)
+
+
+def _stage(event: ProgressEvent, locale: Locale) -> str:
+    stage = say(STAGES[event.stage], locale)
+    return f"{stage} ({say(PLAYABLE, locale)})" if event.playable else stage
 
 
 def _facts(event: ProgressEvent) -> list[str]:

@@ -23,6 +23,7 @@ STAGES: dict[Stage, Text] = {
     "storing": Text("Guardando", "Storing"),
 }
 WAITING = Text("En la cola", "Queued")
+PLAYABLE = Text("ya se puede escuchar", "can be heard already")
 
 # Asking for a song
 ASKING = Text("Pidiendo: {song}", "Asking for: {song}")

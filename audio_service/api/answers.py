@@ -173,7 +173,14 @@ SOURCE_PLAYLIST: Responses = _with_headers(
 )
 AUDIO: Responses = _with_headers(
     {
-        200: _bytes("audio/dca", "The whole file.", "ETag", "Accept-Ranges", "Cache-Control"),
+        200: _bytes(
+            "audio/dca",
+            "The whole file. Of a song that is being made: its beginning, followed by the rest as it comes, without "
+            "length, ETag and ranges; a connection that is cut before its end means that the song was given up.",
+            "ETag",
+            "Accept-Ranges",
+            "Cache-Control",
+        ),
         206: _bytes("audio/dca", "The range asked for.", "ETag", "Content-Range"),
         304: _NOT_MODIFIED,
         400: _BAD_ID,

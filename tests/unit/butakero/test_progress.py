@@ -40,6 +40,16 @@ def test_speed_and_time_left_are_told_when_known() -> None:
     assert said() == "Descargando  50% 1.50MB/s -1:15\n"
 
 
+def test_a_song_that_can_be_heard_already_says_so_once() -> None:
+    screen, said = console()
+    playable = ProgressEvent(request_id="r", video_id="v", stage="downloading", percent=10, playable=True)
+    with open_view(screen, "es") as view:
+        view.show(event(percent=10))
+        view.show(playable)
+        view.show(playable.model_copy(update={"percent": 12}))
+    assert said().splitlines() == ["Descargando  10%", "Descargando (ya se puede escuchar)  10%"]
+
+
 def test_a_terminal_gets_a_bar_that_is_gone_afterwards() -> None:
     text = io.StringIO()
     terminal = Console(file=text, force_terminal=True, width=100, markup=False, _environ={"TERM": "xterm"})

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
+from audio_service.sources.drafts import draft_path
+from audio_service.sources.fetching import PLAYABLE_FRAMES
 from common.dca import DcaReader
 from common.messages import PlatformMetadata
 from tests.servers.media_files import make
@@ -113,6 +116,59 @@ async def test_encoding_starts_before_the_download_has_ended(bench: Bench, media
         looking = tasks.create_task(look_inside())
         fetched = await bench.fetch(resolved)
     assert 0 < looking.result() < fetched.encoded.size
+
+
+async def test_a_draft_that_can_be_played_is_told_though_the_source_has_stopped(bench: Bench, media: Path) -> None:
+    path = make("webm_opus", media, 30)
+    url = bench.site.page(bench.site.file(path, hold=path.stat().st_size // 2, gate="half"))
+    resolved = await bench.resolve(url)
+    bench.progress.clear()
+
+    async def listen() -> int:
+        await until(lambda: any(news.draft is not None for news in bench.progress))
+        with draft_path(bench.directory, 0).open("rb") as draft:
+            frames = DcaReader(draft)
+            heard = sum(1 for _ in islice(frames, PLAYABLE_FRAMES))
+        bench.site.gate("half").release()
+        return heard
+
+    async with asyncio.TaskGroup() as tasks:
+        listening = tasks.create_task(listen())
+        fetched = await bench.fetch(resolved)
+    assert listening.result() == PLAYABLE_FRAMES
+    assert fetched.path == draft_path(bench.directory, 0)
+    told = [news.draft for news in bench.progress]
+    assert told[told.index(0) :] == [0] * (len(told) - told.index(0))
+
+
+async def test_an_encoder_that_has_to_begin_again_takes_another_draft(bench: Bench, media: Path) -> None:
+    """A chained Ogg whose second half has packets of another length, too far in to be read from the start again."""
+    halves = [
+        make("ogg_opus", media, 30, sound="noise", codec_options={"frame_duration": length}) for length in ("20", "60")
+    ]
+    song = media / "chained.ogg"
+    song.write_bytes(b"".join(half.read_bytes() for half in halves))
+    first = halves[0].stat().st_size
+    resolved = await bench.resolve(bench.site.page(bench.site.file(song, hold=first, gate="end of the first")))
+    bench.progress.clear()
+    copies: list[bytes] = []
+
+    async def listen() -> None:
+        await until(lambda: any(news.draft is not None for news in bench.progress))
+        with draft_path(bench.directory, 0).open("rb") as draft:
+            copies.append(draft.read())
+            bench.site.gate("end of the first").release()
+            await until(lambda: not draft_path(bench.directory, 0).exists())
+            draft.seek(0)
+            copies.append(draft.read())
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(listen())
+        fetched = await bench.fetch(resolved)
+    assert fetched.encoded.mode == "repacketised"
+    assert bench.leftovers() == [draft_path(bench.directory, 1).name]
+    assert copies[1].startswith(copies[0])
+    assert len(packets(fetched.path)) == fetched.encoded.frames == pytest.approx(3000, abs=6)
 
 
 async def test_a_download_that_breaks_off_goes_on_where_it_was(bench: Bench, media: Path) -> None:
