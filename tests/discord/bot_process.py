@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -14,28 +13,16 @@ from pathlib import Path
 from audio_service.settings import AudioSettings
 from common.settings import SharedSettings
 from tests.discord import FakeDiscord
-from tests.servers.system import answers, environment_of, free_port
+from tests.servers.system import ServiceProcess, answers, environment_of, free_port
 
 ROOT = Path(__file__).parents[2]
 
 
-@dataclass(slots=True)
-class BotProcess:
-    """A running bot. `url` is where its health is; `environment` starts another one like it."""
+@dataclass(frozen=True, slots=True)
+class BotProcess(ServiceProcess):
+    """A running bot; `environment` starts another one like it."""
 
-    process: asyncio.subprocess.Process
-    url: str
     environment: Mapping[str, str] = field(repr=False)
-
-    def kill(self) -> None:
-        """`kill -9`."""
-        self.process.send_signal(signal.SIGKILL)
-
-    async def terminate(self) -> int:
-        """SIGTERM, and the exit code."""
-        if self.process.returncode is None:
-            self.process.terminate()
-        return await self.process.wait()
 
 
 def bot_environment(discord: FakeDiscord, audio: AudioSettings, directory: Path, **overrides: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from common.messages import StatusEvent
 from tests.discord import Channel, FakeDiscord, Guild, Member, Message, Packet, VoiceCapture, frames_of, heard_frames
 from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite, open_media_site
-from tests.servers.system import AudioProcess, free_port, open_audio_process, open_client, settings_for
+from tests.servers.system import ServiceProcess, free_port, open_audio_process, open_client, settings_for
 
 LENGTHS = {"corta": 3, "media": 5, "larga": 10}
 FRAMES_PER_SECOND = 50
@@ -44,10 +44,22 @@ class Library:
     """
 
     settings: AudioSettings
-    service: AudioProcess
+    service: ServiceProcess
     site: MediaSite
     songs: dict[str, Song]
     statuses: Sequence[StatusEvent]
+
+    @property
+    def short(self) -> Song:
+        return self.songs["corta"]
+
+    @property
+    def middle(self) -> Song:
+        return self.songs["media"]
+
+    @property
+    def long(self) -> Song:
+        return self.songs["larga"]
 
 
 @dataclass(frozen=True, slots=True)

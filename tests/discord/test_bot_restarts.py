@@ -81,14 +81,6 @@ class Stand:
         await played.message(lambda message: "Buscando" in message.text)
         return Told(room, played, (await self.request()).request_id)
 
-    @property
-    def short(self) -> Song:
-        return self.library.songs["corta"]
-
-    @property
-    def middle(self) -> Song:
-        return self.library.songs["media"]
-
 
 @dataclass(slots=True)
 class Restarts:
@@ -110,9 +102,9 @@ class Restarts:
 
 async def _both(stand: Stand) -> Room:
     room = stand.room()
-    await room.play(stand.short)
-    await room.play(stand.middle)
-    await room.hears(stand.short, 60)
+    await room.play(stand.library.short)
+    await room.play(stand.library.middle)
+    await room.hears(stand.library.short, 60)
     return room
 
 
@@ -120,8 +112,8 @@ async def _quiet(stand: Stand) -> Room:
     room = stand.room()
     boss = room.guild.member("carla", room.guild.role("jefes", "manage_guild"))
     await (await boss.slash("music", "settings", resume=False)).message()
-    await room.play(stand.middle)
-    await room.hears(stand.middle, 5)
+    await room.play(stand.library.middle)
+    await room.hears(stand.library.middle, 5)
     return room
 
 
@@ -146,17 +138,17 @@ async def restarts(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[R
         places = quiet.voice.mark, killed.voice.mark
         expired.played.expire()
         for request_id in ("00000000-0000-4000-8000-000000000000", answered.request_id, expired.request_id):
-            await stand.answer(request_id, stand.short)
+            await stand.answer(request_id, stand.library.short)
         async with stand.bot() as bot:
             ended, _, _ = await asyncio.gather(
                 _both(stand),
-                killed.hears(stand.middle, 20, since=places[1]),
-                answered.room.hears(stand.short, 20),
+                killed.hears(stand.library.middle, 20, since=places[1]),
+                answered.room.hears(stand.library.short, 20),
             )
             assert await bot.terminate() == 0
         ended_at = ended.voice.mark
         async with stand.bot() as bot:
-            forgotten, _ = await asyncio.gather(_both(stand), ended.hears(stand.middle, 20, since=ended_at))
+            forgotten, _ = await asyncio.gather(_both(stand), ended.hears(stand.library.middle, 20, since=ended_at))
             await _killed(bot)
         forgotten_at = forgotten.voice.mark
         last = {"RESUME_AFTER_RESTART": "false", "REQUEST_TIMEOUT_SECONDS": "1", "VOICE_RECONNECT_SECONDS": "2"}
@@ -176,7 +168,7 @@ async def restarts(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[R
 @pytest.mark.parametrize("end", ["kill -9", "SIGTERM"])
 async def test_after_a_restart_it_goes_on_where_it_was(restarts: Restarts, tables: list[Table], end: str) -> None:
     room, place = restarts.killed if end == "kill -9" else restarts.ended
-    song, following = restarts.stand.short, restarts.stand.middle
+    song, following = restarts.stand.library.short, restarts.stand.library.middle
     await room.notice("sigo donde estaba")
     cost = Cost.of(song, room.voice.received, place)
     cost.report(tables, f"the bot ends by {end}, and starts again")
@@ -194,16 +186,16 @@ async def test_a_bot_that_is_told_so_goes_on_nowhere_until_asked(restarts: Resta
     room, place = restarts.forgotten
     assert "vac" in await room.say("list")
     assert room.voice.mark == place
-    song = restarts.stand.middle
+    song = restarts.stand.library.middle
     await room.play(song)
     await room.hears(song, 10)
     heard = room.voice.received[place:]
     assert song.numbers(heard)[0] == 0
-    assert not restarts.stand.short.numbers(heard)
+    assert not restarts.stand.library.short.numbers(heard)
 
 
 async def test_an_answer_that_came_meanwhile_reaches_who_asked(restarts: Restarts) -> None:
-    told, song = restarts.answered, restarts.stand.short
+    told, song = restarts.answered, restarts.stand.library.short
     await told.played.message(lambda message: "Sonando" in message.text and song.title in message.text)
     assert song.numbers(told.room.voice.received)[:20] == list(range(20))
 
@@ -211,7 +203,7 @@ async def test_an_answer_that_came_meanwhile_reaches_who_asked(restarts: Restart
 async def test_when_the_reply_can_no_longer_be_changed_the_answer_comes_as_a_message(restarts: Restarts) -> None:
     told = restarts.expired
     message = await told.room.notice("Sonando")
-    assert restarts.stand.short.title in message.text
+    assert restarts.stand.library.short.title in message.text
     assert told.room.ana.mention in message.text
 
 
@@ -224,11 +216,11 @@ async def test_an_answer_to_nobody_is_ignored_and_every_other_is_told_once(resta
 
 async def test_what_nobody_answers_in_time_is_given_up_with_a_reason(restarts: Restarts) -> None:
     stand = restarts.stand
-    wish, song = await stand.wish("three.webm"), stand.short
+    wish, song = await stand.wish("three.webm"), stand.library.short
     answer = await wish.played.message(lambda message: "❌" in message.text)
     assert "Nadie respondió el pedido a tiempo" in answer.text
     assert "vac" in await wish.room.say("list")
-    await stand.answer(wish.request_id, stand.middle)  # too late: it has ended
+    await stand.answer(wish.request_id, stand.library.middle)  # too late: it has ended
     await wish.room.play(song)
     await wish.room.hears(song, 50)
     assert song.numbers(wish.room.voice.received)[:50] == list(range(50))
@@ -236,7 +228,7 @@ async def test_what_nobody_answers_in_time_is_given_up_with_a_reason(restarts: R
 
 
 async def test_a_voice_that_breaks_again_and_again_is_given_up_and_the_song_kept(restarts: Restarts) -> None:
-    room, song = restarts.stand.room(), restarts.stand.short
+    room, song = restarts.stand.room(), restarts.stand.library.short
     await room.play(song)
     await room.hears(song, 30)
     place = room.voice.mark

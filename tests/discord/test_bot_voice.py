@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
 
-from tests.discord import FakeDiscord, assert_plays, assert_stream, open_fake_discord
+from tests.discord import Channel, FakeDiscord, assert_plays, assert_stream, open_fake_discord
 from tests.discord.bot_process import bot_environment, open_bot_process
 from tests.discord.concert import FRAMES_PER_SECOND, Library, Room, Song, open_library, open_room
 
@@ -22,18 +22,6 @@ class Concert:
 
     discord: FakeDiscord
     library: Library
-
-    @property
-    def short(self) -> Song:
-        return self.library.songs["corta"]
-
-    @property
-    def middle(self) -> Song:
-        return self.library.songs["media"]
-
-    @property
-    def long(self) -> Song:
-        return self.library.songs["larga"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -54,7 +42,7 @@ def room(concert: Concert) -> Room:
 
 
 async def test_a_song_arrives_packet_by_packet_as_it_stands_in_the_file(concert: Concert, room: Room) -> None:
-    song = concert.short
+    song = concert.library.short
     assert "Sonando" in await room.play(song)
     await room.hears_the_end(song)
     tail = await room.voice.silence()
@@ -70,7 +58,7 @@ async def test_a_song_arrives_packet_by_packet_as_it_stands_in_the_file(concert:
 
 
 async def test_after_a_pause_the_next_frame_is_heard(concert: Concert, room: Room) -> None:
-    song = concert.long
+    song = concert.library.long
     await room.play(song)
     await room.hears(song, 30)
     assert "pausa" in await room.say("pause")
@@ -86,7 +74,7 @@ async def test_after_a_pause_the_next_frame_is_heard(concert: Concert, room: Roo
 
 @pytest.mark.parametrize(("time", "frame"), [("6s", 300), ("0:00", 0)])
 async def test_a_seek_is_exact_to_the_frame(concert: Concert, room: Room, time: str, frame: int) -> None:
-    song = concert.long
+    song = concert.library.long
     await room.play(song)
     await room.hears(song, 60)
     await room.say("seek", time=time)
@@ -99,7 +87,7 @@ async def test_a_seek_is_exact_to_the_frame(concert: Concert, room: Room, time: 
 
 
 async def test_skip_jump_previous_and_repeat_each_begin_a_song_at_its_first_frame(concert: Concert, room: Room) -> None:
-    short, middle, long = concert.short, concert.middle, concert.long
+    short, middle, long = concert.library.short, concert.library.middle, concert.library.long
     voice = room.voice
 
     async def begins(song: Song, since: int) -> None:
@@ -126,23 +114,23 @@ async def test_skip_jump_previous_and_repeat_each_begin_a_song_at_its_first_fram
     assert_stream(voice.received)
 
 
-async def test_the_last_listener_is_followed_without_a_gap(concert: Concert, room: Room) -> None:
-    song, elsewhere = concert.long, room.guild.voice_channel("Arriba")
-    await room.play(song)
-    await room.hears(song, 40)
+def _walk(room: Room, elsewhere: Channel) -> None:
     room.ana.join(elsewhere)
-    await room.voice.connected(2)
-    await room.hears(song, 140)
-    assert room.guild.me.voice_channel is elsewhere
-    _assert_hardly_a_gap(song, room)
 
 
-async def test_moved_by_a_moderator_it_plays_on_where_it_was_put(concert: Concert, room: Room) -> None:
-    song, elsewhere = concert.long, room.guild.voice_channel("Arriba")
+def _move_the_bot(room: Room, elsewhere: Channel) -> None:
     room.guild.member("beto").join(elsewhere)
+    room.guild.move_bot(elsewhere)
+
+
+@pytest.mark.parametrize("move", [_walk, _move_the_bot], ids=["the last listener", "a moderator"])
+async def test_in_another_channel_it_plays_on_without_a_gap(
+    concert: Concert, room: Room, move: Callable[[Room, Channel], None]
+) -> None:
+    song, elsewhere = concert.library.long, room.guild.voice_channel("Arriba")
     await room.play(song)
     await room.hears(song, 40)
-    room.guild.move_bot(elsewhere)
+    move(room, elsewhere)
     await room.voice.connected(2)
     await room.hears(song, 140)
     assert room.guild.me.voice_channel is elsewhere
@@ -150,8 +138,8 @@ async def test_moved_by_a_moderator_it_plays_on_where_it_was_put(concert: Concer
 
 
 async def test_alone_it_stops_and_says_so(concert: Concert, room: Room) -> None:
-    await room.play(concert.long)
-    await room.hears(concert.long, 20)
+    await room.play(concert.library.long)
+    await room.hears(concert.library.long, 20)
     room.ana.leave()
     await room.notice("sin nadie en el canal")
     await room.voice.disconnected()
@@ -161,8 +149,8 @@ async def test_alone_it_stops_and_says_so(concert: Concert, room: Room) -> None:
 
 
 async def test_when_nothing_was_on_for_a_while_it_leaves_and_says_so(concert: Concert, room: Room) -> None:
-    await room.play(concert.short)
-    await room.hears(concert.short, 5)
+    await room.play(concert.library.short)
+    await room.hears(concert.library.short, 5)
     await room.say("seek", time="2s")
     await room.notice("no suena nada")
     await room.voice.disconnected()
@@ -172,18 +160,18 @@ async def test_when_nothing_was_on_for_a_while_it_leaves_and_says_so(concert: Co
 async def test_told_to_stay_it_plays_on_alone(concert: Concert, room: Room) -> None:
     boss = room.guild.member("carla", room.guild.role("jefes", "manage_guild"))
     await (await boss.slash("music", "settings", stay=True)).message()
-    await room.play(concert.long)
-    await room.hears(concert.long, 20)
+    await room.play(concert.library.long)
+    await room.hears(concert.library.long, 20)
     room.ana.leave()
-    await room.hears(concert.long, 120)  # twice as long as it would have stayed
+    await room.hears(concert.library.long, 120)  # twice as long as it would have stayed
     assert room.guild.me.voice_channel is room.channel
 
 
 @pytest.mark.parametrize(("end", "words"), [("kicked", "Me sacaron"), ("deleted", "Borraron el canal")])
 async def test_sent_away_it_stops_says_why_and_stays_away(concert: Concert, room: Room, end: str, words: str) -> None:
-    await room.play(concert.long)
-    await room.play(concert.short)
-    await room.hears(concert.long, 20)
+    await room.play(concert.library.long)
+    await room.play(concert.library.short)
+    await room.hears(concert.library.long, 20)
     if end == "kicked":
         room.guild.me.leave()
     else:

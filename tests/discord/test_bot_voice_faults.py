@@ -36,7 +36,7 @@ class Bench:
 
     @property
     def song(self) -> Song:
-        return self.library.songs["media"]
+        return self.library.middle
 
 
 async def _new_server(room: Room) -> None:
@@ -106,7 +106,7 @@ async def bench(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Benc
         await stack.enter_async_context(
             open_bot_process(discord, bot_environment(discord, library.settings, directory))
         )
-        tasks = await stack.enter_async_context(_all_at_once(discord, library.songs["media"]))
+        tasks = await stack.enter_async_context(_all_at_once(discord, library.middle))
         yield Bench(discord, library, tasks)
         assert not discord.problems
 

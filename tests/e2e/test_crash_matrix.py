@@ -182,63 +182,55 @@ async def test_mongodbs_primary_dies(kafka: Kafka, scene: Scene) -> None:
             await burst.struck(mongo.kill_primary())
 
 
-async def test_the_services_network_to_kafka_is_cut_for_longer_than_it_waits(
-    mortal: Kafka, detour_port: int, mongo: Mongo, scene: Scene
-) -> None:
-    async with fresh_database(mongo) as database, open_forwarder(mortal.detour, detour_port) as forwarder:
-        system = scene.system(mortal, mongo, database)
-        service = settings_of(system, kafka_brokers=forwarder.address, kafka_timeout_seconds=PATIENCE_SECONDS)
-        async with open_burst("service's network to Kafka, cut", service, settings_of(system), scene) as burst:
-            await burst.struck(forwarder.cut())
-            await burst.noticed()
-            await burst.given_up()
-            await forwarder.restore()
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """The service's network to one of its servers, in a forwarder's hands; the client's is whole.
+
+    Attributes:
+        way: settings that lead through the forwarder.
+        impatience: what else makes the service give up soon, where it is more patient than MongoDB's steps.
+    """
+
+    server: str
+    forwarder: Forwarder
+    system: Clustered
+    way: dict[str, Any]
+    impatience: dict[str, Any]
 
 
-async def test_the_services_network_to_kafka_is_silent_for_a_while(
-    mortal: Kafka, detour_port: int, mongo: Mongo, scene: Scene
-) -> None:
-    async with fresh_database(mongo) as database, open_forwarder(mortal.detour, detour_port) as forwarder:
-        system = scene.system(mortal, mongo, database)
-        service = settings_of(system, kafka_brokers=forwarder.address)
-        async with open_burst("service's network to Kafka, silent", service, settings_of(system), scene) as burst:
-            await burst.struck(forwarder.hang())
-            await burst.noticed()
-            await forwarder.restore()
-
-
-@pytest.fixture
-async def to_mongo(mongo: Mongo) -> AsyncGenerator[Forwarder]:
-    """A forwarder in front of MongoDB."""
-    primary = await mongo.primary()
-    with reserved_port() as port:
-        async with open_forwarder(primary.host, port) as forwarder:
-            yield forwarder
-
-
-async def test_the_services_network_to_mongodb_is_cut_for_longer_than_it_waits(
-    kafka: Kafka, mongo: Mongo, to_mongo: Forwarder, scene: Scene
-) -> None:
+@pytest.fixture(params=["Kafka", "MongoDB"])
+async def wire(  # noqa: PLR0913, PLR0917 - the servers are fixtures of the session, one a parameter
+    request: pytest.FixtureRequest, mortal: Kafka, detour_port: int, kafka: Kafka, mongo: Mongo, scene: Scene
+) -> AsyncGenerator[Wire]:
     async with fresh_database(mongo) as database:
-        system = scene.system(kafka, mongo, database)
-        service = settings_of(system, mongo_host=to_mongo.address, mongo_direct_connection=True)
-        async with open_burst("service's network to MongoDB, cut", service, settings_of(system), scene) as burst:
-            await burst.struck(to_mongo.cut())
-            await burst.noticed()
-            await burst.given_up()
-            await to_mongo.restore()
+        if request.param == "Kafka":
+            async with open_forwarder(mortal.detour, detour_port) as forwarder:
+                impatience = {"kafka_timeout_seconds": PATIENCE_SECONDS}
+                system = scene.system(mortal, mongo, database)
+                yield Wire("Kafka", forwarder, system, {"kafka_brokers": forwarder.address}, impatience)
+            return
+        primary = await mongo.primary()
+        with reserved_port() as port:
+            async with open_forwarder(primary.host, port) as forwarder:
+                way = {"mongo_host": forwarder.address, "mongo_direct_connection": True}
+                yield Wire("MongoDB", forwarder, scene.system(kafka, mongo, database), way, {})
 
 
-async def test_the_services_network_to_mongodb_is_silent_for_a_while(
-    kafka: Kafka, mongo: Mongo, to_mongo: Forwarder, scene: Scene
-) -> None:
-    async with fresh_database(mongo) as database:
-        system = scene.system(kafka, mongo, database)
-        service = settings_of(system, mongo_host=to_mongo.address, mongo_direct_connection=True)
-        async with open_burst("service's network to MongoDB, silent", service, settings_of(system), scene) as burst:
-            await burst.struck(to_mongo.hang())
-            await burst.noticed()
-            await to_mongo.restore()
+async def test_the_services_network_is_cut_for_longer_than_it_waits(wire: Wire, scene: Scene) -> None:
+    service, asker = settings_of(wire.system, **wire.way, **wire.impatience), settings_of(wire.system)
+    async with open_burst(f"service's network to {wire.server}, cut", service, asker, scene) as burst:
+        await burst.struck(wire.forwarder.cut())
+        await burst.noticed()
+        await burst.given_up()
+        await wire.forwarder.restore()
+
+
+async def test_the_services_network_is_silent_for_a_while(wire: Wire, scene: Scene) -> None:
+    service, asker = settings_of(wire.system, **wire.way), settings_of(wire.system)
+    async with open_burst(f"service's network to {wire.server}, silent", service, asker, scene) as burst:
+        await burst.struck(wire.forwarder.hang())
+        await burst.noticed()
+        await wire.forwarder.restore()
 
 
 async def test_the_bots_network_is_cut_until_all_is_done(

@@ -19,7 +19,7 @@ from tests.servers.clustered import KEYS, copies, open_clustered
 from tests.servers.kafka import Kafka
 from tests.servers.media_site import MediaSite
 from tests.servers.mongo import Mongo
-from tests.servers.system import AudioProcess, Client, open_audio_process
+from tests.servers.system import Client, ServiceProcess, open_audio_process
 
 FULL = os.environ.get("FULL") == "1"
 SONGS, REQUESTS = (300, 1000) if FULL else (60, 200)
@@ -29,7 +29,7 @@ MAY_GROW_MB = 25.0
 MB = 1024 * 1024
 
 
-async def sampled(audio: AudioProcess, client: Client) -> list[tuple[float, float]]:
+async def sampled(audio: ServiceProcess, client: Client) -> list[tuple[float, float]]:
     """Return MB of the service and of its largest child, whenever another share of the answers has come."""
     service = psutil.Process(audio.process.pid)
     taken: list[tuple[float, float]] = []

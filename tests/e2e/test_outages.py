@@ -26,7 +26,7 @@ from tests.servers.clustered import Clustered, copies, open_clustered
 from tests.servers.kafka import Kafka, open_kafka
 from tests.servers.media_site import open_media_site
 from tests.servers.mongo import Mongo, open_mongo
-from tests.servers.system import AudioProcess, Client, environment_of, open_audio_process
+from tests.servers.system import Client, ServiceProcess, environment_of, open_audio_process
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -139,7 +139,7 @@ async def asking(client: Client, song: str) -> AsyncGenerator[Asker]:
         await asyncio.wait({running})
 
 
-async def probe(audio: AudioProcess) -> tuple[int, int, dict[str, bool]]:
+async def probe(audio: ServiceProcess) -> tuple[int, int, dict[str, bool]]:
     """Return the status codes of /livez and /readyz, and what /readyz says of each dependency."""
     async with httpx.AsyncClient(base_url=audio.url, timeout=10) as http:
         alive = await http.get("/livez")
@@ -152,7 +152,7 @@ def without(*missing: Server) -> tuple[int, int, dict[str, bool]]:
     return 200, 503 if missing else 200, {"local_storage": True, **{name: name not in missing for name in BOTH}}
 
 
-def says(audio: AudioProcess, expected: tuple[int, int, dict[str, bool]]) -> Callable[[], Awaitable[bool]]:
+def says(audio: ServiceProcess, expected: tuple[int, int, dict[str, bool]]) -> Callable[[], Awaitable[bool]]:
     async def said() -> bool:
         return await probe(audio) == expected
 

@@ -21,7 +21,7 @@ from tests.servers.kafka import Kafka
 from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite, open_media_site
 from tests.servers.mongo import Mongo
-from tests.servers.system import AudioProcess, Client, open_audio_process
+from tests.servers.system import Client, ServiceProcess, open_audio_process
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -38,7 +38,7 @@ class Product:
     client: Client
     audio: AudioSettings
     song: Path
-    process: AudioProcess
+    process: ServiceProcess
     stack: AsyncExitStack
 
     def room(self, name: str) -> Room:
@@ -126,9 +126,7 @@ async def test_without_the_queue_known_songs_play_and_new_ones_are_refused_with_
     room = product.room("Sin cola")
     with kafka.frozen():
         await _plays_the_known_song(product, room)
-        new = await room.ana.slash("music", "play", input=f"{product.url}&never")
-        answer = await new.message(lambda message: "Buscando" not in message.text)
-        assert explain_code("broker_unavailable", "es") in answer.text
+        await _refuses_a_new_one(product, room, "broker_unavailable")
 
 
 async def test_without_the_database_known_songs_play_and_new_ones_are_refused_with_a_reason(
@@ -137,9 +135,7 @@ async def test_without_the_database_known_songs_play_and_new_ones_are_refused_wi
     room = product.room("Sin base")
     with mongo.frozen():
         await _plays_the_known_song(product, room)
-        new = await room.ana.slash("music", "play", input=f"{product.url}&never")
-        answer = await new.message(lambda message: "Buscando" not in message.text)
-        assert explain_code("db_connection_failed", "es") in answer.text
+        await _refuses_a_new_one(product, room, "db_connection_failed")
     again = await room.ana.slash("music", "play", input=product.url)
     await again.message(lambda message: "milonga" in message.text)
 
@@ -148,6 +144,12 @@ async def _plays_the_known_song(product: Product, room: Room) -> None:
     [stored] = [path for path in product.audio.local_storage_path.rglob("*.dca") if len(frames_of(path)) >= _FRAMES]
     await room.ana.slash("music", "play", input="milonga nueva")
     assert_plays(await room.voice.sound(20), frames_of(stored))
+
+
+async def _refuses_a_new_one(product: Product, room: Room, code: str) -> None:
+    new = await room.ana.slash("music", "play", input=f"{product.url}&never")
+    answer = await new.message(lambda message: "Buscando" not in message.text)
+    assert explain_code(code, "es") in answer.text
 
 
 def _another(product: Product) -> Path:

@@ -181,12 +181,12 @@ async def open_worker(settings: AudioSettings) -> AsyncGenerator[Services]:
             await work
 
 
-class AudioProcess:
-    """`python -m audio_service` as a process of its own."""
+@dataclass(frozen=True, slots=True)
+class ServiceProcess:
+    """`python -m audio_service`, or the bot, as a process of its own. `url` is its HTTP server's."""
 
-    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
-        self.process = process
-        self.url = url
+    process: asyncio.subprocess.Process
+    url: str
 
     def kill(self) -> None:
         """`kill -9`."""
@@ -202,12 +202,12 @@ class AudioProcess:
 @asynccontextmanager
 async def open_audio_process(
     settings: AudioSettings, *, probe: Literal["readyz", "livez"] = "readyz"
-) -> AsyncGenerator[AudioProcess]:
+) -> AsyncGenerator[ServiceProcess]:
     """Start the service and wait until it is ready (or alive); stop it afterwards if it still runs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "audio_service", cwd=ROOT, env=environment_of(settings)
     )
-    audio = AudioProcess(process, f"http://{settings.http_host}:{settings.http_port}")
+    audio = ServiceProcess(process, f"http://{settings.http_host}:{settings.http_port}")
     try:
         await answers(process, f"{audio.url}/{probe}")
         yield audio
