@@ -47,7 +47,8 @@ _CONNECT_SECONDS = 2.0
 _SILENCE_SECONDS = 10.0
 _KEEP_ALIVE_SECONDS = 30.0
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
-_BLOCK_BYTES = 64 * 1024
+# What the service calls a record whose song is being made.
+_IN_PROGRESS = "processing"
 # A guild that plays over HTTP holds a connection for as long as its song lasts.
 _CONNECTIONS = httpx.Limits(max_connections=400, max_keepalive_connections=20, keepalive_expiry=_KEEP_ALIVE_SECONDS)
 
@@ -84,6 +85,10 @@ class AudioHealth:
     status: str = ""
 
 
+class StillBeingMade(MediaNotFound):
+    """The song is not whole: nothing of it can be had yet, or what there was broke off and more may come."""
+
+
 class AudioApi:
     """The audio service, as HTTP. Use `open_audio_api`."""
 
@@ -117,9 +122,11 @@ class AudioApi:
 
     @asynccontextmanager
     async def audio(self, video_id: str, start: int = 0) -> AsyncGenerator[AsyncIterator[bytes]]:
-        """Stream the DCA file from byte `start` on, in blocks of at most 64 KB; a start past the end gives none.
+        """Stream the DCA file from byte `start` on, in blocks of at most 64 KB; a start past the end gives none. A song
+        that is being made comes as far as it is there, then as it grows, to its end.
 
         Raises:
+            StillBeingMade: on entering, or while iterating a song that is not whole; asking again may help.
             BlobNotFound, MediaNotFound: there is no such file.
             AudioServiceUnavailable: it does not answer, broke off, or fell silent; entering and iterating raise it.
         """
@@ -229,11 +236,17 @@ async def _body(response: httpx.Response) -> bytes:
 
 
 async def _blocks(path: str, response: httpx.Response, skipped: int) -> AsyncGenerator[bytes]:
-    with _translated(path):
-        async for block in response.aiter_bytes(_BLOCK_BYTES):
-            if skipped < len(block):
-                yield block[skipped:]
-            skipped = max(0, skipped - len(block))
+    try:
+        with _translated(path):
+            # As they come: a song that is being made must not wait until a block is full.
+            async for block in response.aiter_bytes():
+                if skipped < len(block):
+                    yield block[skipped:]
+                skipped = max(0, skipped - len(block))
+    except AudioServiceUnavailable as exc:
+        if "content-length" in response.headers:
+            raise
+        raise StillBeingMade(exc.detail) from exc
 
 
 async def _nothing() -> AsyncGenerator[bytes]:
@@ -246,8 +259,10 @@ def _refusal(path: str, response: httpx.Response, body: bytes) -> AppError:
     does not let the bot in: what is wrong with its key is not for somebody in a chat to mend.
     """
     detail = f"{path}: HTTP {response.status_code}"
-    code = _read(_json(body), lambda found: str(found["error"]["code"]))
+    code, status = _read(_json(body), lambda found: (str(found["error"]["code"]), found["error"].get("status")))
     error = error_for_code(code, f"{detail} {code}")
+    if isinstance(error, MediaNotFound) and status == _IN_PROGRESS:
+        return StillBeingMade(error.detail)
     if isinstance(error, AccessError):
         log.warning("audio_api.refused", path=path, code=error.code, hint="AUDIO_PROCESSOR_API_KEY")
     return AudioServiceUnavailable(error.detail) if isinstance(error, InternalError | AccessError) else error

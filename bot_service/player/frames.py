@@ -1,22 +1,32 @@
 """Where a song's frames come from: the blob store, or the audio service when that has not got them.
 
-Gives blocks of frames, in order, from any frame on. Refuses to know Discord, and to keep more of a song in memory than
-the beginning of one that is next.
+Gives blocks of frames, in order, from any frame on. A song that is still being made is followed to its end: frame N is
+the same 20 ms in every attempt at it, so that what breaks off is asked for again and goes on at the frame that was
+reached. Refuses to know Discord, and to keep more of a song in memory than the beginning of one that is next.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
-from bot_service.audio_api import AudioApi
+from bot_service.audio_api import AudioApi, StillBeingMade
 from bot_service.player.dca_blocks import FrameCutter
 from bot_service.player.track import Track
 from common.blobs.base import BlobStore
 from common.dca import DcaError
-from common.errors import BlobNotFound, MediaCorrupt, StorageError, StorageUnavailable
+from common.errors import (
+    AppError,
+    AudioServiceUnavailable,
+    BlobNotFound,
+    MediaCorrupt,
+    SourceTruncated,
+    StorageError,
+    StorageUnavailable,
+)
 from common.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -25,6 +35,11 @@ log = get_logger(__name__)
 HEAD_FRAMES = 500
 
 _PIECE_SECONDS = 10.0
+_HEAD_SECONDS = 5.0
+# How long a song that is being made is asked for without a new frame, and how soon again.
+_HOPE_SECONDS = 60.0
+_FIRST_PAUSE_SECONDS = 0.1
+_LAST_PAUSE_SECONDS = 2.0
 # A piece of 64 KiB is 5 s of music and four minutes of silence.
 _BLOCK_FRAMES = 250
 
@@ -52,23 +67,28 @@ class FrameStore:
         """Open a song at a frame: an iterator of blocks of frames (lists that are not empty), to the song's end.
 
         The blob store is read first. When it fails, even midway, the audio service's copy is read from the frame that
-        was reached. `head` gives the first frames, if it is this song's.
+        was reached. `head` gives the first frames, if it is this song's. Where a song is being made, frames come as
+        they are made; both are asked again when there are none, for up to a minute.
 
         Raises (while iterating):
             AppError: neither has the song (`blob_not_found`, `media_not_found`), both are away
-                (`audio_service_unavailable`), or the file is no sound DCA (`media_corrupt`).
+                (`audio_service_unavailable`), the file is no sound DCA (`media_corrupt`), or the song was being made
+                and no more of it came (`source_truncated`).
         """
         async with aclosing(self._blocks(track, start_frame, head)) as blocks:
             yield blocks
 
     async def prefetch(self, track: Track) -> Head:
-        """Return the first 10 s. Raises AppError as `open` does."""
+        """Return the first 10 s, or what can be had of them within seconds. Raises AppError as `open` does."""
         frames: list[bytes] = []
-        async with self.open(track) as blocks:
-            async for block in blocks:
-                frames += block
-                if len(frames) > HEAD_FRAMES:
-                    return Head(track.video_id, frames[:HEAD_FRAMES], whole=False)
+        try:
+            async with asyncio.timeout(_HEAD_SECONDS), self.open(track) as blocks:
+                async for block in blocks:
+                    frames += block
+                    if len(frames) > HEAD_FRAMES:
+                        return Head(track.video_id, frames[:HEAD_FRAMES], whole=False)
+        except TimeoutError:
+            return Head(track.video_id, frames, whole=False)
         return Head(track.video_id, frames, whole=True)
 
     async def _blocks(self, track: Track, start: int, head: Head | None) -> AsyncGenerator[list[bytes]]:
@@ -78,11 +98,33 @@ class FrameStore:
             position = len(head.frames)
             if head.whole:
                 return
+        hope = _Hope()
+        while True:
+            try:
+                async with aclosing(self._read(track, position)) as blocks:
+                    async for block in blocks:
+                        position += len(block)
+                        hope.renew()
+                        yield block
+            except (StillBeingMade, AudioServiceUnavailable) as exc:
+                if not hope.after(exc):
+                    raise
+                log.info("frames.awaited", media_id=track.video_id, frame=position, detail=exc.detail)
+                await hope.pause()
+            else:
+                return
+
+    async def _read(self, track: Track, start: int) -> AsyncGenerator[list[bytes]]:
+        """Read what there is now, from a frame on."""
+        position = start
         try:
             async with aclosing(_cut(self._stored(track), position)) as blocks:
                 async for block in blocks:
                     position += len(block)
                     yield block
+        except BlobNotFound as exc:
+            tell = log.debug if track.unfinished else log.warning
+            tell("frames.blob_not_found", media_id=track.video_id, detail=exc.detail)
         except StorageError as exc:
             log.warning("frames.blob_store_failed", media_id=track.video_id, frame=position, code=exc.code)
         else:
@@ -104,8 +146,35 @@ class FrameStore:
 
     async def _served(self, track: Track) -> AsyncGenerator[bytes]:
         async with self._api.audio(track.video_id) as body:
-            while (piece := await _next_piece(body)) is not None:
+            async for piece in body:
                 yield piece
+
+
+class _Hope:
+    """Says how long more of a song that is being made is asked for: with growing pauses, for a minute in vain."""
+
+    def __init__(self) -> None:
+        self._being_made = False
+        self.renew()
+
+    def renew(self) -> None:
+        """A new frame came."""
+        self._since: float | None = None
+        self._pause = _FIRST_PAUSE_SECONDS
+
+    def after(self, failure: AppError) -> bool:
+        """Whether there is any: for a song that is, or just was, being made, also while the audio service is away."""
+        self._being_made = self._being_made or isinstance(failure, StillBeingMade)
+        return self._being_made
+
+    async def pause(self) -> None:
+        """Let some time pass. Raises SourceTruncated when too much has."""
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        if now - self._since >= _HOPE_SECONDS:
+            raise SourceTruncated(f"no new frame for {_HOPE_SECONDS:.0f} s")
+        await asyncio.sleep(self._pause)
+        self._pause = min(2 * self._pause, _LAST_PAUSE_SECONDS)
 
 
 async def _cut(pieces: AsyncGenerator[bytes], start: int) -> AsyncGenerator[list[bytes]]:
