@@ -11,7 +11,6 @@ import socket
 import sys
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import cast
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -42,8 +41,7 @@ async def _serve(descriptor: int, stop: asyncio.Event) -> None:
             questions=await stack.enter_async_context(open_questions(settings)),
             registry=CollectorRegistry(),
         )
-        # `serve` asks no more of an application than that it speaks ASGI.
-        app = cast("FastAPI", _both(create_app(deps)))
+        app = _both(create_app(deps))
         with socket.socket(fileno=descriptor) as listener:
             await serve(app, listener, stop)
 

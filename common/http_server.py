@@ -9,7 +9,7 @@ from collections.abc import Generator
 from datetime import timedelta
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from common.broker.reading import pause
 from common.errors import AppError
@@ -53,7 +53,7 @@ def listen(host: str, port: int, *, prefix: str = "", key: str = "HTTP_PORT") ->
         raise AddressInUse(f"{prefix}HTTP_HOST {host}, {prefix}{key} {port}: {exc.strerror}") from exc
 
 
-async def serve(app: FastAPI, listener: socket.socket, stop: asyncio.Event) -> None:
+async def serve(app: ASGIApp, listener: socket.socket, stop: asyncio.Event) -> None:
     """Serve until `stop`, then finish the answers under way."""
     server = _Server(
         uvicorn.Config(
