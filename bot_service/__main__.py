@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from bot_service.bootstrap import open_services
+from bot_service.player.paced import SWITCH_SECONDS
 from bot_service.running import run_bot
 from bot_service.services import Services
 from bot_service.settings import BotSettings
@@ -25,6 +26,7 @@ def main() -> int:
     """Return the process's exit code."""
     settings = load_or_exit(BotSettings, Path(".env"))
     configure_logging(settings.log_level, settings.log_format)
+    sys.setswitchinterval(SWITCH_SECONDS)
     # These tell their whole lives at "info"; what matters of it is logged by us.
     for talkative in ("discord", "uvicorn.error"):
         logging.getLogger(talkative).setLevel(logging.WARNING)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import discord
 
+from bot_service.player.paced import PacedVoiceClient
+
 if TYPE_CHECKING:
     from discord.types.voice import GuildVoiceState
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 _CRASHED = 4015
 
 
-class WatchedVoiceClient(discord.VoiceClient):
+class WatchedVoiceClient(PacedVoiceClient):
     """One voice connection, used once.
 
     Attributes:

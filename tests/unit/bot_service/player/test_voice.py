@@ -29,7 +29,7 @@ async def stage(tmp_path: Path) -> AsyncGenerator[Stage]:
 
 
 def player_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("audio-player")]
+    return [thread for thread in threading.enumerate() if thread.name == "voice pacer"]
 
 
 async def test_a_song_arrives_packet_by_packet_and_its_end_is_told(stage: Stage) -> None:
