@@ -7,6 +7,7 @@ where the guard sees them. The classes of yt-dlp are untyped; that stays in this
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -24,6 +25,10 @@ Untyped = Any
 """An object of yt-dlp, whose annotations are partial."""
 
 _CHUNK_BYTES = 64 * 1024
+# What is read at a time: large for a fast source, and so little from a slow one that it is soon there for the encoder.
+_LEAST_BYTES = 16 * 1024
+_SLOW_SECONDS = 0.1
+_FAST_SECONDS = 0.02
 _MAX_REQUESTS = 300
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d*/(\d+|\*)")
 
@@ -98,7 +103,7 @@ def _identity(response: Untyped) -> tuple[str | None, str | None]:
 
 
 class CountedResponse(Response):
-    """A response whose body counts against a transfer."""
+    """A response whose body counts against a transfer. From a slow source `read` returns less than it is asked for."""
 
     def __init__(self, inner: Untyped, transfer: Transfer) -> None:
         super().__init__(
@@ -110,6 +115,7 @@ class CountedResponse(Response):
             extensions=inner.extensions,
         )
         self._transfer = transfer
+        self._at_once = _LEAST_BYTES
 
     def read(self, amt: int | None = None) -> bytes:
         """Read up to `amt` bytes, or all. Raises MediaTooLarge, and what yt-dlp's own response raises."""
@@ -121,15 +127,23 @@ class CountedResponse(Response):
         inner: Untyped = self.fp
         if inner.closed:
             return b""
+        began = time.monotonic()
         try:
-            data: bytes = inner.read(amount)
+            data: bytes = inner.read(min(amount, self._at_once))
         except TransportError as exc:
             self._transfer.failure, self._transfer.broken_body = exc, True
             raise
+        self._pace(time.monotonic() - began)
         self._transfer.receive(len(data))
         if inner.closed:
             self.close()
         return data
+
+    def _pace(self, seconds: float) -> None:
+        if seconds > _SLOW_SECONDS:
+            self._at_once = max(self._at_once // 2, _LEAST_BYTES)
+        elif seconds < _FAST_SECONDS:
+            self._at_once = min(self._at_once * 2, _CHUNK_BYTES)
 
 
 class GuardedYoutubeDL(YoutubeDL):
