@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hypothesis import settings
@@ -134,10 +135,24 @@ class World(RuleBasedStateMachine):
         name = waiting[pick % len(waiting)].entry_id if known and waiting else "nobody's"
         self.send(ev.Ready(name, track(name, SECONDS)))
 
+    @rule(pick=st.integers(0, 11), unfinished=st.booleans())
+    def song_is_ready_again(self, pick: int, unfinished: bool) -> None:  # noqa: FBT001 - drawn
+        """Unfinished first, whole later; the song may be anywhere by then."""
+        if self.everything():
+            one = self.everything()[pick % len(self.everything())]
+            on, frame, current = self.on, self.frame, self.state.current
+            self.send(ev.Ready(one.entry_id, replace(track(one.entry_id, SECONDS), unfinished=unfinished)))
+            if on is not None and one == current and self.state.current is not None:
+                assert (self.on, self.frame, self.state.current.entry_id) == (on, frame, one.entry_id)
+                self.on = (on[0], self.state.current)
+
     @rule(pick=st.integers(0, 11))
     def song_cannot_be_had(self, pick: int) -> None:
-        waiting = [one for one in self.state.queue.entries if one.track is None]
-        self.removed(self.send(ev.Dropped(waiting[pick % len(waiting)].entry_id if waiting else "x", "media_private")))
+        """Neither what is being fetched, nor what turns out to have no end while it plays or when it is over."""
+        known = [one.entry_id for one in self.everything()] or ["nobody's"]
+        name = known[pick % len(known)]
+        self.removed(self.send(ev.Dropped(name, "media_private")))
+        assert name not in {one.entry_id for one in self.everything()}
 
     def removed(self, outcome: out.Outcome | None) -> None:
         if isinstance(outcome, out.Removed):
