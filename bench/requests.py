@@ -14,12 +14,10 @@ from collections import defaultdict
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
-import httpx
-
-from bench import first_packet
+from bench import early, first_packet
 from bench.clustered import NotHereError, open_cluster
 from bench.process_tree import at_rest, cpu_seconds
-from bench.songs import REAL_LIFE_RATE, Songs, open_songs
+from bench.songs import REAL_LIFE_RATE, Songs, fetch_bare, open_songs
 from bench.table import Row, compared
 from bench.ways import OpenOurs, Ours, Reference, have_reference, open_ours, open_reference
 
@@ -41,6 +39,7 @@ def rows(directory: Path, *, full: bool) -> Iterator[Row]:
     embedded = asyncio.run(_embedded(directory / "embedded", turns, slow))
     yield from _told("embedded", embedded)
     yield from first_packet.told(asyncio.run(first_packet.listen(directory / "house", turns)), embedded["reference"])
+    yield from early.rows(directory, full=full)
     if full:
         try:
             yield from _told("Kafka + MongoDB", asyncio.run(_clustered(directory / "clustered", turns, slow)))
@@ -92,7 +91,7 @@ async def _in_turns(directory: Path, songs: Songs, opened: OpenOurs, turns: int,
         ):
             await _turn(took, songs, ours, reference)
             if turn < slow:
-                took["bare"].append(await _milliseconds(_fetch(songs.bare(REAL_LIFE_RATE))))
+                took["bare"].append(await _milliseconds(fetch_bare(songs.bare(REAL_LIFE_RATE))))
                 took["slow"].append(await _milliseconds(ours.ask(songs.both(REAL_LIFE_RATE))))
                 took["slow reference"].append(await _milliseconds(reference.ask(songs.both(REAL_LIFE_RATE))))
     return took
@@ -113,12 +112,6 @@ async def _turn(took: Measured, songs: Songs, ours: Ours, reference: Reference) 
     took["CPU"].append((cpu_seconds(ours.pid) - used) * 1000)
     took["known"].append(await _milliseconds(ours.ask(song)))
     took["M4A"].append(await _milliseconds(ours.ask(songs.m4a_alone())))
-
-
-async def _fetch(url: str) -> None:
-    async with httpx.AsyncClient(trust_env=False) as http, http.stream("GET", url) as answer:
-        async for _ in answer.aiter_raw():
-            pass
 
 
 async def _milliseconds(work: Awaitable[object]) -> float:

@@ -12,6 +12,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
+
 from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite, open_media_site
 
@@ -54,6 +56,13 @@ class Songs:
             sources += f'<source src="{html.escape(address)}" type="{html.escape(kind)}">'
         text = f"<html><title>Milonga {next(self._numbers)}</title><audio>{sources}</audio></html>"
         return self.site.to("/body", text=text, type="text/html")
+
+
+async def fetch_bare(url: str) -> None:
+    """Download a file and do nothing with it."""
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http, http.stream("GET", url) as answer:
+        async for _ in answer.aiter_raw():
+            pass
 
 
 def _behaviour(rate: int | None) -> dict[str, int]:
