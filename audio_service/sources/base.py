@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from common.messages import PlatformMetadata
+if TYPE_CHECKING:
+    # Children import this module, and have no use for pydantic.
+    from common.messages import PlatformMetadata
 
 
 @dataclass(frozen=True, slots=True)

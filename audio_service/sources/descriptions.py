@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from audio_service.sources.query import media_id_for
-from common.messages import PlatformMetadata
 
 MAX_TITLE_CHARACTERS = 500
 _MAX_URL_CHARACTERS = 2000
@@ -33,12 +32,22 @@ _GENERIC = "Generic"
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-def describe(info: Mapping[str, Any], asked: str) -> tuple[str, PlatformMetadata]:
+class Description(NamedTuple):
+    """The fields of a PlatformMetadata. The service makes one of them: pydantic would take 8 MB of every child."""
+
+    title: str
+    duration_ms: int
+    url: str
+    thumbnail_url: str
+    platform: str
+
+
+def describe(info: Mapping[str, Any], asked: str) -> tuple[str, Description]:
     """Return the record's id and its metadata. `asked` is the URL that led here, if it was one."""
     key = str(info.get("extractor_key") or "")
     key = _GENERIC if key in _NAMELESS else key
     url = web_url(info.get("webpage_url")) or asked
-    metadata = PlatformMetadata(
+    metadata = Description(
         title=clean_title(_title(info)),
         duration_ms=max(0, round(float(info.get("duration") or 0) * 1000)),
         url=url,

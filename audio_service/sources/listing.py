@@ -101,7 +101,7 @@ def _item(entry: Info, playlist: Info, address: str) -> JsonObject:
         },
         address,
     )
-    shown = metadata.model_dump()
+    shown = metadata._asdict()
     return shown if shown["title"] else {**shown, "title": address}
 
 

@@ -91,7 +91,7 @@ class Extractor:
             raise SearchFailed(exc.detail) from exc
         self._check(info)
         media_id, metadata = describe(info, text if is_url else "")
-        return {"media_id": media_id, "metadata": metadata.model_dump(), "info": self._packed(info)}
+        return {"media_id": media_id, "metadata": metadata._asdict(), "info": self._packed(info)}
 
     def list_items(self, text: str, *, is_url: bool, limit: int) -> JsonObject:
         """Return what a playlist's URL, or a search for words, holds: see `listing.list_items`."""
