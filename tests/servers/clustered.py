@@ -49,16 +49,12 @@ class Clustered:
 
 @asynccontextmanager
 async def open_clustered(
-    directory: Path,
-    site: MediaSite,
-    kafka: Kafka,
-    mongo: Mongo,
-    **client_overrides: Any,  # noqa: ANN401 - any setting
+    directory: Path, site: MediaSite, kafka: Kafka, mongo: Mongo
 ) -> AsyncGenerator[tuple[Clustered, Client]]:
     """Name a system that nobody else uses, and join it as its client. Starts none of its processes."""
     async with fresh_database(mongo) as database:
         system = Clustered(directory, site, kafka, mongo, database)
-        async with open_client(system.settings(**client_overrides)) as client:
+        async with open_client(system.settings()) as client:
             yield system, client
 
 
