@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
+import pytest
 from rich.console import Console
 
 from bench import machine, results
@@ -63,16 +64,16 @@ def measure(name: str, suite: Suite, *, full: bool, console: Console, directory:
     """Run one suite and write down what it gave, also when it fails on the way: the others shall still run."""
     outcome = Outcome(name, full, {**machine.facts(), "load_before": machine.load()})
     console.rule(f"{name}", align="left")
-    began = time.perf_counter()
+    began, spent = time.perf_counter(), machine.cpu_seconds()
     try:
         with tempfile.TemporaryDirectory(prefix=f"butakero-bench-{name}-", ignore_cleanup_errors=True) as place:
             for row in suite.rows(Path(place), full=full):
                 outcome.rows.append(row)
                 console.print(f"  {row.name}: {row.ours} / {row.other} {row.ratio}", markup=False)
-    except Exception as exc:  # noqa: BLE001 - whatever it is, it is told, and the other suites run
+    except (Exception, pytest.skip.Exception) as exc:  # noqa: BLE001 - whatever it is, it is told, and the others run
         outcome.failed = f"{type(exc).__name__}: {exc}"
         traceback.print_exc()
-    outcome.seconds = time.perf_counter() - began
+    outcome.seconds, outcome.cpu_seconds = time.perf_counter() - began, machine.cpu_seconds() - spent
     outcome.machine["load_after"] = machine.load()
     results.write(outcome, directory)
     return outcome
@@ -81,9 +82,11 @@ def measure(name: str, suite: Suite, *, full: bool, console: Console, directory:
 def report(outcomes: Sequence[Outcome], console: Console) -> int:
     """Print all tables once more, how long each suite took, and which failed. Return the exit code."""
     for outcome in outcomes:
-        console.print(table_of(f"{outcome.suite} ({outcome.seconds:.0f} s)", outcome.rows))
+        took = f"{outcome.seconds:.0f} s, {outcome.cpu_seconds:.0f} s of CPU"
+        console.print(table_of(f"{outcome.suite} ({took})", outcome.rows))
     console.print(f"machine: {outcomes[-1].machine}", markup=False)
-    console.print(f"{sum(outcome.seconds for outcome in outcomes):.0f} s in all; results in {results.DIRECTORY}")
+    seconds, spent = (sum(getattr(one, name) for one in outcomes) for name in ("seconds", "cpu_seconds"))
+    console.print(f"{seconds:.0f} s in all, {spent:.0f} s of CPU; results in {results.DIRECTORY}")
     rows = [row for outcome in outcomes for row in outcome.rows]
     met = [row.met for row in rows if row.met is not None]
     console.print(f"{len(rows)} rows, {sum(met)} of {len(met)} targets met")

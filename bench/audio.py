@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import statistics
 import struct
 import subprocess
 import sys
@@ -25,12 +24,13 @@ from av.packet import Packet
 
 from audio_service.audio.base import Encoded, EncodeOptions, Origin
 from audio_service.audio.opus import encode_dca
-from bench.table import Row
+from bench.table import Row, compared
 from common.dca import DcaMetadata, DcaReader, DcaWriter
 from tests.servers.media_files import make
 
 SONG_SECONDS = 240
 LONG_SECONDS = 2 * 3600
+REPEATS, REPEATS_FULL = 2, 5
 _READER_FRAMES = 300_000
 
 # Runs in a process of its own: what a cold start costs, and how much memory it takes (VmHWM is reset by exec).
@@ -47,8 +47,9 @@ print(next((line.split()[1] for line in status if line.startswith("VmHWM")), 0))
 """
 
 
-def rows(directory: Path, *, repeats: int = 5, full: bool = False) -> Iterator[Row]:
+def rows(directory: Path, *, full: bool) -> Iterator[Row]:
     """Yield the audio rows. `full` adds two hours of transcoding to the memory rows (more than a minute)."""
+    repeats = REPEATS_FULL if full else REPEATS
     yield from speed(directory, repeats=repeats)
     yield reader(directory, repeats=repeats)
     yield from exactness(directory)
@@ -95,13 +96,9 @@ def reader(directory: Path, *, repeats: int) -> Row:
             assert sum(1 for _ in DcaReader(file)) == _READER_FRAMES  # noqa: S101 - a benchmark of nothing is worse
 
     took = _in_turns({"DcaReader": read_all, "bare loop": lambda: _bare_loop(path)}, repeats)
-    rate = {name: _READER_FRAMES / seconds / 1e6 for name, seconds in took.items()}
-    return Row(
-        "DCA reader, checks included, against a bare struct loop",
-        f"{rate['DcaReader']:.2f} M frames/s",
-        f"{rate['bare loop']:.2f} M frames/s",
-        f"{rate['DcaReader'] / rate['bare loop']:.2f}x",
-    )
+    rates = ([_READER_FRAMES / seconds / 1e6 for seconds in took[way]] for way in ("DcaReader", "bare loop"))
+    name = "DCA reader, checks included, against a bare struct loop"
+    return compared(name, "M frames/s", *rates, better="more")
 
 
 def exactness(directory: Path) -> Iterator[Row]:
@@ -132,7 +129,7 @@ def memory(directory: Path, *, full: bool) -> Iterator[Row]:
         ("copy", False, "ogg_opus"),
         ("transcode", True, "webm_opus"),
     ):
-        if force and not full:
+        if (force or kind != "webm_opus") and not full:
             continue
         short = _in_child(make(kind, directory, SONG_SECONDS), directory, force=force) / 1024
         long = _in_child(make(kind, directory, LONG_SECONDS), directory, force=force) / 1024
@@ -146,27 +143,24 @@ def memory(directory: Path, *, full: bool) -> Iterator[Row]:
         )
 
 
-def _in_turns(ways: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Return the median seconds of each way, all of them run once a turn."""
-    took: dict[str, list[float]] = {name: [] for name in ways}
+Took = dict[str, list[float]]
+"""Seconds of each way, turn by turn."""
+
+
+def _in_turns(ways: Mapping[str, Callable[[], object]], repeats: int) -> Took:
+    """Return the seconds of each way, all of them run once a turn."""
+    took: Took = {name: [] for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():
             start = time.perf_counter()
             way()
             took[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in took.items()}
+    return took
 
 
-def _against(took: Mapping[str, float], ours: str, other: str, at_least: float | None = None) -> Row:
-    ratio = took[other] / took[ours]
-    return Row(
-        f"4-minute song: {ours}, against {other}",
-        f"{took[ours] * 1000:.0f} ms",
-        f"{took[other] * 1000:.0f} ms",
-        f"{ratio:.2f}x",
-        "" if at_least is None else f"at least {at_least:g}x",
-        None if at_least is None else ratio >= at_least,
-    )
+def _against(took: Took, ours: str, other: str, at_least: float | None = None) -> Row:
+    milliseconds = ([seconds * 1000 for seconds in took[way]] for way in (ours, other))
+    return compared(f"4-minute song: {ours}, against {other}", "ms", *milliseconds, better="less", at_least=at_least)
 
 
 def _encode(path: Path, *, force: bool = False) -> tuple[Encoded, io.BytesIO]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,12 @@ def facts() -> Facts:
 def load() -> float:
     """Return the load average of the last minute: over the number of cores, walls mean little."""
     return round(os.getloadavg()[0], 2)
+
+
+def cpu_seconds() -> float:
+    """Return what this process and those of its children that have ended have spent: what a quiet machine takes."""
+    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in both)
 
 
 def _cpu_model() -> str:

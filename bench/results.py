@@ -16,13 +16,17 @@ DIRECTORY = Path(__file__).parent / "results"
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one suite. `failed` says why it ended early; the rows until then are kept."""
+    """What became of one suite. `failed` says why it ended early; the rows until then are kept.
+
+    `cpu_seconds` are those of its processes: on a busy machine they tell more of its cost than `seconds`.
+    """
 
     suite: str
     full: bool
     machine: Facts
     rows: list[Row] = field(default_factory=list[Row])
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     failed: str = ""
 
     def recorded(self) -> dict[str, Any]:
@@ -32,6 +36,7 @@ class Outcome:
             "pass": "full" if self.full else "quick",
             "machine": self.machine,
             "seconds": round(self.seconds, 1),
+            "cpu_seconds": round(self.cpu_seconds, 1),
             "failed": self.failed,
             "rows": [row.recorded() for row in self.rows],
         }
@@ -58,7 +63,8 @@ def _section(recorded: dict[str, Any]) -> Iterator[str]:
     yield f"### {recorded['suite']}"
     yield ""
     yield (
-        f"{recorded['pass']} pass of {machine['when'][:10]}, {recorded['seconds']:.0f} s, "
+        f"{recorded['pass']} pass of {machine['when'][:10]}, {recorded['seconds']:.0f} s "
+        f"({recorded['cpu_seconds']:.0f} s of CPU), "
         f"load {machine['load_before']:g} before and {machine['load_after']:g} after."
     )
     yield ""
