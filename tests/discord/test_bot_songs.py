@@ -60,7 +60,7 @@ async def test_next_puts_a_song_before_the_others(scene: Scene) -> None:
 
 
 async def test_a_new_song_tells_how_far_it_is(house: House, scene: Scene) -> None:
-    file = house.link("despacio", 20, rate=70_000)  # some seconds: edits of one reply are 1.5 s apart
+    file = house.link("despacio", 12, rate=30_000)  # seconds to the first sound: edits are 1.5 s apart
     asked = await scene.ask("play", input=house.site.page(file, title="Despacito"))
     answer = await asked.message(_is_queued)
     told = [version.text for version in answer.versions]
@@ -77,7 +77,7 @@ async def test_words_lead_to_a_song_that_is_called_by_its_title(house: House, sc
 
 
 async def test_a_song_whose_token_has_ended_is_told_in_the_channel(house: House, scene: Scene) -> None:
-    asked = await scene.ask("play", input=house.link("tardia", 20, hold=100_000, gate="late"))
+    asked = await scene.ask("play", input=house.link("tardia", 20, hold=40_000, gate="late"))
     await asked.message(lambda message: "⏳" in message.text)
     asked.expire()
     scene.text.read_all()
@@ -88,7 +88,7 @@ async def test_a_song_whose_token_has_ended_is_told_in_the_channel(house: House,
 
 
 async def test_a_song_that_was_removed_while_it_was_fetched_is_told_so(house: House, scene: Scene) -> None:
-    asked = await scene.ask("play", input=house.link("sacada", 20, hold=100_000, gate="removed"))
+    asked = await scene.ask("play", input=house.link("sacada", 20, hold=40_000, gate="removed"))
     await asked.message(lambda message: "⏳" in message.text)
     assert "preparando" in (await scene.say("list")).text
     assert "Saqué de la cola" in (await scene.say("remove", position=1)).text
