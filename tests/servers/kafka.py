@@ -1,8 +1,8 @@
 """Apache Kafka itself (KRaft, one node) on 127.0.0.1, which can be killed and brought back on the same data.
 
-Needs Java 17 and, once, Maven, which copies the broker into `.cache/`. Where either is missing the tests that want it
-are skipped, saying so; in CI (`CI=true`) with both at hand a failing start is a failure. A broker that KAFKA_BROKERS
-names is used instead, but for the tests that kill it or need its other listeners.
+Needs Java 17 and, once, Maven, which copies the broker into `.cache/`. Where a program is missing, the tests that want
+it are skipped, naming it; where both are there, whatever keeps the broker from starting is a failure. A broker that
+KAFKA_BROKERS names is used instead, but for the tests that kill it or need its other listeners.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ async def open_shared_kafka() -> AsyncGenerator[Kafka]:
 def _require() -> None:
     missing = [program for program in ("java", "mvn") if shutil.which(program) is None]
     if "java" in missing or (missing and not _libraries().is_dir()):
-        pytest.skip(f"Apache Kafka needs Java 17 and Maven; not found: {', '.join(missing)}")
+        pytest.skip(f"Apache Kafka needs Java 17 and, once, Maven; not on PATH: {', '.join(missing)}")
 
 
 def _libraries() -> Path:
