@@ -58,7 +58,7 @@ async def look_up(request: Request) -> Response:
     The outer `success` says that the look-up worked; `data.status` and `data.success` say how the record is.
     """
     media = await find(deps_of(request), _video_id(request))
-    return Response(_answer(media), media_type="application/json")
+    return _json({"data": _encoded(media), "success": True})
 
 
 async def search(request: Request, title: TitleQuery, limit: LimitQuery = 10, cursor: CursorQuery = None) -> Response:
@@ -66,7 +66,7 @@ async def search(request: Request, title: TitleQuery, limit: LimitQuery = 10, cu
     if len(search_text(title)) < MIN_SEARCH_CHARACTERS:
         raise InvalidParameter("title", texts.PARAMETER_TOO_SHORT, MIN_SEARCH_CHARACTERS)
     page = await deps_of(request).repository.search(title, limit=limit, cursor=cursor)
-    answer: dict[str, Any] = {"data": [record(media) for media in page.items], "success": True}
+    answer: dict[str, Any] = {"data": [_encoded(media) for media in page.items], "success": True}
     if page.cursor is not None:
         answer["next_cursor"] = page.cursor
     return _json(answer)
@@ -103,9 +103,9 @@ def record(media: Media) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=512)
-def _answer(media: Media) -> bytes:
-    """Encode a look-up's answer. A record that has changed is another `Media`, so nothing remembered can be stale."""
-    return orjson.dumps({"data": record(media), "success": True})
+def _encoded(media: Media) -> orjson.Fragment:
+    """Encode a record. One that has changed is another `Media`, so nothing remembered can be stale."""
+    return orjson.Fragment(orjson.dumps(record(media)))
 
 
 def _video_id(request: Request) -> str:
