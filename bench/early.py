@@ -74,7 +74,7 @@ async def _first_frames(directory: Path, turns: int) -> list[float]:
     async with (
         open_songs(directory) as songs,
         # A song in hand takes a minute: neither the next one nor the end waits for it.
-        open_ours(directory / "ours", songs, drain_seconds=0, num_workers=turns) as ours,
+        open_ours(directory / "ours", songs, drain_seconds=0, num_workers=turns, log_level="error") as ours,
     ):
         await at_rest(ours.pid)
         await ours.ask(songs.both())
@@ -83,18 +83,11 @@ async def _first_frames(directory: Path, turns: int) -> list[float]:
 
 async def _first_frame(ours: Ours, address: str) -> float:
     began = time.perf_counter()
-    client = ours.client
+    asked = await ours.client.ask(address)
+    media_id = await ours.playable(asked)
     async with asyncio.timeout(ANSWER_SECONDS), httpx.AsyncClient(base_url=ours.url, trust_env=False) as http:
-        asked = await client.ask(address)
-
-        def playable() -> str | None:
-            events = (one for one in client.progress if one.request_id == asked.request_id and one.playable)
-            return next((event.video_id for event in events), None)
-
-        async with client.heard:
-            await client.heard.wait_for(playable)
         cutter = FrameCutter()
-        async with http.stream("GET", f"/api/v1/media/{playable()}/audio") as answer:
+        async with http.stream("GET", f"/api/v1/media/{media_id}/audio") as answer:
             async for piece in answer.aiter_raw():
                 if cutter.feed(piece):
                     break

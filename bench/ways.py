@@ -19,6 +19,7 @@ from typing import Protocol
 
 from audio_service.settings import AudioSettings
 from bench.songs import Songs
+from common.messages import DownloadRequest
 from tests.servers.system import ROOT, Client, free_port, open_audio_process, open_client, settings_for
 
 ANSWER_SECONDS = 300.0
@@ -59,6 +60,16 @@ class Ours:
         if bad := [status for status in statuses if not status.success]:
             raise NotMadeError(str(bad[0]))
         return seconds
+
+    async def playable(self, request: DownloadRequest) -> str:
+        """Wait until the song of a request can be heard, and return its id. One that is too quick never says so."""
+
+        def told() -> str:
+            events = (one for one in self.client.progress if one.request_id == request.request_id and one.playable)
+            return next((event.video_id for event in events), "")
+
+        async with asyncio.timeout(ANSWER_SECONDS), self.client.heard:
+            return await self.client.heard.wait_for(told)
 
 
 @dataclass(frozen=True, slots=True)
