@@ -1,6 +1,7 @@
-"""Our playback against FFmpegOpusAudio copying and against PCM with an Opus encode, through discord.py's own sender.
+"""Our playback, sent by one thread for all streams, against the other ways to send a song into voice channels.
 
-Each kind runs in a process of its own (`bench.streams`), in turns. With `full`, 50 guilds also play for a minute in one
+Those are discord.py's thread for each stream: with our playback, with FFmpegOpusAudio that copies, and with PCM that is
+encoded. Each way runs in a process of its own (`bench.streams`), in turns. With `full`, 50 guilds also play for a minute in one
 real bot process, beside a clock.
 """
 
@@ -12,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from shutil import which
 
@@ -21,72 +22,100 @@ import discord
 from audio_service.audio.base import EncodeOptions, Origin
 from audio_service.audio.opus import encode_dca
 from bench.streams import KINDS, Result
-from bench.table import Row
+from bench.table import Row, compared, figure
 from tests.discord import assert_plays
 from tests.discord.crowd import FRAME_SECONDS, clock, cpu_seconds, lateness, metrics_of, open_crowd, percentile
 from tests.servers.media_files import make
 from tests.unit.bot_service.player.songs import track
 
 STREAMS = (1, 10, 50)
-SECONDS = 4.0
+SECONDS = 1.0
 FULL_STREAMS = (*STREAMS, 100)
 FULL_SECONDS = 6.0
-FULL_ROUNDS = 2
+FULL_ROUNDS = 3
 GUILDS = 50
 MANY = 50
 MINUTE = 60
 _SONG_SECONDS = 60
-_NAMES = {"copy": "FFmpegOpusAudio, copy", "pcm": "PCM + Opus encode"}
+_FULL_SONG_SECONDS = 120
+_NAMES = {"threads": "discord.py's threads", "copy": "FFmpegOpusAudio, copy", "pcm": "PCM + Opus encode"}
 
-Measured = Mapping[str, list[Result]]
+Measured = Mapping[str, Sequence[Result]]
 
 
-def rows(directory: Path, *, full: bool) -> Iterator[Row]:
+def rows(directory: Path, /, *, full: bool) -> Iterator[Row]:
     """Yield the rows."""
     kinds = [kind for kind in KINDS if not _missing(kind)]
-    files = _files(directory)
-    for count in FULL_STREAMS if full else STREAMS:
-        measured: dict[str, list[Result]] = {kind: [] for kind in kinds}
-        for _ in range(FULL_ROUNDS if full else 1):
-            for kind in kinds:
-                measured[kind].append(_measure(kind, count, FULL_SECONDS if full else SECONDS, files))
+    counts = FULL_STREAMS if full else STREAMS
+    files = _files(directory, _FULL_SONG_SECONDS if full else _SONG_SECONDS)
+    measured: dict[int, dict[str, list[Result]]] = {count: {kind: [] for kind in kinds} for count in counts}
+    for _ in range(FULL_ROUNDS if full else 1):
+        for kind in kinds:
+            for count, result in zip(
+                counts, _measure(kind, counts, FULL_SECONDS if full else SECONDS, files), strict=True
+            ):
+                measured[count][kind].append(result)
+    for count in counts:
         for kind, name in _NAMES.items():
+            what = f"{_label(count)} against {name}"
             if reason := _missing(kind):
-                yield Row(f"{_label(count)} against {name}", "", reason)
+                yield Row(what, "", reason)
             else:
-                yield from _compared(count, measured, kind)
+                yield from _compared(what, count, measured[count], kind)
     if full:
         yield asyncio.run(_crowd(directory))
 
 
-def _compared(count: int, measured: Measured, kind: str) -> Iterator[Row]:
-    what = f"{_label(count)} against {_NAMES[kind]}"
-    ours, other = (_middle(measured[one], "cpu") * 1000 for one in ("dca", kind))
-    yield Row(f"{what}: CPU for a second of sound", f"{ours:.1f} ms", f"{other:.1f} ms", f"{other / ours:.1f}x")
-    ours, other = (_middle(measured[one], "late_p99") for one in ("dca", kind))
-    late, later = (_lateness_of(measured[one]) for one in ("dca", kind))
-    yield Row(f"{what}: lateness p99", late, later, f"{other / ours:.1f}x")
+def _compared(what: str, count: int, measured: Measured, kind: str) -> Iterator[Row]:
+    def both(name: str) -> tuple[list[float], list[float]]:
+        ours, other = ([float(getattr(result, name)) for result in measured[one]] for one in ("ours", kind))
+        return ours, other
+
+    used, others_use = both("cpu")
+    yield compared(
+        f"{what}: streams per core",
+        "streams",
+        [1 / one for one in used],
+        [1 / one for one in others_use],
+        better="more",
+    )
+    late, others_late = both("late_p99")
+    yield Row(
+        f"{what}: lateness p99",
+        _lateness_of(measured["ours"]),
+        _lateness_of(measured[kind]),
+        f"{_middle(others_late) / max(_middle(late), 0.001):.1f}x",
+        unit="ms",
+        ours_samples=late,
+        other_samples=others_late,
+        details={
+            f"{name}, {side}": _middle(values)
+            for name in Result.__slots__
+            for side, values in zip(("ours", "the other"), both(name), strict=True)
+        },
+    )
     if count >= MANY:
-        ours, other = (_middle(measured[one], "memory") for one in ("dca", kind))
-        yield Row(f"{what}: memory", f"{ours:.0f} MB", f"{other:.0f} MB", f"{other / ours:.1f}x")
+        yield compared(f"{what}: memory", "MB", *both("memory"), better="less")
 
 
-def _lateness_of(results: list[Result]) -> str:
-    late, still, missed = (_middle(results, name) for name in ("late_p99", "clock_p99", "missed"))
-    return f"{late:.1f} ms (clock {still:.1f} ms)" + (f", {missed:.1%} over 20 ms" if missed else "")
+def _lateness_of(results: Sequence[Result]) -> str:
+    late, still, missed = (
+        _middle([getattr(result, name) for result in results]) for name in ("late_p99", "clock_p99", "missed")
+    )
+    return f"{figure(late)} ms (clock {figure(still)} ms)" + (f", {missed:.1%} over 20 ms" if missed else "")
 
 
 def _label(count: int) -> str:
     return f"{count} voice stream{'s' if count > 1 else ''}"
 
 
-def _middle(results: list[Result], name: str) -> float:
-    return float(statistics.median(getattr(result, name) for result in results))
+def _middle(values: Sequence[float]) -> float:
+    return statistics.median(values)
 
 
 def _missing(kind: str) -> str:
     """Return why a kind cannot be measured here; "" when it can."""
-    if kind != "dca" and which("ffmpeg") is None:
+    if kind in {"copy", "pcm"} and which("ffmpeg") is None:
         return "ffmpeg is not installed"
     # Loads it where it is to be found; nothing else in discord.py's public names does.
     if kind == "pcm" and not discord.opus._load_default():  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - see above
@@ -94,9 +123,9 @@ def _missing(kind: str) -> str:
     return ""
 
 
-def _files(directory: Path) -> list[Path]:
+def _files(directory: Path, seconds: float) -> list[Path]:
     """Make the song as a media file, and as what is stored of it."""
-    file = make("webm_opus", directory, _SONG_SECONDS, sound="noise")
+    file = make("webm_opus", directory, seconds, sound="noise")
     stored = directory / track().file_path
     stored.parent.mkdir(parents=True, exist_ok=True)
     with file.open("rb") as source, stored.open("wb") as out:
@@ -104,10 +133,11 @@ def _files(directory: Path) -> list[Path]:
     return [directory, file]
 
 
-def _measure(kind: str, count: int, seconds: float, files: list[Path]) -> Result:
-    command = [sys.executable, "-m", "bench.streams", kind, str(count), str(seconds), *map(str, files)]
+def _measure(kind: str, counts: Sequence[int], seconds: float, files: list[Path]) -> list[Result]:
+    numbers = ",".join(map(str, counts))
+    command = [sys.executable, "-m", "bench.streams", kind, numbers, str(seconds), *map(str, files)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return Result(**json.loads(done.stdout.splitlines()[-1]))
+    return [Result(**json.loads(line)) for line in done.stdout.splitlines()]
 
 
 async def _crowd(directory: Path) -> Row:
