@@ -1,8 +1,8 @@
 """Our playback, sent by one thread for all streams, against the other ways to send a song into voice channels.
 
 Those are discord.py's thread for each stream: with our playback, with FFmpegOpusAudio that copies, and with PCM that is
-encoded. Each way runs in a process of its own (`bench.streams`), in turns. With `full`, 50 guilds also play for a minute in one
-real bot process, beside a clock.
+encoded. Each way runs in a process of its own (`bench.streams`), in turns. With `full`, 50 guilds also play for a
+minute in one real bot process, beside a clock.
 """
 
 from __future__ import annotations
