@@ -170,7 +170,7 @@ def test_the_adapters_agree(mongo: Mongo, tmp_path_factory: pytest.TempPathFacto
             async with both(mongo, tmp_path_factory.mktemp("sqlite") / "library.db") as repositories:
                 followers = [Follower(repository) for repository in repositories]
                 for given_order in given_orders:
-                    # Which of two files was used first is to be the same question for both: a tick of their clocks.
+                    # Which of two files was used first is to be the same question for both: their clocks must tick.
                     await asyncio.sleep(0.001)
                     first, second = [await follower.obey(given_order) for follower in followers]
                     assert first == second, given_order

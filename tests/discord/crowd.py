@@ -127,7 +127,7 @@ class Clock:
         due = time.monotonic()
         while not stop.is_set():
             due += FRAME_SECONDS
-            time.sleep(max(0.0, due - time.monotonic()))
+            stop.wait(max(0.0, due - time.monotonic()))
             self.lateness.append(time.monotonic() - due)
 
 

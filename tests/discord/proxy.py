@@ -13,13 +13,14 @@ _BLOCK = 64 * 1024
 
 
 class Proxy:
-    """The running proxy. `hosts` is every host:port that was asked for, in order."""
+    """The running proxy. `hosts` is every host:port that was asked for, in order; `refused` those of them that were."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
         self._writers: set[asyncio.StreamWriter] = set()
         self._up = True
         self.hosts: list[str] = []
+        self.refused: list[str] = []
         self.port = 0
 
     @property
@@ -57,6 +58,7 @@ class Proxy:
         method, target, _ = head.split(b" ", 2)
         self.hosts.append(target.decode())
         if method != b"CONNECT" or not self._up:
+            self.refused.append(target.decode())
             writer.write(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
             return
         there_reader, there = await asyncio.open_connection("127.0.0.1", self._target_port)

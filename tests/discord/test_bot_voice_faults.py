@@ -18,7 +18,9 @@ from tests.discord import FakeDiscord, assert_stream, open_fake_discord
 from tests.discord.bot_process import bot_environment, open_bot_process
 from tests.discord.concert import FRAMES_PER_SECOND, Library, Room, Song, open_library, open_room
 from tests.discord.cost import Cost
+from tests.discord.gateway import GATEWAY_HOST, RESUME_HOST
 from tests.reporting import Table
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -131,9 +133,15 @@ async def _invalidate(discord: FakeDiscord, _room: Room) -> None:
 
 
 async def _cut_everything(discord: FakeDiscord, room: Room) -> None:
+    before = len(discord.proxy.refused)
+
+    def vain() -> int:
+        refused = [host.partition(":")[0] for host in discord.proxy.refused[before:]]
+        return refused.count(GATEWAY_HOST) + refused.count(RESUME_HOST)
+
     room.voice.lose()
     discord.proxy.down()
-    await asyncio.sleep(2)  # an outage lasts; nothing tells how long it has lasted
+    await until(lambda: vain() >= 2)  # at once, and after the pause that its library takes then
     discord.proxy.up()
     room.voice.lose(0)
 
@@ -143,7 +151,7 @@ async def _cut_everything(discord: FakeDiscord, room: Room) -> None:
     [
         ("gateway TCP is cut, resumed", _cut_gateway, "corta"),
         ("gateway session is invalid", _invalidate, "corta"),
-        ("no network for two seconds", _cut_everything, "media"),
+        ("no network until it has come back twice in vain", _cut_everything, "media"),
     ],
 )
 async def test_a_gateway_fault_costs_at_most_a_second_of_the_song(

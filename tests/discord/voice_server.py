@@ -185,7 +185,7 @@ class VoiceServer(asyncio.DatagramProtocol):
     async def send_junk(self) -> None:
         """Send a datagram of no meaning to every connection, for ever."""
         while True:
-            await asyncio.sleep(_JUNK_SECONDS)
+            await asyncio.sleep(_JUNK_SECONDS)  # not a wait: the pace of what a stranger sends
             for voice, connection in list(self._by_ssrc.values()):
                 if connection.line.open or connection is voice.connections[-1]:
                     self._send_junk_to(connection)

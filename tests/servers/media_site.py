@@ -273,7 +273,7 @@ class MediaSite:
     async def _send_body(
         self, request: web.Request, response: web.StreamResponse, data: bytes, position: int, behaviour: _Behaviour
     ) -> None:
-        await asyncio.sleep(behaviour.delay / 1000)
+        await asyncio.sleep(behaviour.delay / 1000)  # not a wait: a site that takes its time, as long as it was told
         while True:
             stop = position + _BLOCK
             if position == behaviour.cut and request.transport is not None:
@@ -296,7 +296,7 @@ class MediaSite:
             self.bytes_sent[quote(request.path)] += len(block)
             position += len(block)
             if behaviour.rate:
-                await asyncio.sleep(len(block) / behaviour.rate)
+                await asyncio.sleep(len(block) / behaviour.rate)  # the same: a slow line
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
         folder = Path(request.match_info["name"]).parent.as_posix()
