@@ -7,7 +7,7 @@ from bot_service.player import outcomes as out
 from bot_service.player.effects import Leave, Notice, NoticeKind
 from bot_service.player.phase import Phase
 from bot_service.player.turn import Turn
-from common.errors import error_for_code
+from common.errors import SourceTruncated, error_for_code
 
 # A playback that got this far before its frames failed is worth another try at the same frame.
 _PROGRESS_FRAMES = 50
@@ -108,7 +108,7 @@ def track_ended(turn: Turn, event: ev.TrackEnded) -> out.Outcome:
         turn.advance(forced=False)
     elif event.reason == ev.INTERRUPTED:
         turn.lose_voice(event.reason)
-    elif error_for_code(event.reason).retryable and state.next_frame - state.start_frame >= _PROGRESS_FRAMES:
+    elif _may_go_on(event.reason) and state.next_frame - state.start_frame >= _PROGRESS_FRAMES:
         turn.proceed()
     else:
         turn.fail(event.reason)
@@ -119,3 +119,8 @@ def message_kept(turn: Turn, event: ev.MessageKept) -> out.Outcome:
     """Note which message shows the player."""
     turn.state.message_id = event.message_id
     return out.Done()
+
+
+def _may_go_on(code: str) -> bool:
+    """Whether frames may be had again soon. Those of a song that was not made on were waited for already."""
+    return error_for_code(code).retryable and code != SourceTruncated.code

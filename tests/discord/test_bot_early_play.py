@@ -156,10 +156,13 @@ async def test_a_download_that_breaks_off_for_good_is_told_and_the_song_is_gone(
     assert not any(record["success"] for record in found)
 
 
-async def test_a_download_that_breaks_off_once_is_heard_without_a_seam(stage: Stage) -> None:
+async def test_a_download_that_stands_still_and_breaks_off_once_is_heard_to_its_end(stage: Stage) -> None:
+    """What is not there yet is silence; nothing of the song is lost, or heard twice."""
     song, room = stage.song("Milonga que vuelve", cut=4096, times=1), open_room(stage.discord)
     asked = await song.ask(room)
-    await room.voice.sound(20)
+    await room.voice.sound(HELD_SECONDS * FRAMES_PER_SECOND // 2)
+    assert await stage.starved() == 0
+    await room.voice.silence(count=20)
     assert song.is_held
     song.release()
     frames = await song.frames()

@@ -162,3 +162,10 @@ def test_a_song_that_was_never_finished_fails_after_a_restart_like_any_other() -
     player.ends(400, "media_not_found")
     assert player.notices() == [fx.NoticeKind.SONG_FAILED]
     assert player.on == "b"
+
+
+def test_frames_that_were_waited_for_in_vain_are_not_waited_for_again() -> None:
+    player = hearing("Ab")
+    player.ends(400, "source_truncated")
+    assert player.notices() == [fx.NoticeKind.SONG_FAILED]
+    assert player.on == "b"
