@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from audio_service.api.deps import ApiDeps
 from bot_service.audio_api import AudioApi
 from bot_service.player.frames import HEAD_FRAMES, FrameStore, Head
 from bot_service.player.track import Track
-from common.blobs.base import BlobStat, BlobStore
+from common.blobs.base import BlobStat, BlobStore, GrowingBlob
 from common.blobs.local import open_local
 from common.errors import AppError, AudioServiceUnavailable, BlobNotFound, MediaCorrupt, StorageUnavailable
 from common.health import Health
@@ -99,6 +99,12 @@ class BreakingStore:
             left -= len(chunk)
             if left <= 0:
                 raise StorageUnavailable("cut off")
+
+    def grow(self, key: str) -> AbstractAsyncContextManager[GrowingBlob]:
+        return self._store.grow(key)
+
+    def follow(self, key: str) -> AsyncIterator[bytes]:
+        return self._store.follow(key)
 
     async def delete(self, key: str) -> None:
         await self._store.delete(key)
