@@ -62,6 +62,7 @@ async def test_next_puts_a_song_before_the_others(scene: Scene) -> None:
 async def test_a_new_song_tells_how_far_it_is(house: House, scene: Scene) -> None:
     file = house.link("despacio", 12, rate=30_000)  # seconds to the first sound: edits are 1.5 s apart
     asked = await scene.ask("play", input=house.site.page(file, title="Despacito"))
+    await asked.message(lambda message: any("Descargando" in version.text for version in message.versions))
     answer = await asked.message(_is_queued)
     told = [version.text for version in answer.versions]
     assert told[0].startswith("🔎 Buscando http")
