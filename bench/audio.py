@@ -31,6 +31,8 @@ from tests.servers.media_files import make
 SONG_SECONDS = 240
 LONG_SECONDS = 2 * 3600
 REPEATS, REPEATS_FULL = 2, 5
+_FRAME_MS = 20
+_PACKET_MS = (_FRAME_MS, 10, 40, 60, 120)
 _READER_FRAMES = 300_000
 
 # Runs in a process of its own: what a cold start costs, and how much memory it takes (VmHWM is reset by exec).
@@ -52,7 +54,7 @@ def rows(directory: Path, *, full: bool) -> Iterator[Row]:
     repeats = REPEATS_FULL if full else REPEATS
     yield from speed(directory, repeats=repeats)
     yield reader(directory, repeats=repeats)
-    yield from exactness(directory)
+    yield from exactness(directory, full=full)
     yield from memory(directory, full=full)
 
 
@@ -101,15 +103,11 @@ def reader(directory: Path, *, repeats: int) -> Row:
     return compared(name, "M frames/s", *rates, better="more")
 
 
-def exactness(directory: Path) -> Iterator[Row]:
+def exactness(directory: Path, *, full: bool) -> Iterator[Row]:
     """Decode the source's packets and ours from fresh decoders, and compare every sample."""
-    for name, options in (
-        ("passthrough, 20 ms", {}),
-        ("repacketised, 10 ms", {"frame_duration": "10"}),
-        ("repacketised, 40 ms", {"frame_duration": "40"}),
-        ("repacketised, 60 ms", {"frame_duration": "60"}),
-        ("repacketised, 120 ms", {"frame_duration": "120"}),
-    ):
+    for duration in _PACKET_MS if full else (20, 60):
+        name = f"{'passthrough' if duration == _FRAME_MS else 'repacketised'}, {duration} ms"
+        options = {"frame_duration": str(duration)}
         path = make("webm_opus", directory, 60, sound="sweep", codec_options=options)
         _, out = _encode(path)
         with av.open(str(path)) as container:

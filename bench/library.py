@@ -40,7 +40,7 @@ class Extent:
     questions: int
 
 
-QUICK, FULL = Extent(20_000, 2, 80), Extent(1_000_000, 5, 300)
+QUICK, FULL = Extent(10_000, 2, 60), Extent(1_000_000, 5, 300)
 
 
 def rows(directory: Path, *, full: bool) -> Iterator[Row]:
