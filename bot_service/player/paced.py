@@ -46,7 +46,8 @@ class Stream:
         self._client = client
         self._source = source
         self._after = after
-        self._speaking = False
+        # The voice WebSocket that was told that something is heard. Another voice server has another one.
+        self._told: object = None
 
     def step(self) -> bool:
         """Send what is due now; False after the last packet, when `after` was called (with the error that ended it)."""
@@ -68,28 +69,24 @@ class Stream:
 
     def _send(self) -> bool:
         if not self._client.is_connected():
-            # Another voice server has to be told again that something will be heard.
-            self._speaking = False
-        elif self.paused:
+            return True
+        if self.paused:
             self._hush()
         elif frame := self._source.read():
-            self._speak()
+            if self._told is not self._client.ws:
+                self._told = self._client.ws
+                self._tell(discord.SpeakingState.voice)
             self._client.send_audio_packet(frame, encode=False)
         else:
             return False
         return True
 
-    def _speak(self) -> None:
-        if not self._speaking:
-            self._speaking = True
-            self._tell(discord.SpeakingState.voice)
-
     def _hush(self) -> None:
-        if self._speaking and self._client.is_connected():
+        if self._told is not None and self._client.is_connected():
             self._tell(discord.SpeakingState.none)
             for _ in range(_SILENCE_FRAMES):
                 self._client.send_audio_packet(SILENCE, encode=False)
-        self._speaking = False
+        self._told = None
 
     def _tell(self, state: discord.SpeakingState) -> None:
         asyncio.run_coroutine_threadsafe(self._client.ws.speak(state), self._client.loop)
