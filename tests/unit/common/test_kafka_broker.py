@@ -194,7 +194,7 @@ async def test_a_job_longer_than_the_poll_interval_runs_once(kafka: Kafka, topic
         takers = {tasks.create_task(take(member)) for member in (first, second)}
         await put(one, topic, "long")
         (holder,), rivals = await asyncio.wait(takers, return_when=asyncio.FIRST_COMPLETED)
-        assert not (await asyncio.wait(rivals, timeout=3))[0]
+        assert not (await asyncio.wait(rivals, timeout=3))[0], "the job lasts for three intervals"
         await holder.result().ack()
         assert await one.lag(topic, "g") == 0
         for rival in rivals:
