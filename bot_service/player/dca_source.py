@@ -1,6 +1,6 @@
-"""What discord.py's player thread reads: frames as they are in the file, every 20 ms, without ever waiting.
+"""What the pacer reads: frames as they are in the file, every 20 ms, without ever waiting.
 
-The thread takes from a ring that a task of the event loop fills. Refuses to decode, encode or judge a frame. A ring
+It takes from a ring that a task of the event loop fills. Refuses to decode, encode or judge a frame. A ring
 that runs empty before the end gives silence, which is counted and is no frame of the song: nothing of it is lost.
 """
 
@@ -19,11 +19,11 @@ LOW_WATER = 200
 
 
 class DcaSource(discord.AudioSource):
-    """The frames of one play. `feed` and `finish` are for the event loop, `read` is for the player thread.
+    """The frames of one play. `feed` and `finish` are for the event loop, `read` is for the pacer's thread.
 
     Args:
         first_frame: number in the file of the first frame that will be fed.
-        on_low: called by the player thread when the ring falls to LOW_WATER frames; must not block.
+        on_low: called by the pacer's thread when the ring falls to LOW_WATER frames; must not block.
 
     Attributes:
         sent: frames of the song handed to Discord; silence is not counted.

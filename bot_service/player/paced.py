@@ -23,7 +23,7 @@ from common.telemetry import get_logger
 log = get_logger(__name__)
 
 # For sys.setswitchinterval: so long may the event loop keep the interpreter's lock when the sender wants it, which is
-# three times a packet. Python's own 5 ms are for threads that compute.
+# twice a packet and at every waking. Python's own 5 ms are for threads that compute.
 SWITCH_SECONDS = 0.0005
 
 _FRAME_NS = 20_000_000

@@ -1,6 +1,6 @@
-"""One song, played once from a frame on: its frames are read ahead, its thread is started, its end is told.
+"""One song, played once from a frame on: its frames are read ahead, its sending is started, its end is told.
 
-discord.py's thread calls back from outside of the event loop; here that is turned into one call on the loop. A playback
+The pacer's thread calls back from outside of the event loop; here that is turned into one call on the loop. A playback
 is never started again: a seek, a resume after a lost connection, a repeat are new ones.
 """
 
@@ -36,7 +36,7 @@ class Playback:
     Attributes:
         failure: the code of the error that ended it; "" otherwise.
         halted: it was ended from here: nobody wants to hear of its end.
-        started: discord.py's thread runs, or ran.
+        started: it is being sent, or was.
     """
 
     def __init__(
@@ -79,10 +79,10 @@ class Playback:
     async def run(
         self, voice: discord.VoiceClient, frames: FrameStore, head: Head | None, before: Playback | None
     ) -> None:
-        """Read ahead until all was read, starting the thread with the first frames. Cancelling it halts nothing else.
+        """Read ahead until all was read, and have it sent from the first frames on. Cancelling it halts nothing else.
 
-        `before` is what was on until now: two threads of discord.py must not send at the same time, for they would use
-        the same sequence numbers and nonces.
+        `before` is what was on until now: its silence stands between the two, and a pacer that had to leave a thread
+        behind must not use the same sequence numbers and nonces in two.
         """
         try:
             async with frames.open(self.track, self.source.first_frame, head=head) as blocks:
@@ -136,12 +136,12 @@ class Playback:
         return sent, starved, waited
 
     async def silent(self) -> None:
-        """Wait until its thread sends nothing any more, 20 ms or so. Raises TimeoutError for a thread that is stuck."""
+        """Wait until nothing of it is sent any more, 20 ms or so. Raises TimeoutError when a sender sticks in it."""
         async with asyncio.timeout(_SILENCE_SECONDS):
             await self._silent.wait()
 
     async def silent_or_left(self) -> None:
-        """As `silent`; a thread that is stuck is left behind, for it has nothing to send to any more."""
+        """As `silent`; a sender that is stuck is left behind, for it has nothing to send to any more."""
         try:
             await self.silent()
         except TimeoutError:
@@ -154,7 +154,7 @@ class Playback:
             await self._free.wait()
             voice.play(self.source, after=self._thread_ended)
         except (TimeoutError, discord.ClientException) as exc:
-            # The connection went away while the frames were read, or the thread before is stuck in it.
+            # The connection went away while the frames were read, or the playback before is stuck in it.
             log.warning("playback.no_voice", media_id=self.track.video_id, error=repr(exc))
             self.failure = INTERRUPTED
             self._conclude()
@@ -166,7 +166,7 @@ class Playback:
     async def _until_low(self) -> None:
         while self.source.buffered > LOW_WATER:
             self._low.clear()
-            # The thread may have passed the mark before it was cleared.
+            # The pacer may have passed the mark before it was cleared.
             if self.source.buffered > LOW_WATER:
                 await self._low.wait()
 
@@ -174,7 +174,7 @@ class Playback:
         self._on_loop(self._low.set)
 
     def _thread_ended(self, error: Exception | None) -> None:
-        """Run by discord.py's thread, after its last packet."""
+        """Run by the pacer's thread, after the last packet."""
         if error is not None:
             log.error("playback.thread_failed", media_id=self.track.video_id, error=repr(error))
         self._on_loop(self._conclude)

@@ -1,8 +1,8 @@
 """Tells a voice connection that works from one that only looks so: frames against the clock. Pure; time is an argument.
 
-discord.py calls a connection connected while it waits for something behind a closed WebSocket, and waits in its player
-thread for as long as it takes: what counts is whether packets go out to somebody. Silence for want of frames counts as
-sent: that is another fault, counted elsewhere.
+discord.py calls a connection connected while it waits for something behind a closed WebSocket, and the pacer waits for
+a connection for as long as it takes: what counts is whether packets go out to somebody. Silence for want of frames
+counts as sent: that is another fault, counted elsewhere.
 """
 
 from __future__ import annotations
