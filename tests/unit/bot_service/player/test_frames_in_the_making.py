@@ -52,10 +52,14 @@ class Sources:
     api: AudioApi
 
 
-@pytest.fixture
-async def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Sources]:
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot_service.player.frames._FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr("bot_service.player.frames._LAST_PAUSE_SECONDS", 0.02)
+
+
+@pytest.fixture
+async def sources(tmp_path: Path) -> AsyncGenerator[Sources]:
     async with AsyncExitStack() as stack:
         blobs = await stack.enter_async_context(open_local(tmp_path / "here"))
         service = await stack.enter_async_context(open_deps(tmp_path / "there"))
@@ -296,7 +300,20 @@ async def test_a_whole_song_that_breaks_off_is_the_players_to_ask_for_again(tmp_
             await rest(blocks)
 
 
-async def test_a_song_that_breaks_off_again_and_again_gets_further_each_time(tmp_path: Path) -> None:
-    parts = [breaks_off(len(songs.dca(count))) for count in (10, 40, 40, 700)]
+@pytest.mark.parametrize(("counts", "whole"), [((10, 40, 60, 700), True), ((10, 40, 40, 700), False)])
+async def test_patience_begins_anew_with_every_new_frame(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    counts: tuple[int, ...],
+    whole: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """There is just enough of it to ask once in vain."""
+    monkeypatch.setattr("bot_service.player.frames._HOPE_SECONDS", 1e-9)
+    parts = [breaks_off(len(songs.dca(count))) for count in counts]
     async with answering(tmp_path, *parts, all_of_it) as store, store.open(UNFINISHED, 5) as blocks:
-        assert await rest(blocks) == FRAMES[5:]
+        if whole:
+            assert await rest(blocks) == FRAMES[5:]
+        else:
+            assert await take(blocks, 35) == FRAMES[5:40]
+            with pytest.raises(SourceTruncated):
+                await rest(blocks)
