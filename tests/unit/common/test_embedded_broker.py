@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from common.broker import open_broker
+from common.broker import embedded, open_broker
 from common.broker.base import Delivery
 from common.broker.embedded import open_embedded
 from common.broker.embedded_file import open_file, transaction
@@ -339,6 +339,28 @@ async def test_a_consumer_waits_through_a_time_without_the_file(path: Path) -> N
         intruder.close()
         await (await waiting).ack()
         assert (await broker.health()).ok
+
+
+async def test_others_are_heard_though_the_change_counter_cannot_be_read_without_waiting(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_useless(file: Path) -> sqlite3.Connection:
+        connection = sqlite3.connect(file)
+        connection.close()
+        return connection
+
+    monkeypatch.setattr(embedded, "open_glance", open_useless)
+    async with (
+        asyncio.timeout(20),  # far below the time after which a consumer looks without having been woken
+        open_embedded(path, WIDE, lease_seconds=LEASE) as broker,
+        open_embedded(path, WIDE, lease_seconds=LEASE) as other,
+        broker.consume("t", "g") as deliveries,
+        asyncio.TaskGroup() as tasks,
+    ):
+        waiting = tasks.create_task(take(deliveries))
+        await asyncio.wait({waiting}, timeout=0.3)  # past the first look at other processes, which wakes everybody
+        await other.publish("t", "k", b"a", {})
+        await (await waiting).ack()
 
 
 async def test_a_publish_wakes_the_consumers_of_its_own_process(path: Path) -> None:
