@@ -199,6 +199,7 @@ class _Talk:
     milliseconds: list[float] = field(default_factory=list[float])
 
     async def ask(self) -> None:
+        """Ask, and wait for the answer."""
         body = _request()
         answered = self.waiting[body[:8]] = asyncio.get_running_loop().create_future()
         self.sent[body] = time.perf_counter()
@@ -214,11 +215,12 @@ class _Talk:
                 jobs.create_task(self._answer(body[:8], done))
 
     async def hear(self, joined: asyncio.Event) -> None:
-        async with self.ends.bot.receive(self.statuses) as arrivals:
+        """Take each status, and end its delivery beside the next, as the bot does."""
+        async with self.ends.bot.receive(self.statuses) as arrivals, asyncio.TaskGroup() as endings:
             joined.set()
             async for body, done in arrivals:
                 self._delivered(body)
-                await done()
+                endings.create_task(_awaited(done))
                 if answered := self.waiting.pop(body[:8], None):
                     answered.set_result(None)
 
