@@ -63,8 +63,10 @@ class Observed:
                 self._count(exchange)
 
     async def _answer_for(self, exc: Exception, exchange: _Exchange, receive: Receive) -> None:
-        if isinstance(exc, AppError) and exchange.status:
-            log.warning("http.cut", route=exchange.route, code=exc.code, detail=exc.detail)
+        # Starlette wraps what it would have answered, had the answer not begun.
+        error = exc.__cause__ if exchange.status and isinstance(exc, RuntimeError) else exc
+        if isinstance(error, AppError) and exchange.status:
+            log.warning("http.cut", route=exchange.route, code=error.code, detail=error.detail)
         else:
             log.error("http.crashed", route=exchange.route, exc_info=exc)
         # An answer under way cannot be taken back: the server cuts the connection when we return.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from audio_service.media.model import audio_key
 from common.dca import DcaReader
@@ -254,9 +255,12 @@ async def test_a_song_that_is_given_up_is_cut_off(api: Api) -> None:
         async with client.stream("GET", f"http://{host}:{port}{URL}") as answer:
             body = answer.aiter_raw()
             assert await anext(body) == FILE[:500]
-            await stack.aclose()
-            with pytest.raises(httpx.RemoteProtocolError):
-                await anext(body)
+            with capture_logs() as logs:
+                await stack.aclose()
+                with pytest.raises(httpx.RemoteProtocolError):
+                    await anext(body)
+                await until(lambda: logs)
+    assert [(entry["log_level"], entry["event"]) for entry in logs] == [("warning", "http.cut")]
 
 
 async def test_the_head_of_a_song_that_is_being_made_has_no_length(api: Api) -> None:
