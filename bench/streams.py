@@ -37,7 +37,7 @@ from tests.unit.bot_service.player.songs import track
 KINDS = ("ours", "threads", "copy", "pcm")
 # The library's first gap of 40 ms is over and rings are full; a machine that cannot do it is given up after the time.
 _WARM_UP_PACKETS = 25
-_WARM_UP_SECONDS = 5.0
+_WARM_UP_SECONDS = 3.0
 # A stream whose first packet came late sends the next ones at once.
 _SETTLE_SECONDS = 0.3
 # Neither kind starts all its streams in the same millisecond.
