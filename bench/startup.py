@@ -24,7 +24,8 @@ import psutil
 from bench.table import Row, compared, figure
 from tests.discord import open_fake_discord
 from tests.discord.bot_process import bot_environment
-from tests.servers.system import ROOT, environment_of, free_port, settings_for
+from tests.servers.ports import free_port
+from tests.servers.system import ROOT, environment_of, settings_for
 
 ROUNDS, ROUNDS_FULL = 2, 9
 

@@ -20,7 +20,8 @@ from typing import Protocol
 from audio_service.settings import AudioSettings
 from bench.songs import Songs
 from common.messages import DownloadRequest
-from tests.servers.system import ROOT, Client, free_port, open_audio_process, open_client, settings_for
+from tests.servers.ports import free_port
+from tests.servers.system import ROOT, Client, open_audio_process, open_client, settings_for
 
 ANSWER_SECONDS = 300.0
 DEFAULT_LEASES: dict[str, float] = {

@@ -44,7 +44,7 @@ from common.sqlite import StepConnection
 from tests.contract.store_raw import Edit, Kind, edit_mongodb, edit_sqlite, from_the_future
 from tests.contract.store_samples import SNOWFLAKE, THEN, entry, player, request, track
 from tests.servers.mongo import Mongo, fresh_database
-from tests.servers.system import free_port
+from tests.servers.ports import free_port
 
 ANN, BOB = SNOWFLAKE, SNOWFLAKE + 1
 GUILD, OTHER = SNOWFLAKE, SNOWFLAKE + 1

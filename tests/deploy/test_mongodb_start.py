@@ -21,7 +21,7 @@ from audio_service.media.repository import open_repository
 from audio_service.settings import AudioSettings
 from tests.deploy.compose import ROOT
 from tests.servers.mongo import TRANSACTION_SECONDS, mongod_path, open_mongo
-from tests.servers.system import free_port
+from tests.servers.ports import free_port
 
 DIRECTORY = ROOT / "docker" / "mongodb"
 ROLE: dict[str, Any] = json.loads((DIRECTORY / "role.json").read_text())

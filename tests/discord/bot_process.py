@@ -13,7 +13,8 @@ from pathlib import Path
 from audio_service.settings import AudioSettings
 from common.settings import SharedSettings
 from tests.discord import FakeDiscord
-from tests.servers.system import ServiceProcess, answers, environment_of, free_port
+from tests.servers.ports import free_port
+from tests.servers.system import ServiceProcess, answers, environment_of
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,7 +16,8 @@ from common.messages import StatusEvent
 from tests.discord import Channel, FakeDiscord, Guild, Member, Message, Packet, VoiceCapture, frames_of, heard_frames
 from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite, open_media_site
-from tests.servers.system import ServiceProcess, free_port, open_audio_process, open_client, settings_for
+from tests.servers.ports import free_port
+from tests.servers.system import ServiceProcess, open_audio_process, open_client, settings_for
 
 LENGTHS = {"corta": 3, "media": 5, "larga": 10}
 FRAMES_PER_SECOND = 50

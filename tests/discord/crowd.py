@@ -21,7 +21,8 @@ from tests.discord import FakeDiscord, Guild, Member, Packet, frames_of, open_fa
 from tests.discord.bot_process import BotProcess, bot_environment, open_bot_process
 from tests.servers.media_files import make
 from tests.servers.media_site import open_media_site
-from tests.servers.system import free_port, open_audio_process, open_client, settings_for
+from tests.servers.ports import free_port
+from tests.servers.system import open_audio_process, open_client, settings_for
 
 FRAME_SECONDS = 0.02
 TITLE = "Milonga de todos"

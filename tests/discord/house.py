@@ -30,7 +30,8 @@ from tests.discord import Channel, FakeDiscord, Guild, Interaction, Member, Mess
 from tests.discord.bot_process import BotProcess, bot_environment, open_bot_process
 from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite, open_media_site
-from tests.servers.system import free_port, open_audio_process, settings_for
+from tests.servers.ports import free_port
+from tests.servers.system import open_audio_process, settings_for
 from tests.servers.youtube_api import FakeYouTubeApi, fake_youtube_api
 from tests.unit.bot_service.player.songs import dca
 

@@ -18,7 +18,8 @@ from tests.discord import Channel, FakeDiscord, Guild, Member, assert_plays, fra
 from tests.discord.bot_process import ROOT, BotProcess, bot_environment, open_bot_process
 from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite, open_media_site
-from tests.servers.system import free_port, open_audio_process, settings_for
+from tests.servers.ports import free_port
+from tests.servers.system import open_audio_process, settings_for
 
 SECONDS = 3
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -19,7 +19,8 @@ from tests.discord.concert import FRAMES_PER_SECOND, Room, open_room
 from tests.discord.crowd import metrics_of
 from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite, open_media_site
-from tests.servers.system import Client, ServiceProcess, free_port, open_audio_process, open_client, settings_for
+from tests.servers.ports import free_port
+from tests.servers.system import Client, ServiceProcess, open_audio_process, open_client, settings_for
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -7,7 +7,8 @@ import psutil
 
 from tests.servers.media_files import make
 from tests.servers.media_site import open_media_site
-from tests.servers.system import free_port, open_audio_process, open_client, open_worker, settings_for
+from tests.servers.ports import free_port
+from tests.servers.system import open_audio_process, open_client, open_worker, settings_for
 
 
 async def test_a_process_without_workers_answers_and_leaves_the_queue_to_others(tmp_path: Path) -> None:

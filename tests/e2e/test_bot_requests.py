@@ -9,7 +9,8 @@ from bot_service.audio_api import open_audio_api
 from bot_service.songs import Asker, Found, Requested, Songs
 from tests.servers.media_files import make
 from tests.servers.media_site import open_media_site
-from tests.servers.system import free_port, open_audio_process, settings_for
+from tests.servers.ports import free_port
+from tests.servers.system import open_audio_process, settings_for
 from tests.unit.bot_service.audio import bot_settings
 from tests.unit.bot_service.test_pending import open_bot
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,8 @@ from tests.servers.clustered import Clustered, copies
 from tests.servers.kafka import Kafka, open_kafka
 from tests.servers.media_site import MediaSite
 from tests.servers.mongo import Mongo, fresh_database, open_mongo
-from tests.servers.network import Forwarder, open_forwarder, reserved_port
+from tests.servers.network import Forwarder, open_forwarder
+from tests.servers.ports import free_port
 from tests.servers.system import Client, open_audio_process, open_client
 from tests.waiting import until
 
@@ -45,10 +46,9 @@ _HANDED_BACK = re.compile(
 
 
 @pytest.fixture(scope="module")
-def detour_port() -> Generator[int]:
+def detour_port() -> int:
     """The port of the forwarders in front of Kafka, which the broker has to know from its start."""
-    with reserved_port() as port:
-        yield port
+    return free_port()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -210,10 +210,9 @@ async def wire(  # noqa: PLR0913, PLR0917 - the servers are fixtures of the sess
                 yield Wire("Kafka", forwarder, system, {"kafka_brokers": forwarder.address}, impatience)
             return
         primary = await mongo.primary()
-        with reserved_port() as port:
-            async with open_forwarder(primary.host, port) as forwarder:
-                way = {"mongo_host": forwarder.address, "mongo_direct_connection": True}
-                yield Wire("MongoDB", forwarder, scene.system(kafka, mongo, database), way, {})
+        async with open_forwarder(primary.host, free_port()) as forwarder:
+            way = {"mongo_host": forwarder.address, "mongo_direct_connection": True}
+            yield Wire("MongoDB", forwarder, scene.system(kafka, mongo, database), way, {})
 
 
 async def test_the_services_network_is_cut_for_longer_than_it_waits(wire: Wire, scene: Scene) -> None:

@@ -16,14 +16,8 @@ from common.dca import DcaReader
 from common.messages import ProgressEvent
 from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite
-from tests.servers.system import (
-    Client,
-    free_port,
-    open_audio_process,
-    open_client,
-    open_worker,
-    settings_for,
-)
+from tests.servers.ports import free_port
+from tests.servers.system import Client, open_audio_process, open_client, open_worker, settings_for
 from tests.waiting import until
 
 SECONDS = 30

@@ -12,7 +12,8 @@ import pytest
 from audio_service.settings import AudioSettings
 from tests.servers.kafka import Kafka
 from tests.servers.media_site import MediaSite
-from tests.servers.system import free_port, open_audio_process, open_client, settings_for
+from tests.servers.ports import free_port
+from tests.servers.system import open_audio_process, open_client, settings_for
 
 MakeSettings = Callable[..., AudioSettings]
 

@@ -27,14 +27,8 @@ from tests.servers.clustered import Clustered, copies, open_clustered
 from tests.servers.kafka import Kafka, open_kafka
 from tests.servers.media_site import open_media_site
 from tests.servers.mongo import Mongo, open_mongo
-from tests.servers.system import (
-    Client,
-    ServiceProcess,
-    environment_of,
-    free_port,
-    open_audio_process,
-    settings_for,
-)
+from tests.servers.ports import free_port
+from tests.servers.system import Client, ServiceProcess, environment_of, open_audio_process, settings_for
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

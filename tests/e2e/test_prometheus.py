@@ -15,8 +15,9 @@ from tests.discord import open_fake_discord
 from tests.discord.bot_process import bot_environment, open_bot_process
 from tests.servers.media_files import make
 from tests.servers.media_site import open_media_site
+from tests.servers.ports import free_port
 from tests.servers.prometheus import Prometheus, open_prometheus
-from tests.servers.system import free_port, open_audio_process, settings_for
+from tests.servers.system import open_audio_process, settings_for
 from tests.waiting import until
 
 OF_PROMETHEUS = {"up", "ALERTS"}

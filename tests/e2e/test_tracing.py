@@ -10,7 +10,8 @@ from tests.discord.bot_process import bot_environment, open_bot_process
 from tests.servers.collector import Span, open_collector
 from tests.servers.media_files import make
 from tests.servers.media_site import open_media_site
-from tests.servers.system import free_port, open_audio_process, settings_for
+from tests.servers.ports import free_port
+from tests.servers.system import open_audio_process, settings_for
 
 REQUESTS, STATUSES = "bot.download.requests", "bot.download.status"
 BOT, AUDIO = "butakero-bot", "butakero-audio"

@@ -13,7 +13,8 @@ from audio_service.settings import AudioSettings
 from tests.servers.kafka import Kafka
 from tests.servers.media_site import MediaSite
 from tests.servers.mongo import Mongo, fresh_database
-from tests.servers.system import Client, free_port, open_client, settings_for
+from tests.servers.ports import free_port
+from tests.servers.system import Client, open_client, settings_for
 
 KEYS = ("a", "d", "c", "f")
 """Keys of messages, one for each of four partitions: Kafka's own way to choose one (murmur2) is fixed."""

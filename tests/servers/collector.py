@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.servers.system import free_port
+from tests.servers.ports import free_port
 
 
 @dataclass(frozen=True, slots=True)

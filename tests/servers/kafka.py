@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.certificates import Certificates, have_openssl, make_certificates
-from tests.servers.system import free_port
+from tests.servers.ports import free_port
 from tests.waiting import until
 
 _ROOT = Path(__file__).parents[2]

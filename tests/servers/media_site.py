@@ -424,12 +424,6 @@ async def open_media_site(directory: Path, *, port: int = 0) -> AsyncGenerator[M
         await runner.cleanup()
 
 
-def closed_port() -> int:
-    """Return a port of 127.0.0.1 that refuses connections."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 async def _serve(directory: Path, port: int) -> None:
     async with open_media_site(directory, port=port) as site:
         sys.stdout.write(f"{site.url}\n")

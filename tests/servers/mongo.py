@@ -25,7 +25,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from audio_service.settings import AudioSettings
 from tests.servers.certificates import Certificates, make_certificates
-from tests.servers.system import free_port
+from tests.servers.ports import free_port
 from tests.waiting import until
 
 REPLICA_SET = "rs0"

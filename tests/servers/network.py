@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 _HOST = "127.0.0.1"
 _BLOCK = 65_536
@@ -89,18 +88,9 @@ class Forwarder:
             await writer.drain()
 
 
-@contextmanager
-def reserved_port() -> Generator[int]:
-    """Keep a port for forwarders: bound and never listening, so that nobody else gets it while they are cut."""
-    with socket.socket() as placeholder:
-        placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        placeholder.bind((_HOST, 0))
-        yield placeholder.getsockname()[1]
-
-
 @asynccontextmanager
 async def open_forwarder(target: str, port: int) -> AsyncGenerator[Forwarder]:
-    """Forward a reserved port to `target` ("host:port") until the block ends."""
+    """Forward a port that nobody else gets (`free_port`) to `target` ("host:port") until the block ends."""
     forwarder = Forwarder(target, port)
     await forwarder.restore()
     try:

@@ -21,7 +21,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.servers.system import free_port
+from tests.servers.ports import free_port
 from tests.waiting import until
 
 _CACHE = Path(__file__).parents[2] / ".cache" / "prometheus"

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 import uuid
 from collections import Counter
@@ -227,12 +226,6 @@ async def answers(process: asyncio.subprocess.Process, url: str) -> None:
 
     async with httpx.AsyncClient(trust_env=False) as http:
         await until(well)
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on right now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @dataclass(frozen=True, slots=True)

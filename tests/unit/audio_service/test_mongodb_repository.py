@@ -24,7 +24,7 @@ from common.errors import DatabaseUnavailable, LeaseLost
 from common.messages import FileData, PlatformMetadata
 from tests.servers.certificates import have_openssl
 from tests.servers.mongo import Admin, Mongo, fresh_database, open_mongo, open_standalone
-from tests.servers.system import free_port
+from tests.servers.ports import free_port
 from tests.waiting import until
 
 LONG = timedelta(minutes=5)

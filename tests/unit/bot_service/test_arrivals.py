@@ -21,7 +21,7 @@ from bot_service.services import Services
 from bot_service.store.base import PendingRequest
 from common.errors import InvalidMessage
 from common.messages import FileData, PlatformMetadata, ProgressEvent, StatusEvent, utc_now
-from tests.servers.media_site import closed_port
+from tests.servers.ports import free_port
 from tests.unit.bot_service.audio import bot_settings
 from tests.unit.bot_service.player.test_players import Studio, studio
 from tests.unit.bot_service.test_pending import request_of
@@ -87,7 +87,7 @@ class Stage:
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncGenerator[Stage]:
-    settings = bot_settings(tmp_path, f"http://127.0.0.1:{closed_port()}")
+    settings = bot_settings(tmp_path, f"http://127.0.0.1:{free_port()}")
     settings = settings.model_copy(update={"local_storage_path": tmp_path / "storage"})
     (tmp_path / "storage").mkdir()
     async with open_services(settings) as services, studio(services.store) as here:

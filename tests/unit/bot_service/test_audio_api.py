@@ -21,7 +21,7 @@ from bot_service.player.track import Track
 from bot_service.settings import BotSettings
 from common.errors import AudioServiceUnavailable, InvalidInput, MediaNotFound, UrlNotAllowed
 from common.settings import SettingsError, load
-from tests.servers.media_site import closed_port
+from tests.servers.ports import free_port
 from tests.unit.audio_service.api.library import add_failure, add_song, dca
 from tests.unit.bot_service.audio import Audio, bot_settings, open_audio
 
@@ -171,7 +171,7 @@ async def test_a_silent_service_is_given_up(tmp_path: Path, monkeypatch: pytest.
 
 
 async def test_nobody_there(tmp_path: Path) -> None:
-    async with open_audio_api(bot_settings(tmp_path, f"http://127.0.0.1:{closed_port()}")) as client:
+    async with open_audio_api(bot_settings(tmp_path, f"http://127.0.0.1:{free_port()}")) as client:
         with pytest.raises(AudioServiceUnavailable, match="ConnectError"):
             await client.media(SONG)
         with pytest.raises(AudioServiceUnavailable):

@@ -15,7 +15,7 @@ from bot_service.player.track import Track
 from bot_service.songs import Asker, Found, Requested, Songs
 from common.errors import AudioServiceUnavailable, YouTubeApiError
 from common.messages import DownloadRequest, parse, utc_now
-from tests.servers.media_site import closed_port
+from tests.servers.ports import free_port
 from tests.servers.youtube_api import FakeYouTubeApi, fake_youtube_api
 from tests.unit.audio_service.api.library import add_failure, add_song
 from tests.unit.bot_service.audio import Audio, bot_settings, open_audio
@@ -54,7 +54,7 @@ async def stage(tmp_path: Path, youtube: FakeYouTubeApi) -> AsyncGenerator[Stage
 
 @asynccontextmanager
 async def without_audio_service(root: Path) -> AsyncGenerator[tuple[Songs, Bot]]:
-    settings = bot_settings(root, f"http://127.0.0.1:{closed_port()}")
+    settings = bot_settings(root, f"http://127.0.0.1:{free_port()}")
     async with open_audio_api(settings) as api, open_bot(settings) as bot:
         yield Songs(api, bot.pending, bot.store), bot
 

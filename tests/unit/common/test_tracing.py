@@ -12,7 +12,7 @@ from common.settings import SettingsError, SharedSettings, load
 from common.telemetry import correlation, outgoing_headers, traceparent
 from common.tracing import NOWHERE, here, span, tracing_or_exit
 from tests.servers.collector import Collector, Span, open_collector
-from tests.servers.system import free_port
+from tests.servers.ports import free_port
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SECRET = "what somebody typed"  # noqa: S105 - no password, but it must not be seen either

@@ -17,7 +17,8 @@ from audio_service.sources.children import ChildPool, open_children
 from audio_service.sources.client import Fetched, fetch, open_ytdlp
 from audio_service.sources.jobs import Progress
 from common.errors import SourceUnavailable
-from tests.servers.media_site import MediaSite, closed_port, open_media_site
+from tests.servers.media_site import MediaSite, open_media_site
+from tests.servers.ports import free_port
 
 MAX_BYTES = 2_000_000
 MAX_SECONDS = 60
@@ -75,7 +76,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def bench(media: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Bench]:
-    refusing = closed_port()
+    refusing = free_port()
     async with open_media_site(media) as site:
         settings = settings_for(f"{site.address},127.0.0.1:{refusing}")
         async with open_children(settings) as pool:
