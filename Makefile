@@ -69,10 +69,10 @@ format: $(VENV)/.dev ## Rewrite the sources in the project's format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## Side-by-side benchmarks, each prints a ratio
+bench: $(VENV)/.dev ## Side-by-side benchmarks, quick: each row a ratio; bench/results/ has the numbers
 	@$(BIN)/python -m bench
 
-bench-full: $(VENV)/.dev ## The slow rows too
+bench-full: $(VENV)/.dev ## The same in full: more repetitions, a million records, Kafka and MongoDB
 	@$(BIN)/python -m bench --full
 
 lock: $(VENV)/.dev ## Resolve pyproject.toml into requirements/ with hashes
