@@ -23,7 +23,7 @@ import psutil
 from audio_service.media.model import audio_key
 from audio_service.settings import AudioSettings
 from bench.api_server import EMPTY
-from bench.load import Asked, Load, drive
+from bench.load import Asked, Load, drive, warm_up
 from bench.records import Titles, filled_mongodb, filled_sqlite, media_id
 from bench.table import Row, compared, figure
 from common.blobs import open_blobs
@@ -132,7 +132,7 @@ def _driven(
     measured = {many: {path: list[Answered]() for path in _paths(many, extent)} for many in CONNECTIONS}
     with _serving(settings) as (port, server):
         for one in asked.values():
-            drive(port, one, 16, 1)
+            warm_up(port, one)
         for _ in range(extent.rounds):
             for connections, loads in measured.items():
                 for path, answered in loads.items():

@@ -34,6 +34,7 @@ function request()
 end
 """
 _PATIENCE_SECONDS = 10
+_WARMING, _WARM_UP_SECONDS = 16, 0.3
 _MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 60e3}
 
 
@@ -70,6 +71,11 @@ def drive(port: int, asked: Asked, connections: int, seconds: int) -> Load:
     if seconds > _PATIENCE_SECONDS:
         raise RuntimeError(f"no answer in {seconds} s")
     return drive(port, asked, connections, 2 * seconds)
+
+
+def warm_up(port: int, asked: Asked) -> None:
+    """Ask for a moment, and forget the answers."""
+    asyncio.run(_plain(port, asked, _WARMING, _WARM_UP_SECONDS))
 
 
 def _wrk(wrk: str, port: int, asked: Asked, connections: int, seconds: int) -> Load:
