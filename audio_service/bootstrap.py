@@ -36,10 +36,11 @@ async def open_services(settings: AudioSettings) -> AsyncGenerator[Services]:
     PlatformCollector(registry=registry)
     async with AsyncExitStack() as stack:
         workspace = stack.enter_context(open_workspace(settings.temp_path))
+        # First what takes longest to get ready, beside all the rest.
+        children = await stack.enter_async_context(open_children(settings))
         broker = await stack.enter_async_context(open_broker(settings))
         repository = await stack.enter_async_context(open_repository(settings))
         blobs = await stack.enter_async_context(open_blobs(settings))
-        children = await stack.enter_async_context(open_children(settings))
         yield Services(
             settings=settings,
             owner=f"{settings.instance_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}",
