@@ -42,7 +42,7 @@ class Extent:
     modest: int
 
 
-QUICK, FULL = Extent(2, 300, 8), Extent(5, 2_000, 60)
+QUICK, FULL = Extent(2, 300, 5), Extent(5, 2_000, 60)
 
 
 @dataclass(slots=True)

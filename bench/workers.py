@@ -20,12 +20,12 @@ from bench.songs import REAL_LIFE_RATE, Songs, open_songs
 from bench.table import Row, compared, figure
 from bench.ways import Ours, Reference, have_reference, open_ours, open_reference
 
-WORKERS = (1, 2, 4)
+WORKERS, WORKERS_FULL = (1, 2), (1, 2, 4)
 USUAL = 2
 """The workers of whoever sets nothing; the targets are for them."""
-SONGS, SONGS_FULL = 16, 40
+SONGS, SONGS_FULL = 8, 40
 ROUNDS, ROUNDS_FULL = 1, 3
-IDLE_SECONDS, IDLE_SECONDS_FULL = 10.0, 30.0
+IDLE_SECONDS, IDLE_SECONDS_FULL = 5.0, 30.0
 MEMORY_MB = 350
 IDLE_PERCENT = 1
 CPU_AT_LEAST = 10
@@ -120,7 +120,7 @@ def _memory(numbers: Measured) -> Row:
 
 
 async def _measure(directory: Path, *, full: bool) -> dict[int, Measured]:
-    measured = {workers: Measured() for workers in WORKERS}
+    measured = {workers: Measured() for workers in (WORKERS_FULL if full else WORKERS)}
     async with open_songs(directory) as songs:
         for number in range(ROUNDS_FULL if full else ROUNDS):
             for workers, numbers in measured.items():
