@@ -120,7 +120,7 @@ async def test_encoding_starts_before_the_download_has_ended(bench: Bench, media
 
 async def test_a_draft_that_can_be_played_is_told_though_the_source_has_stopped(bench: Bench, media: Path) -> None:
     path = make("webm_opus", media, 30)
-    url = bench.site.page(bench.site.file(path, hold=path.stat().st_size // 2, gate="half"))
+    url = bench.site.page(bench.site.file(path, hold=path.stat().st_size // 2, gate="half of another"))
     resolved = await bench.resolve(url)
     bench.progress.clear()
 
@@ -129,7 +129,7 @@ async def test_a_draft_that_can_be_played_is_told_though_the_source_has_stopped(
         with draft_path(bench.directory, 0).open("rb") as draft:
             frames = DcaReader(draft)
             heard = sum(1 for _ in islice(frames, PLAYABLE_FRAMES))
-        bench.site.gate("half").release()
+        bench.site.gate("half of another").release()
         return heard
 
     async with asyncio.TaskGroup() as tasks:
