@@ -27,8 +27,8 @@ down: | docker-ready ## Stop what `make up` started; what it stored stays
 logs: | docker-ready ## Follow the logs of what `make up` started
 	@$(COMPOSE) logs --follow --tail 100
 
-test: $(VENV)/.dev ## Install what the tests need and run them all, two files at a time
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --reruns 1
+test: $(VENV)/.dev ## Install what the tests need and run them all, three files at a time
+	@$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --reruns 1
 
 check: lint types imports deploy-lint vulnerabilities ## Lint, format, types, module boundaries, deployment files, audit
 
