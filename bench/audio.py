@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +23,7 @@ from av.packet import Packet
 
 from audio_service.audio.base import Encoded, EncodeOptions, Origin
 from audio_service.audio.opus import encode_dca
+from bench.reference import dca_of
 from bench.table import Row, compared
 from common.dca import DcaMetadata, DcaReader, DcaWriter
 from tests.servers.media_files import make
@@ -185,27 +185,7 @@ def _ffmpeg(path: Path, *, bitrate: int, complexity: int) -> bytes:
     command += ["-application", "audio", "-vbr", "on", "-f", "ogg", "pipe:1"]
     with path.open("rb") as source:
         ogg = subprocess.run(command, check=True, stdin=source, capture_output=True).stdout
-    out = io.BytesIO()
-    writer = DcaWriter(out, DcaMetadata())
-    packets = _ogg_packets(ogg)
-    for packet in islice(packets, 2, None):
-        writer.write(packet)
-    writer.flush()
-    return out.getvalue()
-
-
-def _ogg_packets(data: bytes) -> Iterator[bytes]:
-    position, packet = 0, b""
-    while position < len(data):
-        count = data[position + 26]
-        lacing = data[position + 27 : position + 27 + count]
-        position += 27 + count
-        for value in lacing:
-            packet += data[position : position + value]
-            position += value
-            if value < 255:  # noqa: PLR2004 - a lacing value of 255 says that the packet goes on (RFC 3533 §6)
-                yield packet
-                packet = b""
+    return dca_of(ogg)
 
 
 def _bare_loop(path: Path) -> int:

@@ -69,15 +69,20 @@ def make(url: str) -> bytes:
         ogg, _ = encoder.communicate()
     if source.returncode or encoder.returncode:
         raise RuntimeError(f"yt-dlp ended with {source.returncode}, ffmpeg with {encoder.returncode}")
+    return dca_of(ogg)
+
+
+def dca_of(ogg: bytes) -> bytes:
+    """Split an Ogg Opus stream into a DCA file, in memory, as such services do."""
     out = io.BytesIO()
     writer = DcaWriter(out, DcaMetadata())
-    for packet in islice(ogg_packets(ogg), _HEADERS, None):
+    for packet in islice(_ogg_packets(ogg), _HEADERS, None):
         writer.write(packet)
     writer.flush()
     return out.getvalue()
 
 
-def ogg_packets(data: bytes) -> Iterator[bytes]:
+def _ogg_packets(data: bytes) -> Iterator[bytes]:
     """Yield the packets of an Ogg stream, its two headers among them (RFC 3533 §6)."""
     position, packet = 0, b""
     while position < len(data):

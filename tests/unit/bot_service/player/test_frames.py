@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from audio_service.api.app import create_app
-from audio_service.api.deps import ApiDeps
 from bot_service.audio_api import AudioApi
 from bot_service.player.frames import HEAD_FRAMES, FrameStore, Head
 from bot_service.player.track import Track
@@ -20,31 +17,17 @@ from common.blobs.base import BlobStat, BlobStore, GrowingBlob
 from common.blobs.local import open_local
 from common.errors import AppError, AudioServiceUnavailable, BlobNotFound, MediaCorrupt, StorageUnavailable
 from common.health import Health
-from tests.unit.audio_service.api.library import add_song, open_deps, served
+from tests.unit.audio_service.api.library import add_song
 from tests.unit.bot_service.player import songs
+from tests.unit.bot_service.player.sources import Sources, open_sources
 
 ID = "k2qgadSvNyU"
 
 
-@dataclass
-class Sources:
-    """A bot's own store, an audio service with another one, and what reads from both."""
-
-    files: Path
-    service: ApiDeps
-    store: FrameStore
-    api: AudioApi
-
-
 @pytest.fixture
 async def sources(tmp_path: Path) -> AsyncGenerator[Sources]:
-    async with AsyncExitStack() as stack:
-        blobs = await stack.enter_async_context(open_local(tmp_path / "here"))
-        service = await stack.enter_async_context(open_deps(tmp_path / "there"))
-        host, port = await stack.enter_async_context(served(create_app(service)))
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://{host}:{port}"))
-        api = AudioApi(client)
-        yield Sources(tmp_path / "here", service, FrameStore(blobs, api), api)
+    async with open_sources(tmp_path) as opened:
+        yield opened
 
 
 async def read(store: FrameStore, track: Track, start: int = 0, head: Head | None = None) -> list[bytes]:

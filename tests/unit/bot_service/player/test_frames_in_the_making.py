@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -14,8 +14,6 @@ from aiohttp import web
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from audio_service.api.app import create_app
-from audio_service.api.deps import ApiDeps
 from audio_service.media.model import Encoding, audio_key, human_size
 from audio_service.media.repository.base import Made, Owned
 from bot_service.audio_api import AudioApi, StillBeingMade
@@ -24,8 +22,9 @@ from common.blobs.base import GrowingBlob
 from common.blobs.local import open_local
 from common.errors import AudioServiceUnavailable, BlobNotFound, MediaNotFound, SourceTruncated
 from common.messages import FileData
-from tests.unit.audio_service.api.library import claim, metadata, open_deps, served
+from tests.unit.audio_service.api.library import claim, metadata
 from tests.unit.bot_service.player import songs
+from tests.unit.bot_service.player.sources import Sources, open_sources
 
 ID = "k2qgadSvNyU"
 UNFINISHED = replace(songs.track(count=1_000), unfinished=True)
@@ -42,16 +41,6 @@ def logs() -> Generator[list[EventDict]]:
         yield logs
 
 
-@dataclass
-class Sources:
-    """A bot's own store, and an audio service that is making a song."""
-
-    files: Path
-    service: ApiDeps
-    store: FrameStore
-    api: AudioApi
-
-
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot_service.player.frames._FIRST_PAUSE_SECONDS", 0.01)
@@ -60,13 +49,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def sources(tmp_path: Path) -> AsyncGenerator[Sources]:
-    async with AsyncExitStack() as stack:
-        blobs = await stack.enter_async_context(open_local(tmp_path / "here"))
-        service = await stack.enter_async_context(open_deps(tmp_path / "there"))
-        host, port = await stack.enter_async_context(served(create_app(service)))
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://{host}:{port}"))
-        api = AudioApi(client)
-        yield Sources(tmp_path / "here", service, FrameStore(blobs, api), api)
+    async with open_sources(tmp_path) as opened:
+        yield opened
 
 
 @asynccontextmanager
