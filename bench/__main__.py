@@ -12,12 +12,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
-import pytest
 from rich.console import Console
 
 from bench import machine, results
 from bench.results import Outcome
 from bench.table import Row, table_of
+from tests.servers.missing import ProgramMissing
 
 # A suite is a module of that name; it is imported when its turn comes, so that one that cannot be is one that failed.
 SUITES = ("audio", "children", "requests", "workers", "api", "library", "broker", "startup", "voice")
@@ -75,7 +75,7 @@ def measure(name: str, suite: Suite, *, full: bool, console: Console, directory:
             for row in suite.rows(Path(place), full=full):
                 outcome.rows.append(row)
                 console.print(f"  {row.name}: {row.ours} / {row.other} {row.ratio}", markup=False)
-    except (Exception, pytest.skip.Exception) as exc:  # noqa: BLE001 - whatever it is, it is told, and the others run
+    except (Exception, ProgramMissing) as exc:  # noqa: BLE001 - whatever it is, it is told, and the others run
         outcome.failed = f"{type(exc).__name__}: {exc}"
         traceback.print_exc()
     outcome.seconds, outcome.cpu_seconds = time.perf_counter() - began, machine.cpu_seconds() - spent

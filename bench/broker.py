@@ -17,12 +17,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pytest
-
 from bench.broker_lines import Ends, Line, make_topic, open_bare_kafka, open_bare_sqlite, open_port
 from bench.table import Row, compared, figure
 from common.messages import DownloadRequest
 from tests.servers.kafka import open_shared_kafka
+from tests.servers.missing import ProgramMissing
 from tests.servers.system import settings_for
 
 UNDER_WAY = 64
@@ -62,7 +61,7 @@ def rows(directory: Path, *, full: bool) -> Iterator[Row]:
     if full or "KAFKA_BROKERS" in os.environ:
         try:
             yield from _compared("Kafka", "bare aiokafka", *asyncio.run(_kafka(directory, extent)))
-        except pytest.skip.Exception as exc:
+        except ProgramMissing as exc:
             yield Row("broker, Kafka", "", str(exc))
 
 

@@ -8,12 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from bench.songs import Songs
 from bench.ways import DEFAULT_LEASES, Ours
 from tests.servers.clustered import open_clustered
 from tests.servers.kafka import Kafka, open_shared_kafka
+from tests.servers.missing import ProgramMissing
 from tests.servers.mongo import Mongo, open_shared_mongo
 from tests.servers.system import open_audio_process
 
@@ -46,5 +45,5 @@ async def open_cluster() -> AsyncGenerator[Cluster]:
     try:
         async with open_shared_kafka() as kafka, open_shared_mongo() as mongo:
             yield Cluster(kafka, mongo)
-    except (pytest.skip.Exception, FileNotFoundError) as exc:
+    except (ProgramMissing, FileNotFoundError) as exc:
         raise NotHereError(str(exc)) from exc

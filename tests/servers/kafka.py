@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 from tests.servers.certificates import Certificates, have_openssl, make_certificates
+from tests.servers.missing import ProgramMissing
 from tests.servers.ports import free_port
 from tests.waiting import until
 
@@ -138,7 +137,7 @@ async def open_shared_kafka() -> AsyncGenerator[Kafka]:
 def _require() -> None:
     missing = [program for program in ("java", "mvn") if shutil.which(program) is None]
     if "java" in missing or (missing and not _libraries().is_dir()):
-        pytest.skip(f"Apache Kafka needs Java 17 and, once, Maven; not on PATH: {', '.join(missing)}")
+        raise ProgramMissing(f"Apache Kafka needs Java 17 and, once, Maven; not on PATH: {', '.join(missing)}")
 
 
 def _libraries() -> Path:

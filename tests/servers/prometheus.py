@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import yaml
 
+from tests.servers.missing import ProgramMissing
 from tests.servers.ports import free_port
 from tests.waiting import until
 
@@ -36,7 +36,7 @@ _UNPACKED = _CACHE / "unpacked" / "usr" / "bin"
 
 def promtool() -> str:
     """Return where promtool is, skipping the test where it cannot be had."""
-    return str(_program("promtool"))
+    return str(find("promtool"))
 
 
 class Prometheus:
@@ -61,7 +61,7 @@ class Prometheus:
 @asynccontextmanager
 async def open_prometheus(directory: Path, configuration: dict[str, Any]) -> AsyncGenerator[Prometheus]:
     """Run a server with this configuration, and its data in `directory`."""
-    program, port = _program("prometheus"), free_port()
+    program, port = find("prometheus"), free_port()
     file = directory / "prometheus.yml"
     file.write_text(yaml.safe_dump(configuration))
     with (directory / "prometheus.log").open("wb") as log:
@@ -92,27 +92,16 @@ async def open_prometheus(directory: Path, configuration: dict[str, Any]) -> Asy
         await process.wait()
 
 
-class Unavailable(Exception):
-    """It cannot be had here; says why."""
-
-
 def find(name: str) -> Path:
-    """Return where `prometheus` or `promtool` is. Raises Unavailable."""
+    """Return where `prometheus` or `promtool` is. Raises ProgramMissing."""
     for candidate in (shutil.which(name), _UNPACKED / name):
         if candidate and Path(candidate).is_file():
             return Path(candidate)
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        raise Unavailable(f"{name} is not installed, and there is no apt-get that could fetch it")
+        raise ProgramMissing(f"{name} is not installed, and there is no apt-get that could fetch it")
     if (why := _fetch()) is not None:
-        raise Unavailable(f"{name} cannot be fetched: {why}")
+        raise ProgramMissing(f"{name} cannot be fetched: {why}")
     return _UNPACKED / name
-
-
-def _program(name: str) -> Path:
-    try:
-        return find(name)
-    except Unavailable as exc:
-        pytest.skip(str(exc))
 
 
 @cache
@@ -144,7 +133,7 @@ def main() -> int:
     """Check the configuration and the rules and run the rules' tests, as `make check` does."""
     try:
         tool = find("promtool")
-    except Unavailable as exc:
+    except ProgramMissing as exc:
         sys.stderr.write(f"promtool was not run: {exc}\n")
         return 0
     for arguments in PROMTOOL_RUNS:

@@ -1,0 +1,11 @@
+"""What a server of the tests says when it cannot be started here."""
+
+from __future__ import annotations
+
+import pytest
+
+
+class ProgramMissing(pytest.skip.Exception):
+    """A program that the server needs is not installed. A test that meets it is skipped, with this as its reason; a
+    benchmark says so and goes on.
+    """
