@@ -12,12 +12,12 @@ from audio_service.bootstrap import open_services
 from audio_service.retention import keep_within_limit
 from audio_service.serving import open_listeners, serve_http
 from audio_service.settings import AudioSettings
-from audio_service.worker import GROUP, Worker
-from common.gauges import watch_lag, watch_loop
+from audio_service.worker.worker import GROUP, Worker
+from common.observability.gauges import watch_lag, watch_loop
+from common.observability.telemetry import configure_logging
+from common.observability.tracing import tracing_or_exit
 from common.runtime import run, until_stopped
 from common.settings import load_or_exit
-from common.telemetry import configure_logging
-from common.tracing import tracing_or_exit
 
 
 def main() -> int:

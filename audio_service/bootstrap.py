@@ -9,16 +9,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
+from audio_service.children.pool import ChildPool, open_children
 from audio_service.media.repository import open_repository
 from audio_service.metrics import WorkerMetrics
 from audio_service.services import Services
 from audio_service.settings import AudioSettings
 from audio_service.sources.base import MediaSource
-from audio_service.sources.children import ChildPool, open_children
 from audio_service.sources.client import open_ytdlp
 from audio_service.sources.questions import open_questions
-from audio_service.sources.youtube import YouTubeSource
-from audio_service.sources.youtube_api import open_youtube_api
+from audio_service.sources.youtube.api import open_youtube_api
+from audio_service.sources.youtube.source import YouTubeSource
 from audio_service.workspace import open_workspace
 from common.blobs import open_blobs
 from common.broker import open_broker

@@ -17,7 +17,7 @@ from audio_service.media.model import audio_key
 from audio_service.media.repository.base import Eviction
 from audio_service.services import Services
 from common.errors import DatabaseUnavailable, StorageError
-from common.telemetry import get_logger
+from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
+from audio_service.children.pool import ChildPool
 from audio_service.media.repository.base import MediaRepository
 from audio_service.metrics import WorkerMetrics
 from audio_service.settings import AudioSettings
 from audio_service.sources.base import MediaSource
-from audio_service.sources.children import ChildPool
 from audio_service.sources.questions import Questions
 from audio_service.workspace import Workspace
 from common.blobs.base import BlobStore

@@ -13,8 +13,8 @@ from audio_service.api.app import create_app
 from audio_service.api.deps import ApiDeps
 from audio_service.api.metrics_app import create_metrics_app
 from audio_service.settings import AudioSettings
-from common.http_server import listen, serve
-from common.telemetry import get_logger
+from common.http.server import listen, serve
+from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 

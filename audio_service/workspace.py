@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from common.errors import StorageUnavailable
-from common.telemetry import get_logger
+from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 

@@ -23,9 +23,9 @@ from audio_service.settings import AudioSettings
 from audio_service.sources.questions import open_questions
 from common.blobs import open_blobs
 from common.broker import open_broker
-from common.http_server import serve
+from common.http.server import serve
+from common.observability.telemetry import configure_logging
 from common.runtime import run
-from common.telemetry import configure_logging
 
 EMPTY = "/empty"
 

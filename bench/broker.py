@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench.broker_lines import Ends, Line, make_topic, open_bare_kafka, open_bare_sqlite, open_port
 from bench.table import Row, compared, figure
-from common.messages import DownloadRequest
+from common.messages.downloads import DownloadRequest
 from tests.servers.kafka import open_shared_kafka
 from tests.servers.missing import ProgramMissing
 from tests.servers.system import settings_for

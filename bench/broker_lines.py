@@ -20,9 +20,9 @@ from typing import Protocol
 from audio_service.settings import AudioSettings
 from common.broker import open_broker
 from common.broker.base import Broker
-from common.broker.kafka_cluster import TopicSettings, open_cluster
-from common.broker.kafka_connection import connection_options
-from common.broker.kafka_library import (
+from common.broker.kafka.cluster import TopicSettings, open_cluster
+from common.broker.kafka.connection import connection_options
+from common.broker.kafka.library import (
     Consumer,
     ConsumerRebalanceListener,
     Options,
@@ -30,7 +30,7 @@ from common.broker.kafka_library import (
     new_consumer,
     new_producer,
 )
-from common.messages import CORRELATION_ID
+from common.messages.base import CORRELATION_ID
 
 PREFETCH = 64
 

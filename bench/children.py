@@ -14,12 +14,12 @@ from pathlib import Path
 
 from audio_service.audio.base import EncodeOptions, Origin
 from audio_service.audio.opus import encode_dca
+from audio_service.children.pool import ChildPool, open_children
 from audio_service.settings import AudioSettings
 from audio_service.sources.base import Resolved
-from audio_service.sources.children import ChildPool, open_children
 from audio_service.sources.client import fetch
 from bench.table import Row, compared
-from common.messages import PlatformMetadata
+from common.messages.downloads import PlatformMetadata
 from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite, open_media_site
 

@@ -17,9 +17,9 @@ import orjson
 from audio_service.media.model import Encoding, audio_key, search_text
 from audio_service.media.repository import open_repository
 from audio_service.media.repository.base import Made
-from audio_service.media.repository.mongodb_documents import all_grams, made_fields
+from audio_service.media.repository.mongodb.documents import all_grams, made_fields
 from audio_service.settings import AudioSettings
-from common.messages import FileData, PlatformMetadata
+from common.messages.downloads import FileData, PlatformMetadata
 from tests.servers.mongo import open_mongo
 
 _BATCH = 5_000

@@ -25,11 +25,11 @@ import discord
 import httpx
 import psutil
 
-from bot_service.audio_api import AudioApi
-from bot_service.player.frames import FrameStore
-from bot_service.player.paced import SWITCH_SECONDS, PacedVoiceClient
-from bot_service.player.playback import Playback
-from common.blobs.local import open_local
+from bot_service.player.voice.frames import FrameStore
+from bot_service.player.voice.paced import SWITCH_SECONDS, PacedVoiceClient
+from bot_service.player.voice.playback import Playback
+from bot_service.requests.audio_api import AudioApi
+from common.blobs.local.store import open_local
 from tests.discord.crowd import FRAME_SECONDS, clock, percentile
 from tests.discord.rtp import MODE
 from tests.unit.bot_service.player.songs import track

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from audio_service.settings import AudioSettings
 from bench.songs import Songs
-from common.messages import DownloadRequest
+from common.messages.downloads import DownloadRequest
 from tests.servers.ports import free_port
 from tests.servers.system import ROOT, Client, open_audio_process, open_client, settings_for
 

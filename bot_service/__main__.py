@@ -9,17 +9,17 @@ from datetime import timedelta
 from pathlib import Path
 
 from bot_service.bootstrap import open_services
-from bot_service.player.paced import SWITCH_SECONDS
+from bot_service.player.voice.paced import SWITCH_SECONDS
 from bot_service.running import run_bot
 from bot_service.services import Services
 from bot_service.settings import BotSettings
-from common.beside import beside
-from common.gauges import watch_lag, watch_loop
-from common.http_server import listen
+from common.http.server import listen
+from common.observability.gauges import watch_lag, watch_loop
+from common.observability.telemetry import configure_logging
+from common.observability.tracing import tracing_or_exit
 from common.runtime import run, until_stopped
 from common.settings import load_or_exit
-from common.telemetry import configure_logging
-from common.tracing import tracing_or_exit
+from common.tasks import running_alongside
 
 
 def main() -> int:
@@ -33,7 +33,7 @@ def main() -> int:
 
     async def program(stop: asyncio.Event) -> None:
         with listen(settings.bot_http_host, settings.bot_http_port, prefix="BOT_") as listener:
-            async with open_services(settings) as services, beside(_watch(services, stop)):
+            async with open_services(settings) as services, running_alongside(_watch(services, stop)):
                 await run_bot(services, listener, stop)
 
     with tracing_or_exit(settings, "butakero-bot"):

@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
-from bot_service.audio_api import open_audio_api
 from bot_service.metrics import BotMetrics
-from bot_service.pending import Pending
-from bot_service.player.frames import FrameStore
+from bot_service.player.voice.frames import FrameStore
+from bot_service.requests.audio_api import open_audio_api
+from bot_service.requests.pending import Pending
+from bot_service.requests.songs import Songs
 from bot_service.services import Services
 from bot_service.settings import BotSettings
-from bot_service.songs import Songs
 from bot_service.store import open_store
 from common.blobs import open_blobs
 from common.broker import open_broker

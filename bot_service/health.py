@@ -20,13 +20,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bot_service.audio_api import AudioHealth
-from bot_service.replies import texts
+from bot_service.discord_ui.replies import texts
+from bot_service.requests.audio_api import AudioHealth
 from bot_service.services import Services
 from common.errors import Text
 from common.health import Health
-from common.messages import utc_now, wire_time
-from common.telemetry import get_logger
+from common.messages.base import utc_now, wire_time
+from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 

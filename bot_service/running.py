@@ -13,29 +13,29 @@ from datetime import timedelta
 
 import discord
 
-from bot_service.arrivals import Arrivals
-from bot_service.bot import MusicBot
-from bot_service.desk import Desk
-from bot_service.discord_login import DiscordRefused, log_in, stay_connected
+from bot_service.discord_ui.bot import MusicBot
+from bot_service.discord_ui.commands import Orders
+from bot_service.discord_ui.followups import LateReplies
+from bot_service.discord_ui.interactions import Desk
+from bot_service.discord_ui.login import DiscordRefused, log_in, stay_connected
+from bot_service.discord_ui.permissions import VoiceRoom, humans_in
+from bot_service.discord_ui.player_message import Panels
+from bot_service.discord_ui.request_replies import Arrivals
 from bot_service.health import create_app
-from bot_service.late_replies import LateReplies
-from bot_service.orders import Orders
-from bot_service.panel import Panels
-from bot_service.permissions import VoiceRoom, humans_in
-from bot_service.player.effects import Notice, NoticeKind
-from bot_service.player.events import Event
 from bot_service.player.guild_player import GuildPlayer, Stage
 from bot_service.player.players import Players
-from bot_service.player.state import Limits
-from bot_service.player.voice import VoiceLink
+from bot_service.player.rules.effects import Notice, NoticeKind
+from bot_service.player.rules.events import Event
+from bot_service.player.rules.state import Limits
+from bot_service.player.voice.link import VoiceLink
+from bot_service.player.voice_changes import VoiceChange, events_of
 from bot_service.services import Services
-from bot_service.voice_rules import VoiceChange, events_of
-from common.beside import beside
 from common.broker.reading import pause
 from common.errors import DatabaseUnavailable
-from common.http_server import serve
+from common.http.server import serve
+from common.observability.telemetry import get_logger
 from common.runtime import until_stopped
-from common.telemetry import get_logger
+from common.tasks import running_alongside
 
 log = get_logger(__name__)
 
@@ -52,7 +52,7 @@ async def run_bot(services: Services, listener: socket.socket, stop: asyncio.Eve
     bot = MusicBot(services.settings)
     health = until_stopped(stop, "health", serve(create_app(services, bot), listener, stop))
     try:
-        async with bot, beside(health), _players(services, bot) as players:
+        async with bot, running_alongside(health), _players(services, bot) as players:
             await _be_in_discord(services, bot, players, stop)
     except BaseExceptionGroup as failures:
         raise _refusal_in(failures) or failures from None
@@ -62,7 +62,7 @@ async def _be_in_discord(services: Services, bot: MusicBot, players: Players, st
     await log_in(bot, services.settings.discord_token.get_secret_value(), stop)
     if stop.is_set():
         return
-    async with beside(stay_connected(bot)):
+    async with running_alongside(stay_connected(bot)):
         await _first(stop, bot.first_ready)
         await _restore(players, stop)
         async with asyncio.TaskGroup() as tasks:

@@ -10,11 +10,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from audio_service.settings import AudioSettings
-from common.beside import beside
 from common.broker.base import Broker, Delivery
 from common.errors import BrokerUnavailable, InvalidMessage
-from common.messages import DownloadRequest, ProgressEvent, StatusEvent, message_key, parse
-from common.telemetry import correlation, outgoing_headers
+from common.messages.base import parse
+from common.messages.downloads import DownloadRequest, ProgressEvent, StatusEvent, message_key
+from common.observability.telemetry import correlation, outgoing_headers
+from common.tasks import running_alongside
 
 _PREFETCH = 64
 
@@ -38,7 +39,7 @@ async def ask(
             await broker.publish(
                 settings.kafka_bot_download_requests, message_key(request.song), request.to_bytes(), outgoing_headers()
             )
-        await joined.enter_async_context(beside(_report(progress, request.request_id, on_progress)))
+        await joined.enter_async_context(running_alongside(_report(progress, request.request_id, on_progress)))
         return await _answer(statuses, request.request_id)
 
 

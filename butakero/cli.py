@@ -20,7 +20,7 @@ from butakero.shell import Shell, open_shell, user_locale
 from butakero.texts import EMPTY_SONG, KEY_NAME_WRONG, SYSTEM_REFUSED, say
 from butakero.up import Plan, run_up
 from common.errors import AppError
-from common.messages import DownloadRequest
+from common.messages.downloads import DownloadRequest
 
 EXIT_ERROR = 1
 EXIT_USAGE = 2

@@ -34,7 +34,7 @@ from butakero.texts import (
 )
 from common.broker import open_broker
 from common.broker.base import Broker, Delivery, Message, dead_letter_topic
-from common.messages import CORRELATION_ID
+from common.messages.base import CORRELATION_ID
 
 GROUP = "butakero.dlq"
 EXIT_ERROR = 1

@@ -13,7 +13,7 @@ from audio_service.media.model import human_size
 from butakero.screen import clock
 from butakero.texts import PLAYABLE, STAGES, WAITING, say
 from common.errors import Locale
-from common.messages import ProgressEvent
+from common.messages.downloads import ProgressEvent
 
 _STEP_PERCENT = 25
 

@@ -18,9 +18,9 @@ from butakero.screen import plain, safe_json
 from butakero.service import base_url
 from butakero.shell import Shell
 from butakero.texts import ASKING, NOBODY, STOPPED_WAITING, TIMED_OUT
-from common.beside import beside
 from common.broker import open_broker
-from common.messages import DownloadRequest, ProgressEvent, StatusEvent
+from common.messages.downloads import DownloadRequest, ProgressEvent, StatusEvent
+from common.tasks import running_alongside
 
 EXIT_ERROR = 1
 EXIT_TIMED_OUT = 3
@@ -66,7 +66,7 @@ async def follow(shell: Shell, screen: Console, request: DownloadRequest) -> Sta
         broker = await stack.enter_async_context(open_broker(shell.settings))
         view = stack.enter_context(open_view(screen, shell.locale))
         heard = asyncio.Event()
-        await stack.enter_async_context(beside(_say_if_nobody_works(shell, screen, heard)))
+        await stack.enter_async_context(running_alongside(_say_if_nobody_works(shell, screen, heard)))
 
         def on_progress(event: ProgressEvent) -> None:
             heard.set()

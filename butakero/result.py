@@ -20,7 +20,7 @@ from butakero.texts import (
     say,
 )
 from common.errors import DatabaseUnavailable, Locale
-from common.messages import DownloadRequest, StatusEvent
+from common.messages.downloads import DownloadRequest, StatusEvent
 
 
 async def show_result(shell: Shell, request: DownloadRequest, status: StatusEvent) -> None:

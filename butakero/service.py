@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, cast
 
 import httpx
 
-from common.beside import beside
+from common.tasks import running_alongside
 
 SERVICE_COMMAND = (sys.executable, "-m", "audio_service")
 LOG_PATH = Path("data/logs/audio_service.log")
@@ -133,7 +133,7 @@ async def wait_until_ready(service: Service, url: str, limit_seconds: float) -> 
         ServiceDied: it ended instead.
         TimeoutError: neither happened within the limit.
     """
-    async with asyncio.timeout(limit_seconds), beside(service.watch()):
+    async with asyncio.timeout(limit_seconds), running_alongside(service.watch()):
         await service.ready(url)
 
 

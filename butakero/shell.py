@@ -14,8 +14,8 @@ from audio_service.settings import AudioSettings
 from butakero.screen import open_screen
 from butakero.texts import say
 from common.errors import Locale, Text
+from common.observability.telemetry import configure_logging
 from common.settings import SettingsError, load, load_or_exit
-from common.telemetry import configure_logging
 
 ENV_FILE = Path(".env")
 _TALKATIVE = ("aiokafka",)

@@ -7,7 +7,7 @@ The help of the commands is documentation and stays in English. Sentences about 
 from __future__ import annotations
 
 from common.errors import Locale, Text
-from common.messages import Stage
+from common.messages.downloads import Stage
 
 
 def say(text: Text, locale: Locale, /, **values: object) -> str:

@@ -62,10 +62,10 @@ from butakero.texts import (
     STUCK_AT_START,
     TRY_IT,
 )
-from common.beside import beside
 from common.errors import AppError, Text
-from common.messages import DownloadRequest
+from common.messages.downloads import DownloadRequest
 from common.settings import SharedSettings, load
+from common.tasks import running_alongside
 
 EXIT_ERROR = 1
 _STOP_MARGIN_SECONDS = 10.0
@@ -113,9 +113,9 @@ async def _up(shell: Shell, plan: Plan, port: int) -> int:
             environment["NETWORK_ALLOW"] = allow
         service = await stack.enter_async_context(run_service(environment))
         try:
-            async with beside(signals.watch()):
+            async with running_alongside(signals.watch()):
                 await _start(shell, service, base, plan.start_limit_seconds)
-                async with beside(service.watch()), _bot_beside(shell, base, signals.hurry):
+                async with running_alongside(service.watch()), _bot_beside(shell, base, signals.hurry):
                     await _serve(shell, plan, service, base, song)
         except StopAsked:
             return await _stop(shell, service, signals)
@@ -137,7 +137,7 @@ async def _bot_beside(shell: Shell, base: str, hurry: asyncio.Event) -> AsyncGen
     async with run_service(environment, log_path=BOT_LOG_PATH, command=BOT_COMMAND) as bot:
         print_facts(shell.out, [(shell.say(BOT), shell.say(BOT_RUNNING, path=bot.log_path))])
         try:
-            async with beside(_watch_bot(shell, bot)):
+            async with running_alongside(_watch_bot(shell, bot)):
                 yield
         finally:
             await bot.stop(shell.settings.drain_seconds + _STOP_MARGIN_SECONDS, hurry)

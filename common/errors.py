@@ -53,7 +53,7 @@
     └── InternalError                   internal_error            yes
 
 `code` is the wire's name (fixed, see CONTRACTS.md); `retryable` is read by the one retry policy in
-`audio_service.worker`; `public_message` is what a person may read, and never holds internal detail. The detail
+`audio_service.worker.worker`; `public_message` is what a person may read, and never holds internal detail. The detail
 given to the constructor is for logs and records of operators.
 
 It is one long module on purpose: the tree is read as a whole, and a code, what to do about it and its two sentences

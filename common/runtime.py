@@ -20,8 +20,8 @@ from datetime import timedelta
 import uvloop
 
 from common.errors import AppError
+from common.observability.telemetry import get_logger
 from common.settings import EX_CONFIG
-from common.telemetry import get_logger
 
 log = get_logger(__name__)
 

@@ -16,7 +16,7 @@ from audio_service.access.limits import RateLimit
 from audio_service.access.scopes import Scope
 from audio_service.settings import AudioSettings
 from common.errors import AccessError, Forbidden, RateLimited, Unauthorized
-from common.telemetry import get_logger
+from common.observability.telemetry import get_logger
 
 if TYPE_CHECKING:
     from audio_service.access.tokens import Tokens

@@ -16,7 +16,7 @@ import jwt
 import orjson
 
 from common.errors import AccessUnavailable
-from common.telemetry import get_logger
+from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from audio_service.access.keys import ApiKey, KeyList
 from common.errors import InternalError
-from common.telemetry import get_logger
+from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 

@@ -35,7 +35,7 @@ from common.errors import (
     UrlNotAllowed,
     YouTubeKeyRejected,
 )
-from common.messages import MAX_ID
+from common.messages.base import MAX_ID
 
 Responses = dict[int | str, dict[str, Any]]
 

@@ -51,7 +51,7 @@ def create_app(deps: ApiDeps) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # Traces and metrics are ours (`common.tracing`, `Observed`): FastAPI's own would look for a provider each time.
+        # Traces and metrics are ours (`common.observability`): FastAPI's own look for a provider at every request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.deps = deps

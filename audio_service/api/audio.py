@@ -22,7 +22,7 @@ from audio_service.api.streaming import Started, StreamAnswer
 from audio_service.media.model import Media, MediaStatus, audio_key
 from common.blobs.base import BlobStat
 from common.errors import BlobNotFound, DatabaseUnavailable, MediaNotFound, StorageUnavailable
-from common.telemetry import get_logger
+from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 

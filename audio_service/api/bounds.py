@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from audio_service.api.errors import protocol_answer
 from audio_service.api.locale import preferred
 from common.errors import Locale
-from common.http_protocol import MAX_BODY_BYTES
+from common.http.protocol import MAX_BODY_BYTES
 
 MAX_QUERY_BYTES = 16 * 1024
 _MAX_DIGITS = 18

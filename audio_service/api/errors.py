@@ -22,7 +22,7 @@ from starlette.responses import Response
 from audio_service import texts
 from audio_service.api.locale import preferred
 from common.errors import AppError, Forbidden, InternalError, InvalidInput, Locale, RateLimited, Text, Unauthorized
-from common.telemetry import get_logger
+from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 

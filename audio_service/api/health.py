@@ -20,7 +20,7 @@ from audio_service.api.deps import ApiDeps, deps_of
 from audio_service.api.locale import preferred
 from common.errors import AppError, BrokerUnavailable, DatabaseUnavailable, Locale, StorageUnavailable
 from common.health import Health
-from common.telemetry import get_logger
+from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 

@@ -23,7 +23,7 @@ from audio_service.media.model import (
     search_text,
 )
 from common.errors import MediaNotFound
-from common.messages import MAX_ID, wire_time
+from common.messages.base import MAX_ID, wire_time
 
 # The same text always has the same form, so nothing remembered here can be stale.
 _normalised = lru_cache(maxsize=1024)(normalise_title)

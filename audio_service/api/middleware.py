@@ -15,7 +15,7 @@ from audio_service.api.errors import app_error_answer
 from audio_service.api.locale import preferred
 from audio_service.api.metrics import HttpMetrics
 from common.errors import AppError, InternalError, Locale
-from common.telemetry import TRACEPARENT, correlation, get_logger
+from common.observability.telemetry import TRACEPARENT, correlation, get_logger
 
 log = get_logger(__name__)
 

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from common.beside import beside
+from common.tasks import running_alongside
 
 
 class Chunks(Protocol):
@@ -82,7 +82,7 @@ class StreamAnswer(Response):
         del scope
         async with aclosing(self._chunks):
             try:
-                async with beside(_until_disconnected(receive)):
+                async with running_alongside(_until_disconnected(receive)):
                     await self._send_all(send)
             except ClientDisconnect:
                 self._disconnects.inc()

@@ -32,7 +32,6 @@ from audio_service.audio.base import (
     Origin,
     Probed,
 )
-from audio_service.audio.ebml import NotPlainError
 from audio_service.audio.files import StartKept
 from audio_service.audio.packets import (
     MAX_FRAME_BYTES,
@@ -43,7 +42,8 @@ from audio_service.audio.packets import (
     parse,
 )
 from audio_service.audio.sink import FrameSink
-from audio_service.audio.webm import WebmAudio
+from audio_service.audio.webm.ebml import NotPlainError
+from audio_service.audio.webm.reader import WebmAudio
 from common.dca import DcaMetadata, OpusInfo, OriginInfo
 from common.errors import MediaCorrupt
 

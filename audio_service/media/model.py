@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from audio_service.audio.base import Mode
 from common.errors import AppError, InvalidVideoId
-from common.messages import FileData, PlatformMetadata
+from common.messages.downloads import FileData, PlatformMetadata
 
 MIN_SEARCH_CHARACTERS = 3
 _KB = 1024

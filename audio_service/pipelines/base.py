@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from audio_service.media.model import Media
 from audio_service.media.repository.base import Waiter
-from common.messages import DownloadRequest
+from common.messages.downloads import DownloadRequest
 
 
 @dataclass(slots=True)

@@ -10,20 +10,20 @@ from datetime import timedelta
 
 from audio_service.audio.base import Encoded, Origin
 from audio_service.audio.stored import examine
+from audio_service.children.jobs import Progress
 from audio_service.media.model import Encoding, MediaStatus, audio_key, human_size
 from audio_service.media.repository.base import Busy, Finished, Joined, Made, Owned, Unsettled
 from audio_service.pipelines.base import HandBack, Job, Outcome
 from audio_service.pipelines.early_song import early_song
-from audio_service.progress import ProgressFeed
 from audio_service.services import Services
 from audio_service.sources.base import Query, Resolved
 from audio_service.sources.client import fetch
-from audio_service.sources.jobs import Progress
 from audio_service.sources.query import parse_query
 from audio_service.texts import DOWNLOADED
+from audio_service.worker.progress import ProgressFeed
 from common.errors import BlobNotFound, ProviderNotFound
-from common.messages import FileData
-from common.telemetry import get_logger
+from common.messages.downloads import FileData
+from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 

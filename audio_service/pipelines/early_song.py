@@ -11,11 +11,11 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from audio_service.sources.drafts import draft_path
-from common.beside import beside
+from audio_service.sources.ytdlp.drafts import draft_path
 from common.blobs.base import BlobStore, GrowingBlob
 from common.errors import StorageError
-from common.telemetry import get_logger
+from common.observability.telemetry import get_logger
+from common.tasks import running_alongside
 
 log = get_logger(__name__)
 
@@ -113,5 +113,5 @@ async def early_song(
 ) -> AsyncGenerator[EarlySong]:
     """Yield a song that grows in the store meanwhile; what was not stored by the end leaves nothing there."""
     song = EarlySong(blobs, key, directory, playable)
-    async with beside(song.run()):
+    async with running_alongside(song.run()):
         yield song

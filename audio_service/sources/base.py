@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     # Children import this module, and have no use for pydantic.
-    from common.messages import PlatformMetadata
+    from common.messages.downloads import PlatformMetadata
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from audio_service.audio.base import Encoded, Origin
+from audio_service.children.jobs import Job, Progress
+from audio_service.children.pool import ChildPool
 from audio_service.settings import AudioSettings
 from audio_service.sources.base import Query, Resolved
-from audio_service.sources.children import ChildPool
-from audio_service.sources.drafts import DRAFTS
-from audio_service.sources.jobs import Job, Progress
-from common.messages import PlatformMetadata
+from audio_service.sources.ytdlp.drafts import DRAFTS
+from common.messages.downloads import PlatformMetadata
 
 _WORK_SECONDS = 30.0
 _LEFTOVERS = ("source*", DRAFTS)

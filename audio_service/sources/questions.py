@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from audio_service.children.jobs import Job, Progress
+from audio_service.children.pool import ChildPool, open_resting_children
 from audio_service.settings import AudioSettings
 from audio_service.sources.base import Query
-from audio_service.sources.children import ChildPool, open_resting_children
-from audio_service.sources.jobs import Job, Progress
 from audio_service.sources.query import parse_query
-from audio_service.sources.youtube import metadata_of
-from audio_service.sources.youtube_api import PAGE, VideoDetails, YouTubeApi, open_youtube_api
+from audio_service.sources.youtube.api import PAGE, VideoDetails, YouTubeApi, open_youtube_api
+from audio_service.sources.youtube.source import metadata_of
 from common.errors import (
     InvalidInput,
     MediaNotFound,
@@ -34,8 +34,8 @@ from common.errors import (
     YouTubeQuotaExceeded,
 )
 from common.links import as_url, is_youtube, normalise_url, youtube_id, youtube_list
-from common.messages import PlatformMetadata
-from common.telemetry import get_logger
+from common.messages.downloads import PlatformMetadata
+from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 

@@ -13,22 +13,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import SystemRandom
 
-from bot_service.player import effects as fx
-from bot_service.player.events import Command, Elapsed, Enqueue, Event, Ready, SetRules, Timer, TrackEnded, VoiceLost
 from bot_service.player.lane import Lane
-from bot_service.player.machine import step
-from bot_service.player.outcomes import Outcome
-from bot_service.player.phase import Phase
-from bot_service.player.refusals import PlayerRefusal, RefusalCode
+from bot_service.player.rules import effects as fx
+from bot_service.player.rules.events import (
+    Command,
+    Elapsed,
+    Enqueue,
+    Event,
+    Ready,
+    SetRules,
+    Timer,
+    TrackEnded,
+    VoiceLost,
+)
+from bot_service.player.rules.machine import step
+from bot_service.player.rules.outcomes import Outcome
+from bot_service.player.rules.phase import Phase
+from bot_service.player.rules.refusals import PlayerRefusal, RefusalCode
+from bot_service.player.rules.state import Limits, PlayerState
 from bot_service.player.snapshot import Snapshot
-from bot_service.player.state import Limits, PlayerState
 from bot_service.player.timers import Timers
-from bot_service.player.voice import VoiceLink
+from bot_service.player.voice.link import VoiceLink
 from bot_service.store.base import GuildStore
 from common.errors import AppError, InternalError
-from common.messages import utc_now
-from common.telemetry import get_logger
-from common.tracing import NOWHERE, Place, here
+from common.messages.base import utc_now
+from common.observability.telemetry import get_logger
+from common.observability.tracing import NOWHERE, Place, here
 
 log = get_logger(__name__)
 

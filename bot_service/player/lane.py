@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from common.errors import AppError
-from common.telemetry import get_logger
+from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 

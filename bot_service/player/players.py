@@ -7,13 +7,13 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from bot_service.player.events import Restore, Stop
 from bot_service.player.guild_player import GuildPlayer, OpenVoice, Stage
-from bot_service.player.refusals import PlayerRefusal, RefusalCode
-from bot_service.player.state import Limits
+from bot_service.player.rules.events import Restore, Stop
+from bot_service.player.rules.refusals import PlayerRefusal, RefusalCode
+from bot_service.player.rules.state import Limits
 from bot_service.store.base import GuildStore
 from common.errors import AppError
-from common.telemetry import get_logger
+from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 

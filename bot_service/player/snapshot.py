@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bot_service.player.phase import Phase
-from bot_service.player.queue import LoopMode
-from bot_service.player.state import PlayerState
-from bot_service.player.track import Entry
+from bot_service.player.rules.phase import Phase
+from bot_service.player.rules.queue import LoopMode
+from bot_service.player.rules.state import PlayerState
+from bot_service.player.rules.track import Entry
 from bot_service.store.base import GuildSettings
 from common.dca import FRAME_MS
 

@@ -20,12 +20,12 @@ async def open_store(settings: BotSettings) -> AsyncGenerator[GuildStore, None]:
     """
     match settings.database_backend:
         case "sqlite":
-            from bot_service.store.sqlite import open_sqlite  # noqa: PLC0415 - as the docstring says
+            from bot_service.store.sqlite.store import open_sqlite  # noqa: PLC0415 - as the docstring says
 
             async with open_sqlite(settings.bot_sqlite_path) as store:
                 yield store
         case "mongodb":
-            from bot_service.store.mongodb import open_mongodb  # noqa: PLC0415 - as the docstring says
+            from bot_service.store.mongodb.store import open_mongodb  # noqa: PLC0415 - as the docstring says
 
             async with open_mongodb(settings) as store:
                 yield store

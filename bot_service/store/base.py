@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from bot_service.player.phase import Phase
-from bot_service.player.queue import LoopMode
-from bot_service.player.track import Entry, Track
+from bot_service.player.rules.phase import Phase
+from bot_service.player.rules.queue import LoopMode
+from bot_service.player.rules.track import Entry, Track
 from common.errors import Locale
 from common.health import Health
 

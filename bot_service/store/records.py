@@ -12,9 +12,9 @@ from typing import Any, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from bot_service.player.track import Track
+from bot_service.player.rules.track import Track
 from bot_service.store.base import GuildSettings, PendingRequest, Played, SavedPlayer
-from common.telemetry import get_logger
+from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 

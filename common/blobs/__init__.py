@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from common.blobs.base import BlobStore
-from common.blobs.local import open_local
+from common.blobs.local.store import open_local
 from common.settings import SharedSettings
 
 

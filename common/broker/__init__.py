@@ -20,13 +20,13 @@ async def open_broker(settings: SharedSettings) -> AsyncGenerator[Broker]:
     """
     match settings.messaging_backend:
         case "kafka":
-            from common.broker.kafka import open_kafka  # noqa: PLC0415 - as the docstring says
+            from common.broker.kafka.broker import open_kafka  # noqa: PLC0415 - as the docstring says
 
             async with open_kafka(settings) as broker:
                 yield broker
         case "embedded":
-            from common.broker.embedded import open_embedded  # noqa: PLC0415 - as the docstring says
-            from common.broker.embedded_retention import Limits  # noqa: PLC0415 - as the docstring says
+            from common.broker.embedded.broker import open_embedded  # noqa: PLC0415 - as the docstring says
+            from common.broker.embedded.retention import Limits  # noqa: PLC0415 - as the docstring says
 
             limits = Limits(settings.embedded_broker_max_backlog, settings.embedded_broker_max_bytes)
             async with open_embedded(

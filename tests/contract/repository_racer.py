@@ -13,7 +13,7 @@ from datetime import timedelta
 from audio_service.media.repository import open_repository
 from audio_service.media.repository.base import Owned, Waiter
 from audio_service.settings import AudioSettings
-from common.messages import PlatformMetadata
+from common.messages.downloads import PlatformMetadata
 from common.settings import load
 
 LEASE = timedelta(minutes=5)

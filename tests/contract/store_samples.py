@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from bot_service.player.phase import Phase
-from bot_service.player.queue import LoopMode
-from bot_service.player.track import Entry, Track
+from bot_service.player.rules.phase import Phase
+from bot_service.player.rules.queue import LoopMode
+from bot_service.player.rules.track import Entry, Track
 from bot_service.store.base import PendingRequest, SavedPlayer
 
 SNOWFLAKE = 1_234_567_890_123_456_789

@@ -30,7 +30,8 @@ from audio_service.media.repository.base import (
 )
 from audio_service.settings import AudioSettings
 from common.errors import InvalidInput, LeaseLost
-from common.messages import FileData, PlatformMetadata, utc_now
+from common.messages.base import utc_now
+from common.messages.downloads import FileData, PlatformMetadata
 from tests.servers.mongo import Mongo, fresh_database
 from tests.servers.system import environment_of
 

@@ -30,7 +30,7 @@ from audio_service.media.repository.base import (
 )
 from audio_service.settings import AudioSettings
 from common.errors import LeaseLost
-from common.messages import FileData, PlatformMetadata
+from common.messages.downloads import FileData, PlatformMetadata
 from tests.servers.mongo import Mongo, fresh_database
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)

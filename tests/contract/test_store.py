@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from bot_service.player.phase import Phase
-from bot_service.player.queue import LoopMode
+from bot_service.player.rules.phase import Phase
+from bot_service.player.rules.queue import LoopMode
 from bot_service.settings import BotSettings
 from bot_service.store import open_store
 from bot_service.store.base import (
@@ -36,11 +36,11 @@ from bot_service.store.base import (
     Played,
     SavedPlayer,
 )
-from bot_service.store.mongodb import open_mongodb
+from bot_service.store.mongodb.store import open_mongodb
 from bot_service.store.records import PLAYER, REQUEST
+from common.databases.sqlite import StepConnection
 from common.errors import DatabaseUnavailable
 from common.settings import SharedSettings
-from common.sqlite import StepConnection
 from tests.contract.store_raw import Edit, Kind, edit_mongodb, edit_sqlite, from_the_future
 from tests.contract.store_samples import SNOWFLAKE, THEN, entry, player, request, track
 from tests.servers.mongo import Mongo, fresh_database

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from audio_service.settings import AudioSettings
-from audio_service.worker import GROUP
+from audio_service.worker.worker import GROUP
 from bot_service.settings import BotSettings
 from butakero.dlq import GROUP as DLQ_GROUP
 from common.broker.base import MAX_MESSAGE_BYTES
-from common.broker.kafka_publisher import SLACK_BYTES
+from common.broker.kafka.publisher import SLACK_BYTES
 from common.settings import SharedSettings, load
 from tests.deploy.compose import ROOT, config, image_environment
 from tests.deploy.manifests import K8S, Manifest, kustomizations, problems, render

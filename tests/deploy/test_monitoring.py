@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from audio_service.api.metrics import HttpMetrics
 from audio_service.metrics import WorkerMetrics
 from bot_service.metrics import BotMetrics
-from common.gauges import loop_lateness, queue_lag
+from common.observability.gauges import loop_lateness, queue_lag
 from tests.deploy.compose import ROOT, config
 from tests.servers.prometheus import PROMTOOL_RUNS, promtool
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audio_service.settings import AudioSettings
-from common.messages import StatusEvent
+from common.messages.downloads import StatusEvent
 from tests.discord import Channel, FakeDiscord, Guild, Member, Message, Packet, VoiceCapture, frames_of, heard_frames
 from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite, open_media_site

@@ -25,7 +25,7 @@ from audio_service.media.repository import open_repository
 from audio_service.media.repository.base import Made, Owned, Waiter
 from audio_service.settings import AudioSettings
 from common.blobs import open_blobs
-from common.messages import FileData, PlatformMetadata
+from common.messages.downloads import FileData, PlatformMetadata
 from tests.discord import Channel, FakeDiscord, Guild, Interaction, Member, Message, open_fake_discord
 from tests.discord.bot_process import BotProcess, bot_environment, open_bot_process
 from tests.servers.media_files import make

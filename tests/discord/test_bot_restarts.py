@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from common.messages import DownloadRequest, parse
+from common.messages.base import parse
+from common.messages.downloads import DownloadRequest
 from tests.discord import FakeDiscord, Interaction, open_fake_discord
 from tests.discord.bot_process import BotProcess, bot_environment, open_bot_process
 from tests.discord.concert import Library, Room, Song, open_library, open_room

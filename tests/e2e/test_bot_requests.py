@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from bot_service.audio_api import open_audio_api
-from bot_service.songs import Asker, Found, Requested, Songs
+from bot_service.requests.audio_api import open_audio_api
+from bot_service.requests.songs import Asker, Found, Requested, Songs
 from tests.servers.media_files import make
 from tests.servers.media_site import open_media_site
 from tests.servers.ports import free_port
 from tests.servers.system import open_audio_process, settings_for
-from tests.unit.bot_service.audio import bot_settings
-from tests.unit.bot_service.test_pending import open_bot
+from tests.unit.bot_service.requests.audio import bot_settings
+from tests.unit.bot_service.requests.test_pending import open_bot
 
 ASKER = Asker(guild_id=1, user_id=7, text_channel_id=2, voice_channel_id=3, locale="es")
 

@@ -19,7 +19,7 @@ import pytest
 from butakero.demo_site import DemoSite, open_demo_site
 from common.broker import open_broker
 from common.broker.base import Broker
-from common.messages import StatusEvent
+from common.messages.downloads import StatusEvent
 from tests.e2e.cli_program import LIMIT_SECONDS, Place, command, shown_json
 
 REQUESTS = "bot.download.requests"

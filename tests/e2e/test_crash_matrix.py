@@ -20,7 +20,7 @@ import pytest
 import pytest_asyncio
 
 from audio_service.settings import AudioSettings
-from audio_service.worker import GROUP
+from audio_service.worker.worker import GROUP
 from common.broker import open_broker
 from tests.e2e.crash_matrix import Case, Expected
 from tests.reporting import Table

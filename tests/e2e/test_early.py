@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot_service.player.dca_blocks import FrameCutter
+from bot_service.player.voice.dca_blocks import FrameCutter
 from common.dca import DcaReader
-from common.messages import ProgressEvent
+from common.messages.downloads import ProgressEvent
 from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite
 from tests.servers.ports import free_port

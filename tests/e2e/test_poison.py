@@ -10,7 +10,7 @@ import pytest
 
 from audio_service.settings import AudioSettings
 from common.broker.base import Message
-from common.messages import CORRELATION_ID
+from common.messages.base import CORRELATION_ID
 from tests.e2e.cli_program import Place
 from tests.servers.clustered import KEYS, Clustered, copies, open_clustered, spread
 from tests.servers.kafka import Kafka

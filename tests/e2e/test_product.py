@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from audio_service.settings import AudioSettings
-from bot_service.replies.errors import explain_code
+from bot_service.discord_ui.replies.errors import explain_code
 from tests.discord import FakeDiscord, Packet, assert_plays, frames_of, open_fake_discord
 from tests.discord.bot_process import backends_of, bot_environment, open_bot_process
 from tests.discord.concert import Room, open_room

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from audio_service.media.repository import open_repository
 from audio_service.media.repository.base import Joined, Owned, Waiter
-from common.messages import CORRELATION_ID, PlatformMetadata
+from common.messages.base import CORRELATION_ID
+from common.messages.downloads import PlatformMetadata
 from tests.servers.media_site import MediaSite
 from tests.servers.ports import free_port
 from tests.servers.system import open_audio_process, open_client, open_worker, settings_for

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from audio_service.settings import AudioSettings
-from common.messages import DownloadRequest
+from common.messages.downloads import DownloadRequest
 from tests.reporting import Table
 from tests.servers.clustered import KEYS, Clustered, copies, open_clustered, spread
 from tests.servers.kafka import Kafka

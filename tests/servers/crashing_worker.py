@@ -21,11 +21,11 @@ from typing import Any
 
 from audio_service.bootstrap import open_services
 from audio_service.settings import AudioSettings
-from audio_service.worker import Worker
+from audio_service.worker.worker import Worker
 from common.broker.base import Delivery
+from common.observability.telemetry import configure_logging
 from common.runtime import run, until_stopped
 from common.settings import load_or_exit
-from common.telemetry import configure_logging
 
 # They run beside the work at times of their own, or read without changing anything.
 _NOT_STEPS = frozenset({"broker.publish:progress", "repository.renew", "blobs.read", "broker.health", "broker.lag"})

@@ -22,11 +22,12 @@ from pydantic import SecretStr
 from audio_service.bootstrap import open_services
 from audio_service.services import Services
 from audio_service.settings import AudioSettings
-from audio_service.worker import Worker
+from audio_service.worker.worker import Worker
 from common.broker import open_broker
 from common.broker.base import Broker, Delivery
 from common.errors import BrokerUnavailable
-from common.messages import CORRELATION_ID, DownloadRequest, ProgressEvent, StatusEvent, parse
+from common.messages.base import CORRELATION_ID, parse
+from common.messages.downloads import DownloadRequest, ProgressEvent, StatusEvent
 from tests.servers.media_site import MediaSite, open_media_site
 from tests.waiting import until
 

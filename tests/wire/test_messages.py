@@ -7,15 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from common.messages import (
-    DownloadRequest,
-    FileData,
-    PlatformMetadata,
-    ProgressEvent,
-    StatusEvent,
-    WireModel,
-    parse,
-)
+from common.messages.base import WireModel, parse
+from common.messages.downloads import DownloadRequest, FileData, PlatformMetadata, ProgressEvent, StatusEvent
 from tests.wire.golden_files import golden
 
 REQUEST_ID = "0b5e6a2e-5f0c-4c53-9a1f-0d2b8a6a5a10"

@@ -20,12 +20,12 @@ async def open_repository(settings: AudioSettings) -> AsyncGenerator[MediaReposi
     """
     match settings.database_backend:
         case "sqlite":
-            from audio_service.media.repository.sqlite import open_sqlite  # noqa: PLC0415 - as the docstring says
+            from audio_service.media.repository.sqlite.repository import open_sqlite  # noqa: PLC0415 - as the docstring says
 
             async with open_sqlite(settings.sqlite_path) as repository:
                 yield repository
         case "mongodb":
-            from audio_service.media.repository.mongodb import open_mongodb  # noqa: PLC0415 - as the docstring says
+            from audio_service.media.repository.mongodb.repository import open_mongodb  # noqa: PLC0415 - as the docstring says
 
             async with open_mongodb(settings) as repository:
                 yield repository

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from audio_service.media.model import Encoding, Media
 from common.health import Health
-from common.messages import FileData, PlatformMetadata
+from common.messages.downloads import FileData, PlatformMetadata
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ async def main():
 
 asyncio.run(main())
 """
-_CHILD = "import sys, audio_service.sources.fetcher; print(*sys.modules)"
+_CHILD = "import sys, audio_service.child_main; print(*sys.modules)"
 
 
 async def imported_by(program: str, root: Path) -> set[str]:

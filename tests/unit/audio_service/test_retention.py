@@ -17,7 +17,7 @@ from audio_service.media.repository.base import Busy, Finished, Made, Owned, Wai
 from audio_service.retention import keep_within_limit, sweep
 from audio_service.services import Services
 from common.errors import BlobNotFound, StorageUnavailable
-from common.messages import FileData, PlatformMetadata
+from common.messages.downloads import FileData, PlatformMetadata
 from tests.servers.mongo import Mongo, fresh_database
 from tests.servers.system import settings_for
 from tests.waiting import until

@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 
 from audio_service.serving import is_loopback, open_listeners, serve_http, warn_if_open
 from audio_service.settings import AudioSettings
-from common.beside import beside
-from common.http_server import AddressInUse
+from common.http.server import AddressInUse
 from common.settings import SettingsError, load
+from common.tasks import running_alongside
 from tests.unit.audio_service.api.library import open_deps
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - named, not bound
@@ -64,7 +64,7 @@ async def test_metrics_have_a_port_of_their_own_where_nobody_is_asked(tmp_path: 
             assert listeners.metrics is not None
             api, metrics = (f"http://127.0.0.1:{s.getsockname()[1]}" for s in (listeners.api, listeners.metrics))
             stop = asyncio.Event()
-            async with beside(serve_http(deps, listeners, stop)):
+            async with running_alongside(serve_http(deps, listeners, stop)):
                 assert (await http.get(f"{api}/metrics")).status_code == 404
                 assert (await http.get(f"{api}/api/v1/media/?video_id=x")).status_code == 401
                 shown = await http.get(f"{metrics}/metrics")

@@ -10,7 +10,8 @@ import pytest
 from butakero.ask import ask
 from common.broker import open_broker
 from common.broker.base import Broker
-from common.messages import DownloadRequest, ProgressEvent, StatusEvent, parse
+from common.messages.base import parse
+from common.messages.downloads import DownloadRequest, ProgressEvent, StatusEvent
 from tests.unit.butakero.conftest import Heard
 
 

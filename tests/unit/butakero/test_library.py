@@ -11,7 +11,7 @@ from audio_service.media.model import Encoding
 from audio_service.media.repository import open_repository
 from audio_service.media.repository.base import Made, Owned, Waiter
 from butakero import library
-from common.messages import FileData, PlatformMetadata
+from common.messages.downloads import FileData, PlatformMetadata
 from tests.unit.butakero.conftest import Heard
 
 LEASE = timedelta(seconds=30)

@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from butakero.progress import open_view
-from common.messages import ProgressEvent
+from common.messages.downloads import ProgressEvent
 from tests.unit.butakero.conftest import console
 
 

@@ -8,14 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidMessage
-from common.messages import (
-    MAX_REQUEST_BYTES,
-    DownloadRequest,
-    StatusEvent,
-    message_key,
-    parse,
-    salvage_request,
-)
+from common.messages.base import parse
+from common.messages.downloads import MAX_REQUEST_BYTES, DownloadRequest, StatusEvent, message_key, salvage_request
 
 REQUEST = {
     "request_id": "0b5e6a2e-5f0c-4c53-9a1f-0d2b8a6a5a10",

@@ -19,7 +19,7 @@ def start(body: str, drain: float = 5.0) -> subprocess.Popen[str]:
 import asyncio, sys
 from datetime import timedelta
 from common.runtime import run, until_stopped
-from common.telemetry import configure_logging
+from common.observability.telemetry import configure_logging
 configure_logging("info", "json")
 async def program(stop):
     print("up", flush=True)
@@ -127,7 +127,7 @@ def test_a_named_failure_at_start_is_a_line_and_not_a_traceback() -> None:
 
 
 def test_a_failure_that_only_an_operator_mends_has_an_exit_code_of_its_own() -> None:
-    process = start("from common.mongodb import MisconfiguredDatabase\nraise MisconfiguredDatabase('MONGO_USER x')")
+    process = start("from common.databases.mongodb import MisconfiguredDatabase as Bad\nraise Bad('MONGO_USER x')")
     code, _, err = end(process)
     assert code == 78
     assert "MONGO_USER x" in err

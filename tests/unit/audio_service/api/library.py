@@ -28,8 +28,8 @@ from audio_service.texts import DOWNLOADED
 from common.blobs import open_blobs
 from common.broker import open_broker
 from common.dca import DcaMetadata, DcaWriter
-from common.http_protocol import BoundedHttpToolsProtocol
-from common.messages import FileData, PlatformMetadata
+from common.http.protocol import BoundedHttpToolsProtocol
+from common.messages.downloads import FileData, PlatformMetadata
 
 LEASE = timedelta(minutes=1)
 

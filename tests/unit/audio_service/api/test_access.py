@@ -19,7 +19,7 @@ from audio_service.access.key_file import KeysUnusable, change_keys
 from audio_service.access.keys import ApiKey, KeyList, new_key
 from audio_service.access.scopes import SCOPES, Scope
 from audio_service.api.app import create_app
-from common.telemetry import configure_logging
+from common.observability.telemetry import configure_logging
 from tests.servers.issuer import Issuer, open_issuer
 from tests.unit.audio_service.api.library import Api, add_song, open_api, open_deps
 

@@ -10,7 +10,7 @@ import pytest
 
 from audio_service.api.bounds import MAX_QUERY_BYTES
 from audio_service.settings import AudioSettings
-from common.http_protocol import MAX_BODY_BYTES
+from common.http.protocol import MAX_BODY_BYTES
 from common.settings import SettingsError, load
 from tests.unit.audio_service.api.library import Api, open_api, served
 

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from audio_service.api.errors import HTTP_STATUS
 from audio_service.api.locale import preferred
 from common.errors import DatabaseUnavailable, Locale, all_errors
-from common.telemetry import correlation_id
+from common.observability.telemetry import correlation_id
 from tests.unit.audio_service.api.library import Api, add_song
 
 LOOK_UP = "/api/v1/media/?video_id=song"

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from audio_service.api.schemas import MediaAnswer, SearchAnswer
-from audio_service.media.repository.sqlite import open_sqlite
+from audio_service.media.repository.sqlite.repository import open_sqlite
 from tests.unit.audio_service.api.library import Api, add_failure, add_song, claim
 
 TITLE = "Dua Lipa - New Rules (Official Music Video)"

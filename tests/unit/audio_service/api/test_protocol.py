@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from common.http_protocol import MAX_HEAD_BYTES
+from common.http.protocol import MAX_HEAD_BYTES
 from tests.unit.audio_service.api.library import Api, served
 
 

@@ -11,11 +11,11 @@ import pytest
 import pytest_asyncio
 
 from audio_service.audio.base import Origin
+from audio_service.children.jobs import Progress
+from audio_service.children.pool import ChildPool, open_children
 from audio_service.settings import AudioSettings
 from audio_service.sources.base import Query, Resolved
-from audio_service.sources.children import ChildPool, open_children
 from audio_service.sources.client import Fetched, fetch, open_ytdlp
-from audio_service.sources.jobs import Progress
 from common.errors import SourceUnavailable
 from tests.servers.media_site import MediaSite, open_media_site
 from tests.servers.ports import free_port

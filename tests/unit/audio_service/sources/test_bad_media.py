@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from audio_service.audio.base import Origin
-from audio_service.sources.children import open_children
+from audio_service.children.pool import open_children
 from audio_service.sources.client import fetch
 from common.errors import (
     AppError,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from audio_service.sources.drafts import draft_path
-from audio_service.sources.fetching import PLAYABLE_FRAMES
+from audio_service.sources.ytdlp.drafts import draft_path
+from audio_service.sources.ytdlp.fetching import PLAYABLE_FRAMES
 from common.dca import DcaReader
-from common.messages import PlatformMetadata
+from common.messages.downloads import PlatformMetadata
 from tests.servers.media_files import make
 from tests.unit.audio_service.sources.conftest import Bench
 from tests.waiting import until

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from audio_service.children.pool import open_children
 from audio_service.sources.base import Query
-from audio_service.sources.children import open_children
 from audio_service.sources.client import open_ytdlp
 from common.errors import MediaUnsupported, SearchFailed, SourceUnavailable, UrlNotAllowed
 from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite, open_media_site
-from tests.unit.audio_service.sources import lying_child
+from tests.unit.audio_service.children import lying_child
 from tests.unit.audio_service.sources.conftest import Bench, settings_for
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

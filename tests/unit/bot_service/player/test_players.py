@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from bot_service.player import effects as fx
-from bot_service.player import events as ev
-from bot_service.player import outcomes as out
 from bot_service.player.guild_player import Snapshot, Stage
-from bot_service.player.phase import Phase
 from bot_service.player.players import Players
-from bot_service.player.refusals import PlayerRefusal, RefusalCode
-from bot_service.player.state import Limits
-from bot_service.player.track import Track
-from bot_service.player.voice import VoiceLink
+from bot_service.player.rules import effects as fx
+from bot_service.player.rules import events as ev
+from bot_service.player.rules import outcomes as out
+from bot_service.player.rules.phase import Phase
+from bot_service.player.rules.refusals import PlayerRefusal, RefusalCode
+from bot_service.player.rules.state import Limits
+from bot_service.player.rules.track import Track
+from bot_service.player.voice.link import VoiceLink
 from bot_service.store.base import GuildSettings, GuildStore
-from bot_service.store.sqlite import open_sqlite
+from bot_service.store.sqlite.store import open_sqlite
 from common.errors import StorageUnavailable
 from tests.unit.bot_service.player.entries import entry, names
 from tests.waiting import until

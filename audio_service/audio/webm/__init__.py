@@ -1,0 +1,1 @@
+"""WebM read forward, chunk by chunk."""

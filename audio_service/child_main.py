@@ -1,0 +1,179 @@
+"""The child process: `python -m audio_service.child_main`, started by `children`, spoken to over a pipe.
+
+It takes its orders from stdin and answers on what was its stdout; then both are pointed elsewhere, so that nothing a
+library prints can be taken for an answer. It limits and guards itself before the first job, and kills its whole group
+when the pipe ends. Not for the service's own process, which never imports this module.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Any, BinaryIO
+
+from deno import find_deno_bin  # pyright: ignore[reportMissingTypeStubs] - one annotated function, no py.typed
+
+from audio_service.audio.base import EncodeOptions, Origin
+from audio_service.children.jobs import HEADER, ChildSettings, JsonObject, Progress, body_length, pack, unpack
+from audio_service.children.limits import (
+    Limits,
+    end_group,
+    end_with_parent,
+    limit_job,
+    limit_process,
+    resident_memory,
+)
+from audio_service.sources.guard import Guard, parse_allow
+from audio_service.sources.ytdlp.extractor import Extractor
+from audio_service.sources.ytdlp.fetching import FetchOrder, StrayThreadError, fetch
+from audio_service.sources.ytdlp.warming import work_while
+from common.errors import AppError, InternalError, MediaTooLarge, ProcessingLimitExceeded, StorageFull
+
+Report = Callable[[Progress], None]
+
+# Whoever starts this child is starting, too, and needs the cores first.
+_REST_SECONDS = 1.0
+# Being warm takes 27 MB, which a job may need more where there is little.
+_WARM_BYTES = 256 * 1024 * 1024
+
+
+class Pipe:
+    """The two ends that lead to the service. Reading goes on while a job runs, to notice when the service is gone."""
+
+    def __init__(self) -> None:
+        self._read: BinaryIO = os.fdopen(os.dup(0), "rb")
+        self._write: BinaryIO = os.fdopen(os.dup(1), "wb", buffering=0)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        os.dup2(2, 1)
+        self._messages: SimpleQueue[JsonObject] = SimpleQueue()
+        self._sending = Lock()
+        Thread(target=self._listen, daemon=True).start()
+
+    def receive(self) -> JsonObject:
+        """Wait for a message."""
+        return self._messages.get()
+
+    def receive_within(self, seconds: float) -> JsonObject | None:
+        """Wait so long for a message."""
+        try:
+            return self._messages.get(timeout=seconds)
+        except Empty:
+            return None
+
+    @property
+    def silent(self) -> bool:
+        """Whether no message waits."""
+        return self._messages.empty()
+
+    def send(self, message: JsonObject) -> None:
+        """Answer. May be called from any thread."""
+        data = memoryview(pack(message))
+        with self._sending:
+            while data:
+                data = data[self._write.write(data) :]
+
+    def _listen(self) -> None:
+        try:
+            while len(header := self._read.read(HEADER.size)) == HEADER.size:
+                self._messages.put(unpack(self._read.read(body_length(header))))
+        finally:
+            end_group()
+
+
+class Worker:
+    """Does the jobs of one child."""
+
+    def __init__(self, settings: ChildSettings) -> None:
+        javascript = find_deno_bin()
+        guard = Guard(parse_allow(settings.network_allow), {javascript})
+        self._extractor = Extractor(settings, guard, javascript)
+        self._options = EncodeOptions(
+            bitrate=settings.opus_bitrate,
+            complexity=settings.opus_complexity,
+            max_duration_ms=settings.max_duration * 1000,
+        )
+        guard.install()
+
+    def get_warm(self) -> Iterator[None]:
+        """Do in small steps what the first job would have to wait for."""
+        return self._extractor.get_warm()
+
+    def do(self, kind: str, arguments: dict[str, Any], report: Report) -> JsonObject:
+        """Do one job. Raises AppError, and what the machine has to say."""
+        match kind:
+            case "resolve":
+                return self._extractor.resolve(**arguments)
+            case "list":
+                return self._extractor.list_items(**arguments)
+            case "fetch":
+                order = FetchOrder(origin=Origin(**arguments.pop("origin")), **arguments)
+                return fetch(self._extractor, order, self._options, report)
+            case _:
+                raise InternalError(f"no such job: {kind}")
+
+
+def main() -> None:
+    """Serve until the pipe ends."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    end_with_parent(end_group)
+    pipe = Pipe()
+    settings = ChildSettings(**pipe.receive())
+    limits = Limits(settings.memory_bytes, settings.max_download_bytes, settings.cpu_seconds)
+    try:
+        worker = Worker(settings)
+    except Exception as exc:  # noqa: BLE001 - the service asks why this child does not get ready
+        pipe.send(_failure(exc, "cannot start: "))
+        return
+    limit_process(limits)
+    pipe.send({"ready": True})
+    steps: Iterator[None] = worker.get_warm() if settings.memory_bytes >= _WARM_BYTES else iter(())
+    while True:
+        job = pipe.receive_within(_REST_SECONDS)
+        if job is None:
+            # A job that comes meanwhile waits for one step, and the rest of them for its end.
+            work_while(lambda: pipe.silent, steps)
+            job = pipe.receive()
+        limit_job(limits)
+        pipe.send({**_outcome(worker, job, pipe), "resident_bytes": resident_memory()})
+
+
+def _outcome(worker: Worker, job: JsonObject, pipe: Pipe) -> JsonObject:
+    def report(progress: Progress) -> None:
+        pipe.send({"progress": asdict(progress)})
+
+    try:
+        return {"result": worker.do(job["kind"], job["arguments"], report)}
+    except StrayThreadError as exc:
+        return {**_failure(exc.__cause__ or exc), "spent": True}
+    except MemoryError as exc:
+        return {**_failure(exc), "spent": True}
+    except Exception as exc:  # noqa: BLE001 - every failure is answered; the child goes on
+        return _failure(exc)
+
+
+def _failure(exc: BaseException, prefix: str = "") -> JsonObject:
+    match exc:
+        case AppError():
+            error = exc
+        case MemoryError():
+            error = ProcessingLimitExceeded("out of memory")
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            error = StorageFull(str(exc))
+        case OSError(errno=errno.EFBIG):
+            error = MediaTooLarge("a file grew over its limit")
+        case _:
+            error = InternalError(f"{prefix}{type(exc).__name__}: {exc}")
+            logging.getLogger(__name__).error("unexpected", exc_info=exc)
+    return {"error": {"code": error.code, "detail": error.detail}}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The pool of warm child processes: jobs, frames, limits."""

@@ -1,0 +1,179 @@
+"""One warm child process: a job goes down its pipe, progress and a result come back, and it is killed as a group.
+
+Refuses to know what a job is about; that is `fetcher`'s, on the other end of the pipe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from dataclasses import asdict
+
+from audio_service.children.jobs import (
+    HEADER,
+    ChildSettings,
+    Job,
+    JsonObject,
+    Progress,
+    body_length,
+    pack,
+    unpack,
+)
+from common.errors import (
+    AppError,
+    MediaTooLarge,
+    ProcessingCrashed,
+    ProcessingLimitExceeded,
+    error_for_code,
+)
+
+OnProgress = Callable[[Progress], None]
+
+MAX_JOBS = 200
+MAX_RESIDENT_BYTES = 400 * 1024 * 1024
+_START_SECONDS = 60.0
+_LOG_LINES = 50
+_LOG_LINE_CHARACTERS = 500
+_PASSED_ON = ("SSL_CERT_DIR", "SSL_CERT_FILE", "TZ")
+
+
+class Child:
+    """One process, and its pipe. `usable` says whether it may get another job."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._jobs = 0
+        self._said = 0
+        self._busy = True
+        self._spent = False
+
+    @property
+    def pid(self) -> int:
+        """The process, which is also its process group."""
+        return self._process.pid
+
+    @property
+    def usable(self) -> bool:
+        """Alive, idle, and not used up."""
+        return not (self._busy or self._spent or self._jobs >= MAX_JOBS or self._process.returncode is not None)
+
+    async def get_ready(self, settings: ChildSettings) -> None:
+        """Tell it its settings and wait until it is warm. Raises AppError when it will not be."""
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                await self._send(asdict(settings))
+                message = await self._receive()
+        except TimeoutError as exc:
+            raise ProcessingCrashed("a child process did not get ready") from exc
+        if "error" in message:
+            raise error_for_code(message["error"]["code"], message["error"]["detail"])
+        self._busy = False
+
+    async def run(self, job: Job, on_progress: OnProgress) -> JsonObject:
+        """Have it do a job.
+
+        Raises:
+            AppError: what the job failed with.
+            ProcessingCrashed: it died.
+            ProcessingLimitExceeded: it reached its CPU limit.
+        """
+        self._busy = True
+        self._jobs += 1
+        self._said = 0
+        await self._send({"kind": job.kind, "arguments": job.arguments})
+        while "progress" in (message := await self._receive()):
+            on_progress(Progress(**message["progress"]))
+        self._busy = False
+        self._spent = bool(message.get("spent")) or message.get("resident_bytes", 0) > MAX_RESIDENT_BYTES
+        if "error" in message:
+            raise error_for_code(message["error"]["code"], message["error"]["detail"])
+        return message["result"]
+
+    async def kill(self) -> None:
+        """End it and everything that it started, and wait until it is gone."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        await self._process.wait()
+
+    async def lines(self) -> AsyncGenerator[str]:
+        """Yield what it writes to stderr, until it ends: so many lines a job, and they are cut."""
+        stderr, rest = self._process.stderr, b""
+        while stderr is not None and (data := await stderr.read(16 * 1024)):
+            *complete, rest = (rest + data).split(b"\n")
+            rest = rest[:_LOG_LINE_CHARACTERS]
+            for line in complete[: _LOG_LINES - self._said]:
+                self._said += 1
+                if text := line[:_LOG_LINE_CHARACTERS].decode(errors="replace").strip():
+                    yield text
+
+    async def _send(self, message: JsonObject) -> None:
+        if self._process.stdin is None:
+            raise ProcessingCrashed("no pipe")
+        try:
+            self._process.stdin.write(pack(message))
+            await self._process.stdin.drain()
+        except ConnectionError as exc:
+            raise await self._death() from exc
+
+    async def _receive(self) -> JsonObject:
+        stdout = self._process.stdout
+        if stdout is None:
+            raise ProcessingCrashed("no pipe")
+        try:
+            header = await stdout.readexactly(HEADER.size)
+            return unpack(await stdout.readexactly(body_length(header)))
+        except asyncio.IncompleteReadError as exc:
+            raise await self._death() from exc
+        except ValueError as exc:
+            raise ProcessingCrashed(f"a child process answered nonsense: {exc}") from exc
+
+    async def _death(self) -> AppError:
+        await self.kill()
+        code = self._process.returncode or 0
+        if code == -signal.SIGXCPU:
+            return ProcessingLimitExceeded("the job used up its CPU time")
+        if code == -signal.SIGXFSZ:
+            return MediaTooLarge("a file grew over its limit")
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return ProcessingCrashed(f"the child process died: {how}")
+
+
+async def start_child(module: str) -> Child:
+    """Start a process that runs `module`. Raises OSError."""
+    # -P: the working directory is no place to import from; it need not be ours.
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        "-m",
+        module,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        env=_environment(),
+    )
+    return Child(process)
+
+
+def _environment() -> dict[str, str]:
+    """Return what a child may know: no secrets, no proxies (the guard must see real peers), no place to write.
+
+    HOME is a folder that is not there (the JavaScript runtime refuses one that is not a folder at all).
+    """
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {
+        **passed_on,
+        "DENO_DIR": f"{os.devnull}/deno",
+        "DENO_NO_UPDATE_CHECK": "1",
+        "HOME": "/nonexistent",
+        "LANG": "C.UTF-8",
+        "NO_COLOR": "1",
+        "PATH": os.devnull,
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONUNBUFFERED": "1",
+        "YTDLP_NO_PLUGINS": "1",
+    }

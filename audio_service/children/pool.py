@@ -1,0 +1,181 @@
+"""Warm child processes that do what the service itself must not: read untrusted pages and media.
+
+A pool keeps NUM_WORKERS children started ahead, gives each job to one of them, and kills a child with all that it
+started when the job's deadline passes, when the caller goes away, or when it answers nonsense. A dead, spent or grown
+child is replaced while nobody waits for it. The pool knows nothing of media; the jobs are `fetcher`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager
+from contextvars import Context
+from pathlib import Path
+from typing import Any
+
+from audio_service.children.child import Child, OnProgress, start_child
+from audio_service.children.jobs import (
+    ChildSettings,
+    Job,
+    JsonObject,
+)
+from audio_service.settings import AudioSettings
+from audio_service.sources.ytdlp.cookies import read_cookies, why_unusable
+from common.errors import (
+    AppError,
+    ProcessingCrashed,
+    ProcessingTimeout,
+)
+from common.observability.telemetry import get_logger
+
+log = get_logger(__name__)
+
+CHILD_MODULE = "audio_service.child_main"
+
+
+class ChildPool:
+    """The children. Use `open_children`."""
+
+    def __init__(self, settings: ChildSettings, size: int, module: str) -> None:
+        self._settings = settings
+        self._size = size
+        self._module = module
+        self._children: set[Child] = set()
+        self._ready: asyncio.Queue[Child | AppError] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def pids(self) -> frozenset[int]:
+        """The processes that live now, idle or not."""
+        return frozenset(child.pid for child in self._children)
+
+    async def call(self, job: Job, *, on_progress: OnProgress, deadline_seconds: float) -> JsonObject:
+        """Have a job done, waiting for a free child if need be. Cancelling kills the child that does it.
+
+        Raises:
+            AppError: what the job failed with.
+            ProcessingCrashed: the child died, or none could be started.
+            ProcessingLimitExceeded: the child reached a limit.
+            ProcessingTimeout: the deadline passed; the job does not go on.
+        """
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                child = await self._take()
+                try:
+                    return await child.run(job, on_progress)
+                finally:
+                    await self._give_back(child)
+        except TimeoutError as exc:
+            raise ProcessingTimeout(f"{job.kind} took longer than {deadline_seconds:g} s") from exc
+
+    def start(self) -> None:
+        """Start the children, and wait for none of them."""
+        for _ in range(self._size):
+            self._own(self._add())
+
+    async def close(self) -> None:
+        """Kill the children and end the tasks that looked after them."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(child.kill() for child in self._children))
+        self._children.clear()
+
+    async def _take(self) -> Child:
+        while True:
+            ready = await self._ready.get()
+            if isinstance(ready, Child) and ready.usable:
+                return ready
+            self._own(self._add())
+            if isinstance(ready, AppError):
+                raise ready
+            await self._remove(ready)
+
+    async def _give_back(self, child: Child) -> None:
+        if child.usable:
+            self._ready.put_nowait(child)
+            return
+        self._own(self._add())
+        await self._remove(child)
+
+    async def _add(self) -> None:
+        """Start one child. A failure goes to the next caller, who has a job that fails with it."""
+        try:
+            child = await start_child(self._module)
+        except OSError as exc:
+            self._ready.put_nowait(ProcessingCrashed(f"a child process could not be started: {exc.strerror}"))
+            return
+        self._children.add(child)
+        self._own(self._log_lines(child))
+        try:
+            await child.get_ready(self._settings)
+        except AppError as exc:
+            log.warning("child.not_ready", detail=exc.detail)
+            self._ready.put_nowait(exc)
+            await self._remove(child)
+            return
+        self._ready.put_nowait(child)
+
+    async def _remove(self, child: Child) -> None:
+        await child.kill()
+        self._children.discard(child)
+
+    async def _log_lines(self, child: Child) -> None:
+        async for line in child.lines():
+            log.debug("child.says", pid=child.pid, text=line)
+        log.debug("child.ended", pid=child.pid)
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        # A context of its own: what a child says later belongs to no request that happened to start it.
+        task = asyncio.create_task(work, context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+@asynccontextmanager
+async def open_children(settings: AudioSettings, *, module: str = CHILD_MODULE) -> AsyncGenerator[ChildPool]:
+    """Start the children of a service and end them with the block. `module` is the program that they run."""
+    await asyncio.to_thread(_say_cookies, settings.cookies_youtube)
+    async with open_resting_children(settings, settings.num_workers, module=module) as pool:
+        pool.start()
+        yield pool
+
+
+@asynccontextmanager
+async def open_resting_children(
+    settings: AudioSettings, size: int, *, module: str = CHILD_MODULE
+) -> AsyncGenerator[ChildPool]:
+    """Open a pool of `size` children that starts none until `start`, and ends them with the block."""
+    pool = ChildPool(_child_settings(settings), size, module)
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+def _say_cookies(path: Path | None) -> None:
+    """Tell the operator once what the children find; it may come and change later, and they will notice."""
+    if path is None:
+        return
+    try:
+        log.info("cookies.found", count=len(read_cookies(path)))
+    except FileNotFoundError:
+        log.info("cookies.absent")
+    except (OSError, ValueError) as exc:
+        log.warning("cookies.unusable", reason=why_unusable(exc))
+
+
+def _child_settings(settings: AudioSettings) -> ChildSettings:
+    return ChildSettings(
+        network_allow=settings.network_allow,
+        network_timeout=settings.network_timeout_seconds,
+        max_redirects=settings.max_redirects,
+        max_duration=settings.max_duration_seconds,
+        max_download_bytes=settings.max_download_bytes,
+        memory_bytes=settings.child_memory_bytes,
+        cpu_seconds=settings.child_cpu_seconds,
+        opus_bitrate=settings.opus_bitrate,
+        opus_complexity=settings.opus_complexity,
+        cookies=str(settings.cookies_youtube.resolve()) if settings.cookies_youtube else "",
+    )

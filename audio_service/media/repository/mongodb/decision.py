@@ -1,0 +1,120 @@
+"""What `claim` decides, as an update pipeline that the server runs on the record's one document.
+
+The table is in MediaRepository.claim. Nothing that a person or a source has written is read as an expression here: such
+values stand under `$literal`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from bson import Int64
+
+from audio_service.media.model import search_text
+from audio_service.media.repository.base import EVICTOR, TOUCH_EVERY, Waiter
+from audio_service.media.repository.mongodb.documents import WITHOUT_FILE, after, literal, milliseconds
+from common.databases.mongodb import Document
+from common.messages.downloads import PlatformMetadata
+
+# `seq`: milliseconds since the epoch, then 20 bits that keep the records of one millisecond apart and, within one
+# process, in order. It fits into 63 bits until 2248.
+_SEQ_TAIL = 1 << 20
+_tail = itertools.count(secrets.randbelow(_SEQ_TAIL))
+
+
+def claim_update(claim_id: str, waiter: Waiter, metadata: PlatformMetadata, lease: timedelta) -> list[Document]:
+    """The table of MediaRepository.claim as a pipeline: `turn` is what becomes of the record.
+
+    `own` and `settle` make this request the holder, `join` puts it on the list, `none` changes nothing (and then the
+    server writes nothing).
+    """
+    me = literal(waiter.request_id)
+    mine = {"request_id": me, "user_id": literal(waiter.user_id)}
+    holding = {"$in": ["$turn", ["own", "settle"]]}
+    return [
+        {"$set": {"waiters": {"$ifNull": ["$waiters", []]}, "settled": settled_lately()}},
+        {"$set": {"turn": _turn(me)}},
+        {"$set": _when({"$eq": ["$turn", "own"]}, _taken_over(metadata))},
+        {
+            "$set": {
+                **_when(
+                    holding,
+                    {
+                        "fence": {"$add": [{"$ifNull": ["$fence", Int64(0)]}, Int64(1)]},
+                        "lease_until": after(lease),
+                        "holder": me,
+                        "claim_id": claim_id,
+                    },
+                ),
+                "used_at": _touched(me),
+                "waiters": {
+                    "$cond": [
+                        {"$or": [{"$eq": ["$turn", "none"]}, {"$in": [me, "$waiters.request_id"]}]},
+                        "$waiters",
+                        {"$concatArrays": ["$waiters", [mine]]},
+                    ]
+                },
+            }
+        },
+        {"$unset": "turn"},
+    ]
+
+
+def _turn(me: Document) -> Document:
+    held = {"$and": [{"$gt": ["$lease_until", "$$NOW"]}, {"$ne": ["$holder", me]}]}
+    cases: list[tuple[Any, str]] = [
+        ({"$in": [me, "$settled.request_id"]}, "none"),
+        ({"$eq": [{"$type": "$status"}, "missing"]}, "own"),
+        ({"$and": [held, {"$or": [{"$ne": ["$status", "processing"]}, {"$eq": ["$holder", EVICTOR]}]}]}, "none"),
+        (held, "join"),
+        ({"$ne": ["$status", "success"]}, "own"),
+        ({"$eq": ["$waiters", []]}, "none"),
+    ]
+    return {"$switch": {"branches": [{"case": case, "then": then} for case, then in cases], "default": "settle"}}
+
+
+def _taken_over(metadata: PlatformMetadata) -> Document:
+    text = search_text(metadata.title)
+    tail = Int64(next(_tail) % _SEQ_TAIL)
+    return {
+        **{name: literal(value) for name, value in WITHOUT_FILE.items()},
+        "metadata": literal(metadata.model_dump()),
+        "search_text": literal(text),
+        "error_code": None,
+        "processing_date": "$$NOW",
+        "updated_at": "$$NOW",
+        "created_at": {"$ifNull": ["$created_at", "$$NOW"]},
+        "attempts": {"$add": [{"$ifNull": ["$attempts", 0]}, 1]},
+        "failures": {"$ifNull": ["$failures", 0]},
+        "play_count": {"$ifNull": ["$play_count", 0]},
+        "last_played_at": {"$ifNull": ["$last_played_at", None]},
+        "seq": {"$ifNull": ["$seq", {"$add": [{"$multiply": [{"$toLong": "$$NOW"}, Int64(_SEQ_TAIL)]}, tail]}]},
+    }
+
+
+def _touched(me: Document) -> Document:
+    """Return when the file was used last: now, when this request is about to be told of it."""
+    lately = {"$subtract": ["$$NOW", milliseconds(TOUCH_EVERY)]}
+    told = {
+        "$and": [
+            {"$eq": ["$turn", "none"]},
+            {"$eq": ["$status", "success"]},
+            {"$not": {"$in": [me, "$waiters.request_id"]}},
+            {"$lt": ["$used_at", lately]},
+        ]
+    }
+    return {"$cond": [told, "$$NOW", "$used_at"]}
+
+
+def _when(condition: Document, values: Document) -> Document:
+    """Set `values` if the condition holds; otherwise leave each as it is, which may be not there at all."""
+    return {name: {"$cond": [condition, value, f"${name}"]} for name, value in values.items()}
+
+
+def settled_lately() -> Document:
+    """Return those of `settled` that are to be remembered still; the others go with the next write."""
+    known: Document = {"$ifNull": ["$settled", []]}
+    return {"$filter": {"input": known, "cond": {"$gt": ["$$this.until", "$$NOW"]}}}

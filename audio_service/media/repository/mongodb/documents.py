@@ -1,0 +1,102 @@
+"""How a media record lies in a document, and how it is read back.
+
+`_id` is the media id. `grams` are there only while the record is a success, `lease_until` is null when no lease
+runs, `claim_id` marks the claim that made the record what it is. Texts that came from people or sources are values,
+never keys; in an update pipeline they stand under `$literal`, where nothing in them is read as an expression.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from audio_service.media.model import Encoding, Media, MediaStatus
+from audio_service.media.repository.base import Made, Waiter
+from common.databases.mongodb import Document
+from common.messages.downloads import FileData, PlatformMetadata
+
+GRAM_LENGTHS = (3, 5, 7)
+WITHOUT_FILE: Document = {
+    "status": "processing",
+    "file": FileData().model_dump(),
+    "size_bytes": 0,
+    "encoding": None,
+    "message": "",
+}
+"""What a record that is being made, or is to be made again, holds of its file."""
+
+FIELDS = (
+    *("_id", "status", "metadata", "file", "size_bytes", "encoding", "message", "error_code", "processing_date"),
+    *("created_at", "updated_at", "attempts", "failures", "play_count", "last_played_at"),
+)
+"""What a Media is read from."""
+
+
+def media_of(document: Document) -> Media:
+    """Build a record from a document's FIELDS."""
+    encoding: Any = document["encoding"]
+    return Media(
+        video_id=document["_id"],
+        status=MediaStatus(document["status"]),
+        metadata=PlatformMetadata.model_validate(document["metadata"]),
+        file=FileData.model_validate(document["file"]),
+        size_bytes=document["size_bytes"],
+        encoding=None if encoding is None else Encoding(**encoding),
+        message=document["message"],
+        error_code=document["error_code"],
+        processing_date=document["processing_date"],
+        created_at=document["created_at"],
+        updated_at=document["updated_at"],
+        attempts=document["attempts"],
+        failures=document["failures"],
+        play_count=document["play_count"],
+        last_played_at=document["last_played_at"],
+    )
+
+
+def waiters_of(document: Document) -> tuple[Waiter, ...]:
+    """Return a record's waiting list, in the order in which they came."""
+    waiters = cast("list[dict[str, str]]", document.get("waiters") or [])
+    return tuple(Waiter(waiter["request_id"], waiter["user_id"]) for waiter in waiters)
+
+
+def made_fields(made: Made) -> Document:
+    """Return what a finished record holds of its file."""
+    return {
+        "metadata": made.metadata.model_dump(),
+        "file": made.file.model_dump(),
+        "size_bytes": made.size_bytes,
+        "encoding": asdict(made.encoding),
+        "message": made.message,
+    }
+
+
+def all_grams(text: str) -> list[str]:
+    """Return what a title is found by: all runs of these lengths in its `search_text`."""
+    return [gram for length in GRAM_LENGTHS for gram in grams(text, length)]
+
+
+def grams(text: str, length: int) -> list[str]:
+    """Return every run of so many characters, once each, in the order of their first place."""
+    return list(dict.fromkeys(text[at : at + length] for at in range(len(text) - length + 1)))
+
+
+def milliseconds(span: timedelta) -> int:
+    """Return a time span as leases are counted; never less than the span, so that a lease is not cut short."""
+    return -(-span // timedelta(milliseconds=1))
+
+
+def literal(value: object) -> Document:
+    """Put a value into an update pipeline as it is: "$where" stays a title."""
+    return {"$literal": value}
+
+
+def after(span: timedelta) -> Document:
+    """Return the server's time at the end of a span that begins now."""
+    return {"$add": ["$$NOW", milliseconds(span)]}
+
+
+def left_until(moment: datetime, now: datetime) -> timedelta:
+    """Return how long it is until a moment; a millisecond at least, since the server found that it is to come."""
+    return max(moment - now, timedelta(milliseconds=1))

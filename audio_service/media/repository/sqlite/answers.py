@@ -1,0 +1,77 @@
+"""What is remembered for a while: answered requests, named leases, resolved queries. Steps, as in sqlite_claims.
+
+Rows that have run out are removed a few at a time by the steps that add new ones, so the tables stay as large as
+what is alive in them, and no step pays for a long clean-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from audio_service.media.repository.sqlite.rows import milliseconds, text_of
+from common.databases.sqlite import Transaction
+from common.messages.downloads import PlatformMetadata
+
+PURGE_BATCH = 20
+
+
+def mark_answered(tx: Transaction, request_ids: Sequence[str], keep: timedelta) -> None:
+    """Remember requests as answered; told twice, the longer memory counts."""
+    tx.db.executemany(
+        "INSERT INTO answered (request_id, until) VALUES (?, ?) "
+        "ON CONFLICT (request_id) DO UPDATE SET until = max(until, excluded.until)",
+        [(request_id, tx.now + milliseconds(keep)) for request_id in request_ids],
+    )
+    _purge(tx, "answered", "request_id")
+
+
+def is_answered(tx: Transaction, request_id: str) -> bool:
+    """Whether the request is remembered as answered."""
+    found = tx.db.execute("SELECT 1 FROM answered WHERE request_id = ? AND until > ?", (request_id, tx.now)).fetchone()
+    return found is not None
+
+
+def acquire(tx: Transaction, name: str, owner: str, lease: timedelta) -> timedelta | None:
+    """Take or extend a named lease (see MediaRepository.acquire)."""
+    held = tx.db.execute(
+        "SELECT until FROM leases WHERE name = ? AND owner <> ? AND until > ?", (name, owner, tx.now)
+    ).fetchone()
+    if held is not None:
+        return timedelta(milliseconds=held[0] - tx.now)
+    tx.db.execute(
+        "INSERT INTO leases (name, owner, until) VALUES (?, ?, ?) "
+        "ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until",
+        (name, owner, tx.now + milliseconds(lease)),
+    )
+    _purge(tx, "leases", "name")
+    return None
+
+
+def surrender(tx: Transaction, name: str, owner: str) -> None:
+    """Give a named lease back."""
+    tx.db.execute("DELETE FROM leases WHERE name = ? AND owner = ?", (name, owner))
+
+
+def remember(tx: Transaction, query_key: str, media_id: str, metadata: PlatformMetadata, ttl: timedelta) -> None:
+    """Remember what a query resolved to; the last word counts."""
+    tx.db.execute(
+        "INSERT OR REPLACE INTO resolutions (query_key, video_id, metadata, until) VALUES (?, ?, ?, ?)",
+        (query_key, media_id, text_of(metadata), tx.now + milliseconds(ttl)),
+    )
+    _purge(tx, "resolutions", "query_key")
+
+
+def recall(tx: Transaction, query_key: str) -> tuple[str, PlatformMetadata] | None:
+    """Return what `remember` was told."""
+    row = tx.db.execute(
+        "SELECT video_id, metadata FROM resolutions WHERE query_key = ? AND until > ?", (query_key, tx.now)
+    ).fetchone()
+    return None if row is None else (row[0], PlatformMetadata.model_validate_json(row[1]))
+
+
+def _purge(tx: Transaction, table: str, key: str) -> None:
+    tx.db.execute(
+        f"DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE until <= ? ORDER BY until LIMIT ?)",  # noqa: S608 - names come from this module
+        (tx.now, PURGE_BATCH),
+    )

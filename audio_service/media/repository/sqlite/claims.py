@@ -1,0 +1,218 @@
+"""Claims, fences and waiters, as functions of one transaction each.
+
+Nobody else writes while they look and decide. What they promise is written in `base.py`.
+
+A lease holds against everybody but the request it was given for: one delivery of a request works at a time (see
+`acquire`), so that request coming back means that its worker died, and it takes over without waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from audio_service.media.model import Media, MediaStatus, check_move, search_text
+from audio_service.media.repository.base import (
+    EVICTOR,
+    TOUCH_EVERY,
+    Busy,
+    Claim,
+    Finished,
+    Joined,
+    Made,
+    Owned,
+    Unsettled,
+    Waiter,
+)
+from audio_service.media.repository.sqlite import answers
+from audio_service.media.repository.sqlite.rows import COLUMNS, NO_FILE, media_of, milliseconds, text_of
+from common.databases.sqlite import Transaction
+from common.errors import LeaseLost
+from common.messages.downloads import PlatformMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    status: MediaStatus
+    fence: int
+    lease_until: int
+    holder: str
+
+
+def find(tx: Transaction, media_id: str) -> Media | None:
+    """Return a record: one SELECT on the unique index."""
+    row = tx.db.execute(f"SELECT {COLUMNS} FROM media WHERE video_id = ?", (media_id,)).fetchone()  # noqa: S608 - a constant
+    return None if row is None else media_of(row)
+
+
+def claim(tx: Transaction, media_id: str, waiter: Waiter, metadata: PlatformMetadata, lease: timedelta) -> Claim:
+    """Decide who makes the record (see MediaRepository.claim)."""
+    if answers.is_answered(tx, waiter.request_id):
+        # It was on the waiting list, and was settled between the caller's look at `is_answered` and this claim.
+        return Joined()
+    state = _state(tx, media_id)
+    if state is None:
+        return _own(tx, media_id, waiter, metadata, lease)
+    held = state.lease_until > tx.now and state.holder != waiter.request_id
+    match state.status:
+        case MediaStatus.PROCESSING if held and state.holder != EVICTOR:
+            _join(tx, media_id, waiter)
+            return Joined()
+        case MediaStatus.PROCESSING | MediaStatus.ERROR if held:
+            return Busy(timedelta(milliseconds=state.lease_until - tx.now))
+        case MediaStatus.SUCCESS:
+            return _answer(tx, media_id, waiter, lease, held=held)
+        case _:
+            return _own(tx, media_id, waiter, metadata, lease)
+
+
+def waits_for(tx: Transaction, request_id: str) -> str | None:
+    """Return the record that a request waits for."""
+    row = tx.db.execute("SELECT video_id FROM waiters WHERE request_id = ?", (request_id,)).fetchone()
+    return None if row is None else row[0]
+
+
+def renew(tx: Transaction, media_id: str, fence: int, lease: timedelta) -> None:
+    """Extend a claim. One that was given back or settled stays ended: a last heartbeat does not revive it."""
+    state = _guarded(tx, media_id, fence)
+    if state.lease_until:
+        tx.db.execute("UPDATE media SET lease_until = ? WHERE video_id = ?", (tx.now + milliseconds(lease), media_id))
+
+
+def end_lease(tx: Transaction, media_id: str, fence: int) -> None:
+    """End a claim if it is still the newest."""
+    tx.db.execute("UPDATE media SET lease_until = 0 WHERE video_id = ? AND fence = ?", (media_id, fence))
+
+
+def mark_success(tx: Transaction, media_id: str, fence: int, made: Made) -> tuple[Media, Sequence[Waiter]]:
+    """Record what was made."""
+    check_move(_guarded(tx, media_id, fence).status, MediaStatus.SUCCESS)
+    tx.db.execute(
+        "UPDATE media SET status = 'success', metadata = ?, search_text = ?, file = ?, size_bytes = ?, encoding = ?, "
+        "message = ?, error_code = NULL, updated_at = ?, used_at = ? WHERE video_id = ?",
+        (
+            *(text_of(made.metadata), search_text(made.metadata.title), text_of(made.file), made.size_bytes),
+            *(text_of(made.encoding), made.message, tx.now, tx.now, media_id),
+        ),
+    )
+    return _existing(tx, media_id), _waiters(tx, media_id)
+
+
+def mark_error(
+    tx: Transaction, media_id: str, fence: int, error_code: str, message: str
+) -> tuple[Media, Sequence[Waiter]]:
+    """Record a final failure."""
+    check_move(_guarded(tx, media_id, fence).status, MediaStatus.ERROR)
+    tx.db.execute(
+        "UPDATE media SET status = 'error', error_code = ?, message = ?, failures = failures + 1, updated_at = ? "
+        "WHERE video_id = ?",
+        (error_code, message, tx.now, media_id),
+    )
+    return _existing(tx, media_id), _waiters(tx, media_id)
+
+
+def settle(tx: Transaction, media_id: str, fence: int, request_ids: Sequence[str], keep: timedelta) -> Sequence[Waiter]:
+    """Record who was answered, and end the lease with the last of them.
+
+    That they were answered is true whatever the fence: a worker that lost its lease after publishing says so too, which
+    spares them a second status. Those who are left are then its successor's, and not returned.
+    """
+    for request_id in request_ids:
+        tx.db.execute("DELETE FROM waiters WHERE video_id = ? AND request_id = ?", (media_id, request_id))
+    answers.mark_answered(tx, request_ids, keep)
+    state = _state(tx, media_id)
+    if state is None or state.fence != fence:
+        return ()
+    left = _waiters(tx, media_id)
+    if not left:
+        end_lease(tx, media_id, fence)
+    return left
+
+
+def reopen(tx: Transaction, media_id: str) -> None:
+    """Make a `success` record claimable. Any other needs no help: somebody has reopened it already.
+
+    The fence grows, so that whoever is still settling the vanished file cannot end the next worker's lease.
+    """
+    tx.db.execute(
+        "UPDATE media SET status = 'processing', file = ?, size_bytes = 0, encoding = NULL, message = '', "
+        "fence = fence + 1, lease_until = 0, holder = '', updated_at = ? WHERE video_id = ? AND status = 'success'",
+        (NO_FILE, tx.now, media_id),
+    )
+
+
+def _own(tx: Transaction, media_id: str, waiter: Waiter, metadata: PlatformMetadata, lease: timedelta) -> Owned:
+    tx.db.execute(
+        "INSERT INTO media (video_id, status, metadata, search_text, file, size_bytes, encoding, message, error_code, "
+        "processing_date, created_at, updated_at, attempts, failures, play_count, fence, lease_until, holder) "
+        "VALUES (:id, 'processing', :metadata, :text, :file, 0, NULL, '', NULL, :now, :now, :now, 1, 0, 0, 1, :until, "
+        ":holder) ON CONFLICT (video_id) DO UPDATE SET status = 'processing', metadata = :metadata, "
+        "search_text = :text, file = :file, size_bytes = 0, encoding = NULL, message = '', error_code = NULL, "
+        "processing_date = :now, updated_at = :now, attempts = attempts + 1, fence = fence + 1, "
+        "lease_until = :until, holder = :holder",
+        {
+            "id": media_id,
+            "metadata": text_of(metadata),
+            "text": search_text(metadata.title),
+            "file": NO_FILE,
+            "now": tx.now,
+            "until": tx.now + milliseconds(lease),
+            "holder": waiter.request_id,
+        },
+    )
+    _join(tx, media_id, waiter)
+    return Owned(_guarded(tx, media_id).fence, _existing(tx, media_id))
+
+
+def _answer(tx: Transaction, media_id: str, waiter: Waiter, lease: timedelta, *, held: bool) -> Claim:
+    waiters = _waiters(tx, media_id)
+    if held and waiter.request_id in {w.request_id for w in waiters}:
+        return Joined()
+    if held or not waiters:
+        tx.db.execute(
+            "UPDATE media SET used_at = ? WHERE video_id = ? AND used_at < ?",
+            (tx.now, media_id, tx.now - milliseconds(TOUCH_EVERY)),
+        )
+        return Finished(_existing(tx, media_id))
+    # The claimer waits like the others: its own delivery, still unacked, now guards them all.
+    _join(tx, media_id, waiter)
+    tx.db.execute(
+        "UPDATE media SET fence = fence + 1, lease_until = ?, holder = ? WHERE video_id = ?",
+        (tx.now + milliseconds(lease), waiter.request_id, media_id),
+    )
+    return Unsettled(_guarded(tx, media_id).fence, _existing(tx, media_id), _waiters(tx, media_id))
+
+
+def _join(tx: Transaction, media_id: str, waiter: Waiter) -> None:
+    tx.db.execute(
+        "INSERT INTO waiters (video_id, request_id, user_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        (media_id, waiter.request_id, waiter.user_id),
+    )
+
+
+def _waiters(tx: Transaction, media_id: str) -> tuple[Waiter, ...]:
+    rows = tx.db.execute("SELECT request_id, user_id FROM waiters WHERE video_id = ? ORDER BY position", (media_id,))
+    return tuple(Waiter(request_id, user_id) for request_id, user_id in rows.fetchall())
+
+
+def _state(tx: Transaction, media_id: str) -> _State | None:
+    row = tx.db.execute(
+        "SELECT status, fence, lease_until, holder FROM media WHERE video_id = ?", (media_id,)
+    ).fetchone()
+    return None if row is None else _State(MediaStatus(row[0]), *row[1:])
+
+
+def _guarded(tx: Transaction, media_id: str, fence: int | None = None) -> _State:
+    """Return the state of a record that must be there, and under this fence when one is given."""
+    state = _state(tx, media_id)
+    if state is None or fence not in (None, state.fence):
+        raise LeaseLost(f"{media_id}: fence {fence}, the record's is {state.fence if state else 'not there'}")
+    return state
+
+
+def _existing(tx: Transaction, media_id: str) -> Media:
+    media = find(tx, media_id)
+    if media is None:
+        raise LeaseLost(f"{media_id}: the record is gone")
+    return media

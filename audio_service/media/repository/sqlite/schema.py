@@ -1,0 +1,93 @@
+"""The SQLite schema and its migrations, counted by `PRAGMA user_version`.
+
+A migration, once released, is never edited: what a database needs next is a further entry.
+"""
+
+from __future__ import annotations
+
+from common.databases.sqlite import Transaction
+from common.databases.sqlite import migrate as run_migrations
+
+KEY = "SQLITE_PATH"
+
+# Times are milliseconds since the epoch. `lease_until` 0: no lease. `holder` is the request that has or had the claim.
+# The trigram index holds `search_text` (see media.model); rows keep their `seq`, which grows with creation.
+_V1 = (
+    """
+    CREATE TABLE media (
+        seq INTEGER PRIMARY KEY,
+        video_id TEXT NOT NULL UNIQUE,
+        status TEXT NOT NULL CHECK (status IN ('processing', 'success', 'error')),
+        metadata TEXT NOT NULL,
+        file TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        encoding TEXT,
+        message TEXT NOT NULL,
+        error_code TEXT,
+        processing_date INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        failures INTEGER NOT NULL,
+        play_count INTEGER NOT NULL,
+        search_text TEXT NOT NULL,
+        fence INTEGER NOT NULL,
+        lease_until INTEGER NOT NULL,
+        holder TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX media_by_update ON media (updated_at, seq)",
+    "CREATE INDEX media_by_text ON media (search_text, seq)",
+    "CREATE INDEX media_by_status ON media (status)",
+    """
+    CREATE VIRTUAL TABLE media_trigrams USING fts5 (
+        search_text, content = 'media', content_rowid = 'seq', tokenize = 'trigram case_sensitive 1'
+    )
+    """,
+    """
+    CREATE TRIGGER media_inserted AFTER INSERT ON media BEGIN
+        INSERT INTO media_trigrams (rowid, search_text) VALUES (new.seq, new.search_text);
+    END
+    """,
+    """
+    CREATE TRIGGER media_renamed AFTER UPDATE OF search_text ON media WHEN old.search_text <> new.search_text BEGIN
+        INSERT INTO media_trigrams (media_trigrams, rowid, search_text) VALUES ('delete', old.seq, old.search_text);
+        INSERT INTO media_trigrams (rowid, search_text) VALUES (new.seq, new.search_text);
+    END
+    """,
+    """
+    CREATE TABLE waiters (
+        position INTEGER PRIMARY KEY,
+        video_id TEXT NOT NULL REFERENCES media (video_id),
+        request_id TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        UNIQUE (video_id, request_id)
+    )
+    """,
+    "CREATE INDEX waiters_by_request ON waiters (request_id)",
+    "CREATE TABLE answered (request_id TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX answered_by_until ON answered (until)",
+    "CREATE TABLE leases (name TEXT PRIMARY KEY, owner TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX leases_by_until ON leases (until)",
+    """
+    CREATE TABLE resolutions (
+        query_key TEXT PRIMARY KEY, video_id TEXT NOT NULL, metadata TEXT NOT NULL, until INTEGER NOT NULL
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX resolutions_by_until ON resolutions (until)",
+)
+
+# Retention. `used_at`: when the file was made, answered from or played. `size_bytes` is above 0 while there is a file.
+_V2 = (
+    "ALTER TABLE media ADD COLUMN last_played_at INTEGER",
+    "ALTER TABLE media ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0",
+    "UPDATE media SET used_at = updated_at",
+    "CREATE INDEX media_by_use ON media (used_at, size_bytes) WHERE size_bytes > 0",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2)
+
+
+def migrate(tx: Transaction) -> None:
+    """Bring the library to this program's version. Raises DatabaseUnavailable when a newer program has written it."""
+    run_migrations(tx, MIGRATIONS, key=KEY)

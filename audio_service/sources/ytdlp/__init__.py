@@ -1,0 +1,1 @@
+"""yt-dlp: what runs in a child process."""

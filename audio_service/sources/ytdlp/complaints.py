@@ -1,0 +1,178 @@
+"""What yt-dlp complains of, in this system's words. One table: types first, then what the messages say.
+
+yt-dlp wraps exceptions in exceptions (`exc_info`, `cause`, `reason`), and after a retry it keeps their text alone; so
+the whole chain is looked at, and the last network failure that the transfer saw is asked as well.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
+
+from requests.exceptions import InvalidSchema, InvalidURL
+from yt_dlp.networking.exceptions import HTTPError, IncompleteRead, TransportError
+from yt_dlp.utils import ContentTooShortError, GeoRestrictedError, UnsupportedError, UserNotLive
+
+from audio_service.sources.guard import AddressRefusedError, Guard
+from audio_service.sources.ytdlp.transfers import Transfer
+from common.errors import (
+    AppError,
+    InvalidInput,
+    MediaAgeRestricted,
+    MediaLive,
+    MediaNotFound,
+    MediaPrivate,
+    MediaRegionLocked,
+    MediaRemoved,
+    MediaTooLarge,
+    MediaUnsupported,
+    ProcessingLimitExceeded,
+    SourceAuthRequired,
+    SourceForbidden,
+    SourceTruncated,
+    SourceUnavailable,
+    StorageFull,
+    UrlNotAllowed,
+)
+
+_DETAIL_CHARACTERS = 300
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_LINKS = ("cause", "reason")
+
+
+class Rule(NamedTuple):
+    """An exception that is of `kind` (None: any), has the HTTP status, and matches the pattern, means `error`."""
+
+    error: type[AppError]
+    kind: type[BaseException] | None = None
+    status: range | None = None
+    pattern: str = ""
+
+
+def _status(first: int, last: int | None = None) -> range:
+    return range(first, (last or first) + 1)
+
+
+# The first rule that matches wins. Types look at each exception of the chain; patterns at the outermost message.
+RULES: tuple[Rule, ...] = (
+    Rule(MediaRegionLocked, GeoRestrictedError),
+    Rule(MediaUnsupported, UnsupportedError),
+    Rule(MediaLive, UserNotLive),
+    Rule(UrlNotAllowed, InvalidSchema),
+    Rule(InvalidInput, InvalidURL),
+    Rule(UrlNotAllowed, HTTPError, _status(300, 399)),  # more redirects than are followed
+    Rule(SourceAuthRequired, HTTPError, _status(401)),
+    Rule(SourceForbidden, HTTPError, _status(403)),
+    Rule(MediaNotFound, HTTPError, _status(404)),
+    Rule(SourceUnavailable, HTTPError, _status(408)),
+    Rule(MediaNotFound, HTTPError, _status(410)),
+    Rule(SourceUnavailable, HTTPError, _status(416)),
+    Rule(SourceUnavailable, HTTPError, _status(425)),
+    Rule(SourceUnavailable, HTTPError, _status(429)),
+    Rule(MediaRegionLocked, HTTPError, _status(451)),
+    Rule(SourceForbidden, HTTPError, _status(400, 499)),
+    Rule(SourceUnavailable, HTTPError, _status(500, 599)),
+    Rule(SourceTruncated, ContentTooShortError),
+    Rule(SourceTruncated, IncompleteRead),
+    Rule(SourceUnavailable, TransportError),
+    Rule(SourceUnavailable, pattern=r"try again later"),
+    Rule(SourceAuthRequired, pattern=r"not a bot|suspected as a bot|captcha|automation tools"),
+    Rule(MediaAgeRestricted, pattern=r"confirm your age|age.?(restricted|limited|verif|gate)"),
+    Rule(MediaPrivate, pattern=r"\b(is|either) private\b|\bprivate (video|playlist|clip|track)|in (a )?private show"),
+    Rule(
+        MediaLive,
+        pattern=r"live ?(stream|event|broadcast)|premieres? (in|will)|\blive (has|was) ended|will begin (in|at)"
+        r"|not (currently )?live\b|not yet started",
+    ),
+    Rule(
+        SourceAuthRequired,
+        pattern=r"members[- ]only|for (\w+ )?(members|subscribers)|(log|sign)[ -]?in\b|registered users|subscription"
+        r"|password[- ]protected|--video-password|--cookies|join this channel|account is not subscribed",
+    ),
+    Rule(
+        MediaRegionLocked,
+        pattern=r"geo.?(restrict|block)|(your|this) (country|region|location|area)|blocked it in|licensing restrict",
+    ),
+    Rule(
+        MediaRemoved,
+        pattern=r"(been|was|were|be) (removed|deleted|taken down)|no longer available|account.*terminated|copyright",
+    ),
+    Rule(MediaNotFound, pattern=r"does ?n[o']t exist|not found\b|HTTP Error 404"),
+    Rule(
+        MediaUnsupported,
+        pattern=r"\bDRM\b|no (video|media|audio|playlist)\b.*\b(formats|content|found)|format is not available"
+        r"|did not get any data blocks|downloaded file is empty|unsupported url",
+    ),
+    Rule(
+        MediaRemoved,
+        pattern=r"(video|content|clip|track|media|tweet|song|episode)\b.{0,20}(unavailable|not available)",
+    ),
+    Rule(InvalidInput, pattern=r"not a valid url|incomplete youtube id"),
+)
+
+
+def translate(exc: BaseException, transfer: Transfer, guard: Guard) -> AppError:
+    """Say what a failure inside yt-dlp was. Never raises; what nobody knows is SourceUnavailable."""
+    detail = _detail(exc)
+    for link in _chain(exc, contexts=True):
+        if (found := _ours(link, detail)) is not None:
+            return found
+    if guard.refused:
+        return UrlNotAllowed(guard.refused[-1])
+    if transfer.broken_body and transfer.failure is not None and str(transfer.failure) in str(exc):
+        return SourceTruncated(detail)
+    roots = [*_chain(exc, contexts=False)]
+    if transfer.failure is not None and str(transfer.failure) in str(exc):
+        roots.append(transfer.failure)
+    error = next((rule.error for rule in RULES if _matches(rule, roots, detail)), SourceUnavailable)
+    return error(detail)
+
+
+def _ours(link: BaseException, detail: str) -> AppError | None:
+    """Name what has nothing to do with the source: our own errors, the guard's, and the machine's."""
+    match link:
+        case AppError():
+            return link
+        case AddressRefusedError():
+            return UrlNotAllowed(str(link))
+        case MemoryError():
+            return ProcessingLimitExceeded("out of memory")
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return StorageFull(detail)
+        case OSError(errno=errno.EFBIG):
+            return MediaTooLarge("a file grew over its limit")
+        case _:
+            return None
+
+
+def _matches(rule: Rule, chain: list[BaseException], detail: str) -> bool:
+    if rule.kind is None:
+        return re.search(rule.pattern, detail, re.IGNORECASE) is not None
+    for link in chain:
+        if isinstance(link, rule.kind) and (rule.status is None or getattr(link, "status", 0) in rule.status):
+            return True
+    return False
+
+
+def _chain(exc: BaseException, *, contexts: bool) -> Iterator[BaseException]:
+    """Yield an exception and those it was made of, each once; `contexts` adds those it merely came after."""
+    waiting, seen = [exc], set[int]()
+    while waiting:
+        link = waiting.pop(0)
+        if id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        info: Any = getattr(link, "exc_info", None)
+        candidates: list[object] = [link.__cause__, info[1] if info else None]
+        candidates += [getattr(link, name, None) for name in _LINKS]
+        candidates += [*link.args, *cast("list[object]", getattr(link, "unexpected_errors", []))]
+        candidates += [link.__context__] if contexts else []
+        waiting += [candidate for candidate in candidates if isinstance(candidate, BaseException)]
+
+
+def _detail(exc: BaseException) -> str:
+    text = _COLOURS.sub("", str(exc)).removeprefix("ERROR: ").strip()
+    return " ".join(f"{text or type(exc).__name__}".split())[:_DETAIL_CHARACTERS]

@@ -1,0 +1,254 @@
+"""yt-dlp, in a child process: what a query leads to, and the bytes of it. Synchronous; one job at a time.
+
+No configuration files, no cache, no playlists, no external programs but the JavaScript runtime that YouTube needs.
+yt-dlp's own retries are few: the worker has the retry policy. Its description of the media travels through the
+service as opaque JSON and comes back for the download, cut down to what that needs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from audio_service.children.jobs import ChildSettings, JsonObject
+from audio_service.sources.guard import Guard
+from audio_service.sources.ytdlp.complaints import translate
+from audio_service.sources.ytdlp.cookies import CookieFile
+from audio_service.sources.ytdlp.descriptions import describe
+from audio_service.sources.ytdlp.growing import AbandonedError, GrowingFile
+from audio_service.sources.ytdlp.listing import list_items
+from audio_service.sources.ytdlp.transfers import FileTransfer, GuardedYoutubeDL, Transfer
+from audio_service.sources.ytdlp.warming import get_warm
+from common.errors import (
+    AppError,
+    MediaLive,
+    MediaNotFound,
+    MediaTooLarge,
+    MediaTooLong,
+    MediaUnsupported,
+    SearchFailed,
+    SourceAuthRequired,
+    SourceForbidden,
+    SourceTruncated,
+    SourceUnavailable,
+)
+
+Info = dict[str, Any]
+"""An extractor's answer, in yt-dlp's terms."""
+OnStatus = Callable[[Info], None]
+"""Told how a download goes on, in the terms of yt-dlp's progress hooks."""
+
+_PAGE_BYTES = 64 * 1024 * 1024
+_FRAGMENT_REQUESTS = 50_000
+_BLOCK_BYTES = 64 * 1024
+_RETRIES = 1
+_FORMATS = (
+    "(bestaudio[acodec^=opus]/bestaudio/best[height<=?480]/best)"
+    "[protocol~='^(https?|m3u8|m3u8_native|http_dash_segments)$']"
+)
+_PLAIN = frozenset({"http", "https"})
+_PLAYLISTS = frozenset({"playlist", "multi_video"})
+_NOT_YET = frozenset({"is_live", "is_upcoming"})
+_EXPIRED = (MediaNotFound, SourceAuthRequired, SourceForbidden)
+_KEPT = (
+    *("id", "title", "extractor", "extractor_key", "webpage_url", "original_url", "duration", "live_status"),
+    *("http_headers", "hls_aes", "extra_param_to_segment_url", "extra_param_to_key_url"),
+)
+log = logging.getLogger(__name__)
+
+
+class Extractor:
+    """A warm yt-dlp. Its methods raise AppErrors and nothing else."""
+
+    def __init__(self, settings: ChildSettings, guard: Guard, javascript: str) -> None:
+        self._settings = settings
+        self._guard = guard
+        self._ydl: Any = GuardedYoutubeDL(_parameters(settings, javascript), guard, settings.max_redirects)
+        self._ydl.add_progress_hook(self._hook)
+        self._cookies = CookieFile(Path(settings.cookies) if settings.cookies else None)
+        self._on_status: OnStatus = lambda _: None
+
+    def get_warm(self) -> Iterator[None]:
+        """Do in small steps, before the first job, what that would have to wait for."""
+        return get_warm(self._ydl)
+
+    def resolve(self, text: str, *, is_url: bool) -> JsonObject:
+        """Find what a URL leads to, or the best match for words.
+
+        Returns:
+            `media_id`, `metadata` (the fields of PlatformMetadata) and `info` (JSON text for `download`).
+        """
+        self._begin()
+        try:
+            info = self._extract(text if is_url else f"ytsearch1:{text}")
+        except (SourceTruncated, SourceUnavailable) as exc:
+            if is_url:
+                raise
+            raise SearchFailed(exc.detail) from exc
+        self._check(info)
+        media_id, metadata = describe(info, text if is_url else "")
+        return {"media_id": media_id, "metadata": metadata._asdict(), "info": self._packed(info)}
+
+    def list_items(self, text: str, *, is_url: bool, limit: int) -> JsonObject:
+        """Return what a playlist's URL, or a search for words, holds: see `listing.list_items`."""
+        self._begin()
+        try:
+            return list_items(self._look, text if is_url else f"ytsearch{limit}:{text}", limit)
+        except Exception as exc:
+            error = self._translate(exc)
+            if not is_url and isinstance(error, (SourceTruncated, SourceUnavailable)):
+                error = SearchFailed(error.detail)
+            raise error from exc
+
+    def download(self, url: str, packed: str | None, growing: GrowingFile, on_status: OnStatus) -> None:
+        """Write the media into `growing`, whose reader gets the error if there is one.
+
+        An old description may hold addresses that have expired; it is then asked for again, once.
+        """
+        self._on_status = on_status
+        try:
+            self._begin()
+            try:
+                self._fetch(self._unpacked(packed) if packed else self._extract(url), growing)
+            except _EXPIRED:
+                if not packed or self.received:
+                    raise
+                self._begin()
+                self._fetch(self._extract(url), growing)
+        except AbandonedError:
+            growing.finish(SourceUnavailable("the download was abandoned"))
+        except BaseException as exc:  # noqa: BLE001 - the reader must not wait for ever, whatever it was
+            growing.finish(self._translate(exc))
+        else:
+            growing.finish()
+
+    @property
+    def received(self) -> int:
+        """Bytes of the last transfer."""
+        return self._ydl.transfer.received
+
+    def _begin(self) -> None:
+        self._guard.forget()
+        self._ydl.transfer = Transfer(_PAGE_BYTES)
+        self._ydl.cookiejar.clear()
+        for cookie in self._cookies.current():
+            self._ydl.cookiejar.set_cookie(cookie)
+
+    def _extract(self, url: str) -> Info:
+        try:
+            found: Any = self._ydl.extract_info(url, download=False)
+        except Exception as exc:
+            raise self._translate(exc) from exc
+        return _first_video(found)
+
+    def _look(self, url: str, key: str | None) -> Info | None:
+        found: Any = self._ydl.extract_info(url, download=False, process=False, ie_key=key)
+        return found
+
+    def _fetch(self, info: Info, growing: GrowingFile) -> None:
+        self._check(info)
+        sequential = info.get("protocol") in _PLAIN
+        self._ydl.transfer = FileTransfer(
+            self._settings.max_download_bytes, sequential=sequential, requests_limit=_FRAGMENT_REQUESTS
+        )
+        self._growing = growing
+        try:
+            complete, _ = self._ydl.dl(str(growing.path), info)
+        except AbandonedError:
+            raise
+        except Exception as exc:
+            raise self._translate(exc) from exc
+        if not complete or not growing.path.is_file():
+            raise SourceTruncated("the download ended without a file")
+
+    def _hook(self, status: Info) -> None:
+        self._growing.grew()
+        self._on_status(status)
+
+    def _check(self, info: Info) -> None:
+        """Refuse what can be refused before a byte of it is here."""
+        if info.get("is_live") or info.get("live_status") in _NOT_YET:
+            raise MediaLive(f"live status: {info.get('live_status')}")
+        if not info.get("url"):
+            raise MediaUnsupported("no format that can be downloaded")
+        duration, size = info.get("duration") or 0, info.get("filesize") or 0
+        if duration > self._settings.max_duration:
+            raise MediaTooLong(f"{duration:.0f} s, at most {self._settings.max_duration} s")
+        if size > self._settings.max_download_bytes:
+            raise MediaTooLarge(f"{size} bytes, at most {self._settings.max_download_bytes}")
+
+    def _packed(self, info: Info) -> str:
+        """Return the description, with the chosen format alone, as JSON."""
+        formats: list[Info] = info.get("formats") or []
+        chosen = next((entry for entry in formats if entry.get("format_id") == info.get("format_id")), None)
+        kept: Info = {key: info[key] for key in _KEPT if info.get(key) is not None}
+        kept["formats"] = [chosen or {k: info[k] for k in ("url", "ext", "vcodec", "acodec") if info.get(k)}]
+        return orjson.dumps(self._ydl.sanitize_info(kept)).decode()
+
+    def _unpacked(self, packed: str) -> Info:
+        try:
+            return self._ydl.process_ie_result(orjson.loads(packed), download=False)
+        except Exception as exc:
+            raise self._translate(exc) from exc
+
+    def _translate(self, exc: BaseException) -> AppError:
+        return translate(exc, self._ydl.transfer, self._guard)
+
+
+def _first_video(found: Info | None) -> Info:
+    """Return the first entry of what may be a playlist (a search, a page with several media), however nested."""
+    while found and found.get("_type", "video") in _PLAYLISTS:
+        entries: Iterable[Info | None] = found.get("entries") or []
+        found = next((entry for entry in entries if entry), None)
+    if not found:
+        raise MediaNotFound("nothing was found")
+    return found
+
+
+class _Log:
+    """What yt-dlp says goes to the child's stderr, if it matters."""
+
+    def debug(self, message: str) -> None:
+        """Screen output: of no interest."""
+
+    info = debug
+
+    def warning(self, message: str) -> None:
+        """Say it."""
+        log.warning("%s", message)
+
+    error = warning
+
+
+def _parameters(settings: ChildSettings, javascript: str) -> Info:
+    return {
+        "buffersize": _BLOCK_BYTES,
+        "cachedir": False,
+        "color": "never",
+        # `CookieFile` reads them, and yt-dlp writes none back.
+        "cookiefile": None,
+        "external_downloader": {"default": "native"},
+        "extractor_retries": 1,
+        "fixup": "never",
+        "format": _FORMATS,
+        "fragment_retries": _RETRIES,
+        "geo_bypass": False,
+        "hls_prefer_native": True,
+        "js_runtimes": {"deno": {"path": javascript}},
+        "logger": _Log(),
+        # Growing blocks (up to 4 MB) would make the reader wait for what is here already.
+        "noresizebuffer": True,
+        "noplaylist": True,
+        "noprogress": True,
+        "playlist_items": "1",
+        # "" means: directly, whatever the environment says; the guard must see real peers.
+        "proxy": "",
+        "quiet": True,
+        "retries": _RETRIES,
+        "skip_unavailable_fragments": False,
+        "socket_timeout": settings.network_timeout,
+    }

@@ -1,0 +1,175 @@
+"""The job that makes a DCA file of a URL: one thread downloads while the caller's encodes what is there already."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from threading import Lock, Thread, Timer
+from typing import Any, BinaryIO, cast
+
+from audio_service.audio.base import FRAME_MS, Encoded, EncodeOptions, Origin, WholeFileNeededError
+from audio_service.audio.opus import encode_dca
+from audio_service.children.jobs import JsonObject, Progress
+from audio_service.sources.ytdlp.drafts import Drafts
+from audio_service.sources.ytdlp.extractor import Extractor
+from audio_service.sources.ytdlp.growing import GrowingFile
+
+PLAYABLE_FRAMES = 5000 // FRAME_MS
+"""So much of a song is enough to begin to play it while the rest comes."""
+_SOURCE_NAME = "source"
+_BETWEEN_REPORTS = 0.5
+_LAST_WORDS_SECONDS = 2.0
+# A song that is whole so soon after its first seconds need not be played before.
+_SOON_SECONDS = 0.2
+
+Report = Callable[[Progress], None]
+
+
+class StrayThreadError(Exception):
+    """The job is over and its download still hangs: this process must not take another. The cause is the outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchOrder:
+    """What to fetch, and where to put it. `info` is what `Extractor.resolve` gave, if it was asked lately."""
+
+    url: str
+    info: str | None
+    directory: str
+    duration_ms: int
+    origin: Origin
+
+
+def fetch(extractor: Extractor, order: FetchOrder, options: EncodeOptions, report: Report) -> JsonObject:
+    """Make a DCA file in the order's directory; nothing else is left there, and nothing at all after a failure.
+
+    Returns:
+        `path`, `encoded` (the fields of Encoded) and `downloaded_bytes`.
+
+    Raises:
+        AppError: the download's error if it has one, else the encoder's.
+        StrayThreadError: the encoder failed while the download hangs.
+    """
+    directory = Path(order.directory)
+    growing = GrowingFile(directory / _SOURCE_NAME)
+    news = _News(report, growing, order.duration_ms)
+    thread = Thread(target=extractor.download, args=(order.url, order.info, growing, news.downloading), daemon=True)
+    with Drafts(directory) as drafts:
+        thread.start()
+        try:
+            encoded = _encode(growing, drafts, order.origin, options, news)
+            growing.wait_complete()
+        except BaseException as exc:
+            growing.abandon()
+            thread.join(_LAST_WORDS_SECONDS)
+            drafts.path.unlink(missing_ok=True)
+            if thread.is_alive():
+                raise StrayThreadError from exc
+            # A download that broke off is why the encoder failed, and not the other way round.
+            raise
+        finally:
+            news.close()
+            for leftover in directory.glob(f"{_SOURCE_NAME}*"):
+                leftover.unlink(missing_ok=True)
+    thread.join()
+    return {"path": str(drafts.path), "encoded": asdict(encoded), "downloaded_bytes": extractor.received}
+
+
+def _encode(growing: GrowingFile, drafts: Drafts, origin: Origin, options: EncodeOptions, news: _News) -> Encoded:
+    def encode(source: BinaryIO) -> Encoded:
+        return encode_dca(
+            source,
+            cast("BinaryIO", drafts),
+            origin=origin,
+            options=options,
+            on_frames=lambda frames: news.encoding(frames, drafts.number),
+        )
+
+    try:
+        with growing.open() as source:
+            return encode(source)
+    except WholeFileNeededError:
+        growing.wait_complete()
+    drafts.truncate()
+    with growing.path.open("rb") as source:
+        return encode(source)
+
+
+class _News:
+    """Tells how far the job is, at most twice a second: the download first, then what is left of the encoding. That a
+    draft can be played is told at once, and in all that follows.
+    """
+
+    def __init__(self, report: Report, growing: GrowingFile, duration_ms: int) -> None:
+        self._report = report
+        self._growing = growing
+        self._duration_ms = duration_ms
+        self._next = 0.0
+        self._lock = Lock()
+        self._encoding_since: tuple[float, float] | None = None
+        self._latest = Progress("downloading")
+        self._timed: int | None = None
+        self._timer: Timer | None = None
+        self._over = False
+
+    def downloading(self, status: dict[str, Any]) -> None:
+        """Take a status of yt-dlp's."""
+        whole = status.get("total_bytes") or status.get("total_bytes_estimate")
+        percent = None
+        if whole:
+            percent = _percent((status.get("downloaded_bytes") or 0) / whole)
+        elif status.get("fragment_count"):
+            percent = _percent((status.get("fragment_index") or 0) / status["fragment_count"])
+        self._tell(Progress("downloading", percent, status.get("eta"), status.get("speed")))
+
+    def encoding(self, frames: int, draft: int) -> None:
+        """Take the number of frames that are in the draft, for all to read."""
+        if frames >= PLAYABLE_FRAMES and draft != self._timed:
+            self._announce_soon(draft)
+        if not self._growing.complete:
+            return
+        percent = eta = None
+        if self._duration_ms:
+            share, now = min(1.0, frames * FRAME_MS / self._duration_ms), time.monotonic()
+            percent = _percent(share)
+            self._encoding_since = self._encoding_since or (share, now)
+            first, since = self._encoding_since
+            eta = (1 - share) * (now - since) / (share - first) if share > first else None
+        self._tell(Progress("encoding", percent, eta))
+
+    def close(self) -> None:
+        """Tell nothing more."""
+        with self._lock:
+            self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _announce_soon(self, draft: int) -> None:
+        self._timed = draft
+        if self._timer is not None:
+            self._timer.cancel()
+        # A timer, for a source may stop after its first burst, and no frame says so.
+        self._timer = Timer(_SOON_SECONDS, self._announce, (draft,))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _announce(self, draft: int) -> None:
+        with self._lock:
+            if draft == self._timed and not self._over:
+                self._latest = replace(self._latest, draft=draft)
+                self._report(self._latest)
+
+    def _tell(self, progress: Progress) -> None:
+        with self._lock:
+            now = time.monotonic()
+            if now < self._next or self._over:
+                return
+            self._next = now + _BETWEEN_REPORTS
+            self._latest = replace(progress, draft=self._latest.draft)
+            self._report(self._latest)
+
+
+def _percent(share: float) -> float:
+    return round(min(100.0, max(0.0, share * 100)), 1)

@@ -1,0 +1,1 @@
+"""The generic worker: delivery, pipeline, terminal status, ack."""

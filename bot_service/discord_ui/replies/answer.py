@@ -1,0 +1,98 @@
+"""Answers an interaction in time: at once where the work is quick, else "thinking…" first and the answer as an edit.
+
+Discord gives 3 s for the first answer (developers documentation, "Receiving and Responding to Interactions"). Nothing
+that is sent can mention anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any
+
+import discord
+
+from bot_service.discord_ui.permissions import BotRefusal
+from bot_service.discord_ui.replies.errors import explain
+from bot_service.player.rules.refusals import PlayerRefusal
+from common.errors import AppError, Locale
+from common.observability.telemetry import get_logger
+
+log = get_logger(__name__)
+
+_DEFER_AFTER_SECONDS = 1.0
+NO_MENTIONS = discord.AllowedMentions.none()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One message. `private`: only the person who asked sees it (where the answer was not promised in public)."""
+
+    content: str = ""
+    embed: discord.Embed | None = None
+    view: discord.ui.View | None = None
+    private: bool = False
+
+    def parts(self) -> dict[str, Any]:
+        """Return the arguments of discord.py's senders; absent parts are left out."""
+        parts: dict[str, Any] = {"content": self.content or None, "allowed_mentions": NO_MENTIONS}
+        if self.embed is not None:
+            parts["embed"] = self.embed
+        if self.view is not None:
+            parts["view"] = self.view
+        return parts
+
+
+def locale_of(interaction: discord.Interaction[Any], default: Locale) -> Locale:
+    """Return the person's language: the one their Discord speaks, if it is one of ours."""
+    language = interaction.locale.value[:2]
+    if language == "en":
+        return "en"
+    return "es" if language == "es" else default
+
+
+async def answer(
+    interaction: discord.Interaction[Any], locale: Locale, work: Awaitable[Reply | None], *, defers_itself: bool = False
+) -> str:
+    """Do the work and answer with what it returns, or with the reason why it failed; None: acknowledge silently.
+
+    `defers_itself`: the work says "thinking…" when it has checked that it may.
+
+    Returns the outcome for metrics: "ok", or the error's code.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=None if defers_itself else _DEFER_AFTER_SECONDS)
+        if not done and not interaction.response.is_done():
+            await interaction.response.defer(thinking=True)
+        reply, outcome = await _outcome_of(task, locale)
+    finally:
+        task.cancel()
+    await send(interaction, reply)
+    return outcome
+
+
+async def _outcome_of(task: asyncio.Future[Reply | None], locale: Locale) -> tuple[Reply | None, str]:
+    try:
+        return await task, "ok"
+    except (AppError, PlayerRefusal, BotRefusal) as exc:
+        return Reply(f"❌ {explain(exc, locale)}", private=True), str(exc.code)
+    except Exception as exc:
+        log.exception("command.crashed")
+        return Reply(f"❌ {explain(exc, locale)}", private=True), "internal_error"
+
+
+async def send(interaction: discord.Interaction[Any], reply: Reply | None) -> None:
+    """Send the answer, as what it still can be; None acknowledges silently. What is too late is logged."""
+    try:
+        if reply is None:
+            if not interaction.response.is_done():
+                await interaction.response.defer()
+        elif interaction.response.is_done():
+            await interaction.edit_original_response(**reply.parts())
+        else:
+            await interaction.response.send_message(ephemeral=reply.private, **reply.parts())
+    except discord.HTTPException as exc:
+        # Too late, or the message is gone: there is nobody left to tell.
+        log.warning("reply.lost", status=exc.status, discord_code=exc.code)

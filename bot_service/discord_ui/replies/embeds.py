@@ -1,0 +1,152 @@
+"""The bot's embeds: player message, queue's pages, lists of songs. Titles from outside are made harmless here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import discord
+
+from bot_service.discord_ui.replies import texts
+from bot_service.discord_ui.replies.escape import plain
+from bot_service.discord_ui.replies.shape import clock, length, position_bar
+from bot_service.player.rules.phase import Phase
+from bot_service.player.rules.queue import LoopMode
+from bot_service.player.rules.track import Entry, Track
+from bot_service.player.snapshot import Snapshot
+from bot_service.requests.audio_api import Suggestion
+from bot_service.store.base import GuildSettings, Played
+from common.errors import Locale, Text
+
+PAGE = 10
+_COLOUR = 0x5865F2
+_TITLE = 100
+_LISTED = 20
+
+
+def player_embed(snapshot: Snapshot, locale: Locale) -> discord.Embed:
+    """Return what the player message shows: song, bar, times, source, requester, what comes next."""
+    entry = snapshot.current
+    if entry is None or entry.track is None:
+        return discord.Embed(description=texts.NOTHING_ON.to(locale), colour=_COLOUR)
+    track = entry.track
+    bar = position_bar(snapshot.position_ms, track.duration_ms)
+    shown = discord.Embed(
+        title=plain(track.title, _TITLE),
+        url=_web(track.url),
+        description=f"{bar}\n`{clock(snapshot.position_ms)} / {length(track.duration_ms)}`",
+        colour=_COLOUR,
+    )
+    shown.set_author(name=_state_of(snapshot).to(locale))
+    shown.add_field(name=texts.PLATFORM.to(locale), value=plain(track.platform) or "—")
+    shown.add_field(name=texts.REQUESTER.to(locale), value=f"<@{entry.requester_id}>")
+    if snapshot.loop is not LoopMode.OFF:
+        shown.add_field(name=texts.LOOP_FIELD.to(locale), value=texts.LOOP_NAMES[snapshot.loop].to(locale))
+    shown.add_field(name=texts.UP_NEXT.to(locale), value=_up_next(snapshot, locale), inline=False)
+    if thumbnail := _web(track.thumbnail_url):
+        shown.set_thumbnail(url=thumbnail)
+    return shown
+
+
+def page_count(snapshot: Snapshot) -> int:
+    """Return how many pages the queue has, at least one."""
+    return max(-(-len(snapshot.entries) // PAGE), 1)
+
+
+def queue_embed(snapshot: Snapshot, page: int, prefix: str, locale: Locale) -> discord.Embed:
+    """Return one page (1-based; the nearest there is) of what comes next, under what is on."""
+    pages = page_count(snapshot)
+    page = min(max(page, 1), pages)
+    start = (page - 1) * PAGE
+    lines = [
+        _line(start + index, entry, locale) for index, entry in enumerate(snapshot.entries[start : start + PAGE], 1)
+    ]
+    if snapshot.current is not None:
+        lines.insert(0, f"**{_state_of(snapshot).to(locale)}:** {plain(snapshot.current.title, _TITLE)}\n")
+    if not snapshot.entries:
+        lines.append(texts.QUEUE_EMPTY.to(locale).format(prefix=prefix))
+    shown = discord.Embed(title=texts.QUEUE_TITLE.to(locale), description="\n".join(lines), colour=_COLOUR)
+    total = sum(entry.track.duration_ms for entry in snapshot.entries if entry.track is not None)
+    footer = texts.QUEUE_FOOTER.to(locale).format(
+        page=page, pages=pages, count=len(snapshot.entries), time=clock(total)
+    )
+    return shown.set_footer(text=footer)
+
+
+def found_embed(words: str, found: Sequence[Suggestion], locale: Locale) -> discord.Embed:
+    """Return the results of a search, numbered as in the menu."""
+    lines = [
+        f"`{number}.` {plain(item.title, _TITLE)} `{length(item.duration_ms)}`" for number, item in enumerate(found, 1)
+    ]
+    title = texts.SEARCH_TITLE.to(locale).format(words=plain(words, _TITLE))
+    return discord.Embed(title=title, description="\n".join(lines), colour=_COLOUR)
+
+
+def history_embed(played: Sequence[Played], locale: Locale) -> discord.Embed:
+    """Return what was played, the latest first."""
+    lines = [
+        f"`{number}.` {plain(line.track.title, _TITLE)} · <@{line.user_id}> · <t:{int(line.at.timestamp())}:R>"
+        for number, line in enumerate(played, 1)
+    ]
+    description = "\n".join(lines) or texts.HISTORY_EMPTY.to(locale)
+    return discord.Embed(title=texts.HISTORY_TITLE.to(locale), description=description, colour=_COLOUR)
+
+
+def favourites_embed(tracks: Sequence[Track], prefix: str, locale: Locale) -> discord.Embed:
+    """Return a person's favourites, numbered as `favorites play` and `favorites remove` count them."""
+    lines = [
+        f"`{number}.` {plain(track.title, _TITLE)} `{length(track.duration_ms)}`"
+        for number, track in enumerate(tracks[:_LISTED], 1)
+    ]
+    if len(tracks) > _LISTED:
+        lines.append(texts.MORE.to(locale).format(count=len(tracks) - _LISTED))
+    description = "\n".join(lines) or texts.FAVOURITES_EMPTY.to(locale).format(prefix=prefix)
+    return discord.Embed(title=texts.FAVOURITES_TITLE.to(locale), description=description, colour=_COLOUR)
+
+
+def settings_embed(rules: GuildSettings, locale: Locale) -> discord.Embed:
+    """Return a guild's settings."""
+    yes_no = {True: texts.YES.to(locale), False: texts.NO.to(locale)}
+    values = {
+        "locale": texts.LANGUAGES[rules.locale] if rules.locale else texts.OF_EACH_USER.to(locale),
+        "dj_role_id": f"<@&{rules.dj_role_id}>" if rules.dj_role_id else texts.EVERYBODY.to(locale),
+        "vote_skip": yes_no[rules.vote_skip],
+        "max_per_user": str(rules.max_per_user) if rules.max_per_user else texts.NO_LIMIT.to(locale),
+        "fair_queue": yes_no[rules.fair_queue],
+        "stay": yes_no[rules.stay],
+        "resume_after_restart": yes_no[rules.resume_after_restart],
+        "announce": yes_no[rules.announce],
+    }
+    shown = discord.Embed(title=texts.SETTINGS_TITLE.to(locale), colour=_COLOUR)
+    for name, value in values.items():
+        shown.add_field(name=texts.SETTING_NAMES[name].to(locale), value=value)
+    return shown
+
+
+def facts_embed(title: str, facts: Sequence[tuple[str, str]]) -> discord.Embed:
+    """Return named facts below each other."""
+    shown = discord.Embed(title=title, colour=_COLOUR)
+    for name, value in facts:
+        shown.add_field(name=name, value=value, inline=False)
+    return shown
+
+
+def _state_of(snapshot: Snapshot) -> Text:
+    states = {Phase.PAUSED: texts.ON_PAUSE, Phase.RECOVERING: texts.RECONNECTING, Phase.CONNECTING: texts.JOINING}
+    return states.get(snapshot.phase, texts.ON_NOW)
+
+
+def _up_next(snapshot: Snapshot, locale: Locale) -> str:
+    if not snapshot.entries:
+        return texts.NOTHING_NEXT.to(locale)
+    rest = len(snapshot.entries) - 1
+    more = f" {texts.MORE.to(locale).format(count=rest)}" if rest else ""
+    return plain(snapshot.entries[0].title, _TITLE) + more
+
+
+def _line(number: int, entry: Entry, locale: Locale) -> str:
+    state = length(entry.track.duration_ms) if entry.track is not None else texts.FETCHING.to(locale)
+    return f"`{number}.` {plain(entry.title, _TITLE)} `{state}` · <@{entry.requester_id}>"
+
+
+def _web(url: str) -> str | None:
+    return url if url.startswith(("http://", "https://")) else None

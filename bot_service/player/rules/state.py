@@ -1,0 +1,88 @@
+"""What a player knows, and nothing that it does. Values and questions; only `machine.step` changes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+
+from bot_service.player.rules.events import Timer
+from bot_service.player.rules.phase import Phase
+from bot_service.player.rules.queue import Queue
+from bot_service.player.rules.track import Entry, Track
+from bot_service.store.base import GuildSettings, SavedPlayer
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds from the settings; times in seconds. `voice_reconnect_seconds`: for all tries of one recovery."""
+
+    queue_limit: int = 500
+    idle_seconds: float = 300.0
+    alone_seconds: float = 60.0
+    voice_reconnect_seconds: float = 60.0
+
+
+@dataclass(slots=True)
+class PlayerState:
+    """One guild's player.
+
+    `next_frame` is the frame of `current` that comes next; while `streaming` (a playback was begun and neither ended
+    nor was halted) the voice link knows better, see `heard`. `held`: the song is, or is to be, paused. `joining`: a
+    Join has no answer yet. `listeners` None: not known. `parked`: gave up by itself, and goes on only when asked to.
+    `kept`: where a song that went back into the queue is to go on (entry id, frame).
+    """
+
+    guild_id: int
+    limits: Limits = field(default_factory=Limits)
+    rules: GuildSettings = field(default_factory=GuildSettings)
+    random: Random = field(default_factory=Random)
+    phase: Phase = Phase.IDLE
+    queue: Queue = field(default_factory=Queue)
+    current: Entry | None = None
+    play_id: int = 0
+    start_frame: int = 0
+    next_frame: int = 0
+    streaming: bool = False
+    held: bool = False
+    voice_ready: bool = False
+    joining: bool = False
+    voice_channel_id: int | None = None
+    text_channel_id: int | None = None
+    message_id: int | None = None
+    listeners: int | None = None
+    votes: set[int] = field(default_factory=set[int])
+    armed: set[Timer] = field(default_factory=set[Timer])
+    prefetched: Track | None = None
+    failures: int = 0
+    parked: bool = False
+    kept: tuple[str, int] | None = None
+    attempts: int = 0
+    recovering_since: datetime | None = None
+    ready_since: datetime | None = None
+
+    def heard(self, frame: int) -> None:
+        """Take over what the voice link says of the playback under way."""
+        if self.streaming:
+            self.next_frame = max(frame, 0)
+
+    @property
+    def is_connected_or_trying(self) -> bool:
+        """Tell whether there is a voice channel that counts as the bot's own."""
+        return self.voice_ready or self.joining or self.phase is Phase.RECOVERING
+
+    def saved(self, now: datetime) -> SavedPlayer:
+        """Return what is to be kept. A song that is to be paused is kept as paused, whatever the voice is doing."""
+        return SavedPlayer(
+            guild_id=self.guild_id,
+            phase=Phase.PAUSED if self.held and self.current is not None else self.phase,
+            current=self.current,
+            next_frame=self.next_frame,
+            entries=tuple(self.queue.entries),
+            history=tuple(self.queue.history),
+            loop=self.queue.loop,
+            voice_channel_id=self.voice_channel_id,
+            text_channel_id=self.text_channel_id,
+            message_id=self.message_id,
+            saved_at=now,
+        )

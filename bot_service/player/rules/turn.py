@@ -1,0 +1,285 @@
+"""The moves of which every transition of a player consists. Pure: a move changes the state and names effects.
+
+Nothing here goes on for ever: a song that fails goes into history whatever the loop says, a few in a row park the
+player, and a lost voice is tried for a bounded number of times in a bounded time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from bot_service.player.rules.effects import (
+    Arm,
+    Disarm,
+    Effect,
+    Halt,
+    Join,
+    Leave,
+    Notice,
+    NoticeKind,
+    Play,
+    Prefetch,
+    Remember,
+)
+from bot_service.player.rules.events import Timer
+from bot_service.player.rules.phase import Phase
+from bot_service.player.rules.queue import LoopMode
+from bot_service.player.rules.state import PlayerState
+from bot_service.player.rules.track import Entry, Track
+
+JOIN_SECONDS = 30.0
+BACKOFF_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
+MAX_FAILURES = 3
+# A voice that held this long and sent this much was well: its loss is a new fault, with all its tries.
+_STEADY = timedelta(seconds=10)
+_STEADY_FRAMES = 100
+_SENT_AWAY = {"kicked": NoticeKind.KICKED, "channel_deleted": NoticeKind.CHANNEL_DELETED}
+
+
+class Turn:
+    """One step of one player: its state, the time, and the effects so far."""
+
+    def __init__(self, state: PlayerState, now: datetime) -> None:
+        self.state = state
+        self.now = now
+        self.effects: list[Effect] = []
+
+    def do(self, effect: Effect) -> None:
+        """Name an effect."""
+        self.effects.append(effect)
+
+    # Songs.
+
+    def start(self, entry: Entry, *, frame: int = 0, held: bool = False) -> None:
+        """Make this the current song, and play it as soon as there is a voice."""
+        state = self.state
+        self.halt()
+        state.current, state.next_frame, state.held = entry, frame, held
+        state.kept = None
+        state.votes.clear()
+        if state.voice_ready or state.phase is Phase.RECOVERING:
+            self.proceed()
+        else:
+            self.connect()
+
+    def proceed(self) -> None:
+        """Play (or hold) the current song at its next frame, if there is a voice."""
+        state = self.state
+        if not state.voice_ready:
+            return
+        state.phase = Phase.PAUSED if state.held else Phase.PLAYING
+        if not state.held:
+            self.play()
+
+    def play(self) -> None:
+        """Begin a playback of the current song at its next frame, in place of the one under way."""
+        state = self.state
+        entry = state.current
+        if entry is None:
+            return
+        state.play_id += 1
+        state.streaming = True
+        state.start_frame = state.next_frame
+        state.prefetched = None  # used up by this playback
+        self.do(Play(state.play_id, entry, state.next_frame))
+        if state.next_frame == 0 and not _is_unfinished(entry):
+            self.do(Remember(entry))
+
+    def complete(self, track: Track) -> None:
+        """Give the current song another track, whole or nearer to it; what plays, plays on."""
+        state = self.state
+        if state.current is None:
+            return
+        begun_unfinished = (state.streaming or state.next_frame > 0) and _is_unfinished(state.current)
+        state.current = replace(state.current, track=track)
+        if begun_unfinished and not track.unfinished:
+            self.do(Remember(state.current))
+
+    def discard(self) -> None:
+        """End the current song as if it had never been there, and go on to the next one."""
+        self.halt()
+        held = self.state.held
+        self._rest()
+        self.advance(forced=True, held=held)
+
+    def halt(self) -> None:
+        """End the playback under way, if any."""
+        if self.state.streaming:
+            self.state.streaming = False
+            self.do(Halt())
+
+    def advance(self, *, forced: bool, held: bool = False) -> None:
+        """Go on to the next song that is ready, or to none."""
+        state = self.state
+        self.halt()
+        state.parked = False
+        entry = state.queue.take_next(state.current, forced=forced)
+        if entry is not None:
+            kept = state.kept
+            self.start(entry, frame=kept[1] if kept and kept[0] == entry.entry_id else 0, held=held)
+            return
+        self._rest()
+        if state.phase is Phase.RECOVERING:
+            self._forget_voice()  # there is nothing left to recover
+        state.phase = Phase.CONNECTING if state.joining and not state.voice_ready else Phase.IDLE
+
+    def fail(self, code: str) -> None:
+        """Give the current song up, say so, and go on to the next; after a few in a row stop trying."""
+        state = self.state
+        entry, held = state.current, state.held
+        if entry is None:
+            return
+        self.halt()
+        state.queue.bury(entry)
+        self._rest()
+        self.do(Notice(NoticeKind.SONG_FAILED, entry, code))
+        state.failures += 1
+        if state.failures >= MAX_FAILURES and state.queue.entries:
+            self.do(Notice(NoticeKind.TOO_MANY_FAILURES, code=code))
+            state.parked = True
+            state.phase = Phase.IDLE
+        else:
+            self.advance(forced=True, held=held)
+
+    # The voice.
+
+    def connect(self, channel_id: int | None = None) -> None:
+        """Enter the channel (another one, if given), unless the bot is on its way there."""
+        state = self.state
+        target = channel_id if channel_id is not None else state.voice_channel_id
+        if target is None or (state.joining and target == state.voice_channel_id):
+            return
+        state.voice_channel_id = target
+        state.joining = True
+        if not state.voice_ready and state.phase is not Phase.RECOVERING:
+            state.phase = Phase.CONNECTING
+        self.do(Join(target))
+
+    def lose_voice(self, reason: str) -> None:
+        """Try to get the voice back, if anything needs it."""
+        state = self.state
+        waits = state.phase is Phase.RECOVERING and not state.joining
+        self.halt()
+        steady = self._was_steady()
+        state.voice_ready = state.joining = False
+        if state.current is None and not state.queue.entries and not state.rules.stay:
+            self._forget_voice()
+            state.phase = Phase.IDLE
+            return
+        if waits:
+            return
+        if state.phase is not Phase.RECOVERING and (steady or state.recovering_since is None):
+            state.attempts = 0
+            state.recovering_since = self.now
+        state.phase = Phase.RECOVERING
+        if self._tries_are_used_up():
+            self.give_up(reason)
+        else:
+            state.attempts += 1
+
+    def give_up(self, reason: str) -> None:
+        """Leave the voice for good. Sent away: nothing is kept. Otherwise the songs are, for when somebody asks."""
+        kind = _SENT_AWAY.get(reason)
+        if kind is not None:
+            self.do(Notice(kind, self.state.current, reason))
+            self.clear()
+            return
+        state = self.state
+        self.halt()
+        entry, frame = state.current, state.next_frame
+        self._rest()
+        if entry is not None:
+            state.queue.put_front(entry)
+            state.kept = (entry.entry_id, frame)
+        self._forget_voice()
+        state.phase = Phase.IDLE
+        state.parked = True
+        self.do(Notice(NoticeKind.VOICE_FAILED, entry, reason))
+
+    def clear(self) -> int:
+        """Give up everything and leave: the state of a player that has nothing, but for its history."""
+        state = self.state
+        count = state.queue.clear() + (state.current is not None)
+        if state.current is not None:
+            state.queue.bury(state.current)
+        self.halt()
+        self._rest()
+        self._forget_voice()
+        state.voice_channel_id = None
+        state.queue.loop = LoopMode.OFF
+        state.kept = None
+        state.parked = False
+        state.failures = 0
+        state.phase = Phase.IDLE
+        return count
+
+    # The end of every step.
+
+    def settle(self) -> None:
+        """Bring timers and prefetching in line with the state."""
+        state = self.state
+        wanted = self._timers()
+        for timer in sorted(state.armed - wanted.keys()):
+            self.do(Disarm(timer))
+        for timer in sorted(wanted.keys() - state.armed):
+            self.do(Arm(timer, wanted[timer]))
+        state.armed = set(wanted)
+        track = self._track_at_hand()
+        if track != state.prefetched:
+            state.prefetched = track
+            self.do(Prefetch(track))
+
+    def _timers(self) -> dict[Timer, float]:
+        state, limits = self.state, self.state.limits
+        waiting = any(entry.track is None for entry in state.queue.entries)
+        idle = state.phase is Phase.IDLE and state.voice_ready and not state.joining and not waiting
+        wanted: dict[Timer, float] = {}
+        if idle and not state.rules.stay:
+            wanted[Timer.IDLE] = limits.idle_seconds
+        if state.voice_ready and state.listeners == 0 and not state.rules.stay:
+            wanted[Timer.ALONE] = limits.alone_seconds
+        if state.joining:
+            wanted[Timer.JOIN] = JOIN_SECONDS
+        elif state.phase is Phase.RECOVERING:
+            wanted[Timer.RECOVER] = BACKOFF_SECONDS[state.attempts - 1]
+        return wanted
+
+    def _track_at_hand(self) -> Track | None:
+        """Tell whose beginning is wanted: the current song's until it plays, then that of the one after it."""
+        state = self.state
+        if state.current is None:
+            return None
+        if state.streaming or state.phase is Phase.PAUSED:
+            following = state.queue.peek_next(state.current)
+            return following.track if following is not None else None
+        return state.current.track if state.next_frame == 0 else None
+
+    def _rest(self) -> None:
+        state = self.state
+        state.current, state.start_frame, state.next_frame, state.held = None, 0, 0, False
+        state.votes.clear()
+
+    def _forget_voice(self) -> None:
+        state = self.state
+        state.voice_ready = state.joining = False
+        state.listeners = None
+        state.attempts = 0
+        state.recovering_since = state.ready_since = None
+        self.do(Leave())
+
+    def _was_steady(self) -> bool:
+        state = self.state
+        if state.ready_since is None or self.now - state.ready_since < _STEADY:
+            return False
+        return state.phase is not Phase.PLAYING or state.next_frame - state.start_frame >= _STEADY_FRAMES
+
+    def _tries_are_used_up(self) -> bool:
+        state = self.state
+        since = state.recovering_since or self.now
+        spent = (self.now - since).total_seconds()
+        return state.attempts >= len(BACKOFF_SECONDS) or spent >= state.limits.voice_reconnect_seconds
+
+
+def _is_unfinished(entry: Entry) -> bool:
+    return entry.track is not None and entry.track.unfinished

@@ -1,0 +1,1 @@
+"""Frames, their pacing, and the voice connection."""

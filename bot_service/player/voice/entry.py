@@ -1,0 +1,137 @@
+"""Into a voice channel, over to another one, and out: one attempt each, bounded in time, with a name for each failure.
+
+Refuses to try again: when and how often is the player's decision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import discord
+
+from bot_service.player.voice.client import WatchedVoiceClient
+from common.observability.telemetry import get_logger
+
+log = get_logger(__name__)
+
+_JOIN_SECONDS = 12.0
+# After its own time-out discord.py waits as long again for a confirmation that cannot reach it any more.
+_GRACE_SECONDS = 1.0
+_MOVE_SECONDS = 8.0
+_LEAVE_SECONDS = 2.0
+_CONFIRM_SECONDS = 3.0
+
+# Unknown protocol, unknown encryption, end-to-end encryption wanted, bad request, rate limited, call terminated.
+# Source: Discord's page "Opcodes and Status Codes", voice close event codes.
+_HOPELESS = frozenset({4012, 4016, 4017, 4020, 4021, 4022})
+
+
+class CannotJoinError(Exception):
+    """The channel cannot be had now. The fields are those of `events.VoiceLost`."""
+
+    def __init__(self, reason: str, *, code: int | None = None, may_retry: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+        self.may_retry = may_retry
+
+
+def may_retry(code: int | None) -> bool:
+    """Say whether connecting again can help after this close code.
+
+    4014 is among those that can: discord.py waits for the news that the bot was thrown out, and tells it on its own.
+    """
+    return code not in _HOPELESS
+
+
+async def enter(
+    client: discord.Client, guild_id: int, channel_id: int, *, seconds: float = _JOIN_SECONDS
+) -> WatchedVoiceClient:
+    """Connect to a channel, deafened: the bot has no use for what people say.
+
+    Raises:
+        CannotJoinError: channel_deleted, forbidden, channel_full, timeout, closed (with the code), failed.
+    """
+    channel = _channel(client, guild_id, channel_id)
+    await _put_away(channel.guild)
+    try:
+        async with asyncio.timeout(seconds + _GRACE_SECONDS):
+            return await channel.connect(timeout=seconds, reconnect=False, self_deaf=True, cls=WatchedVoiceClient)
+    except TimeoutError as exc:
+        raise CannotJoinError("timeout", may_retry=True) from exc
+    except discord.ConnectionClosed as exc:
+        raise CannotJoinError("closed", code=exc.code, may_retry=may_retry(exc.code)) from exc
+    except Exception as exc:
+        # Whatever the transport below discord.py raises: resolving, TLS, HTTP, sockets.
+        log.warning("voice.join_failed", guild_id=guild_id, channel_id=channel_id, error=repr(exc))
+        raise CannotJoinError("failed", may_retry=True) from exc
+
+
+async def move(client: discord.Client, voice: WatchedVoiceClient, channel_id: int) -> bool:
+    """Take a connection over to another channel of its guild; False when Discord did not do it in time.
+
+    discord.py's own `move_to` undoes the deafening and opens a socket that its reader may look at only 30 s later. So
+    the move is asked for as if a moderator did it: what Discord then tells, discord.py follows with the socket it has.
+
+    Raises:
+        CannotJoinError: channel_deleted, forbidden, channel_full.
+    """
+    channel = _channel(client, voice.guild.id, channel_id)
+    me = channel.guild.me.id
+
+    def arrived(member: discord.Member, _before: discord.VoiceState, after: discord.VoiceState) -> bool:
+        return member.id == me and after.channel is not None and after.channel.id == channel_id
+
+    told = client.wait_for("voice_state_update", check=arrived, timeout=_MOVE_SECONDS)
+    try:
+        _, moved = await asyncio.gather(channel.guild.change_voice_state(channel=channel, self_deaf=True), told)
+    except (TimeoutError, ConnectionError):
+        return False
+    return bool(moved) and not voice.over
+
+
+async def leave(voice: WatchedVoiceClient) -> None:
+    """Leave, and wait a while for Discord's confirmation."""
+    try:
+        async with asyncio.timeout(_LEAVE_SECONDS):
+            await voice.leave()
+    except TimeoutError:
+        log.warning("voice.leave_not_confirmed", guild_id=voice.guild.id)
+    finally:
+        voice.stop_runner()
+
+
+async def told_that_it_left(client: discord.Client, guild_id: int) -> None:
+    """Wait until Discord has told that the bot is in no channel: a new connection would take that for its own end."""
+    guild = client.get_guild(guild_id)
+    if guild is None or guild.me.voice is None:
+        return
+    me = guild.me.id
+
+    def left(member: discord.Member, _before: discord.VoiceState, after: discord.VoiceState) -> bool:
+        return member.id == me and after.channel is None
+
+    try:
+        await client.wait_for("voice_state_update", check=left, timeout=_CONFIRM_SECONDS)
+    except TimeoutError:
+        log.warning("voice.leave_not_confirmed", guild_id=guild_id)
+
+
+async def _put_away(guild: discord.Guild) -> None:
+    """End a connection of this guild that somebody gave up before it was made."""
+    if isinstance(stale := guild.voice_client, WatchedVoiceClient):
+        await leave(stale)
+
+
+def _channel(client: discord.Client, guild_id: int, channel_id: int) -> discord.VoiceChannel | discord.StageChannel:
+    guild = client.get_guild(guild_id)
+    channel = guild.get_channel(channel_id) if guild is not None else None
+    if guild is None or not isinstance(channel, discord.VoiceChannel | discord.StageChannel):
+        raise CannotJoinError("channel_deleted")
+    allowed = channel.permissions_for(guild.me)
+    if not (allowed.view_channel and allowed.connect and allowed.speak):
+        raise CannotJoinError("forbidden")
+    others = [member_id for member_id in channel.voice_states if member_id != guild.me.id]
+    if channel.user_limit and len(others) >= channel.user_limit and not allowed.move_members:
+        raise CannotJoinError("channel_full")
+    return channel

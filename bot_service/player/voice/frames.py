@@ -1,0 +1,199 @@
+"""Where a song's frames come from: the blob store, or the audio service when that has not got them.
+
+Gives blocks of frames, in order, from any frame on. A song that is still being made is followed to its end: frame N is
+the same 20 ms in every attempt at it, so that what breaks off is asked for again and goes on at the frame that was
+reached. Refuses to know Discord, and to keep more of a song in memory than the beginning of one that is next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+
+from bot_service.player.rules.track import Track
+from bot_service.player.voice.dca_blocks import FrameCutter
+from bot_service.requests.audio_api import AudioApi, StillBeingMade
+from common.blobs.base import BlobStore
+from common.dca import DcaError
+from common.errors import (
+    AppError,
+    AudioServiceUnavailable,
+    BlobNotFound,
+    MediaCorrupt,
+    SourceTruncated,
+    StorageError,
+    StorageUnavailable,
+)
+from common.observability.telemetry import get_logger
+
+log = get_logger(__name__)
+
+# 10 s.
+HEAD_FRAMES = 500
+
+_PIECE_SECONDS = 10.0
+_HEAD_SECONDS = 5.0
+# How long a song that is being made is asked for without a new frame, and how soon again.
+_HOPE_SECONDS = 60.0
+_FIRST_PAUSE_SECONDS = 0.1
+_LAST_PAUSE_SECONDS = 2.0
+# A piece of 64 KiB is 5 s of music and four minutes of silence.
+_BLOCK_FRAMES = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The first frames of a song; `whole` when there are no others."""
+
+    video_id: str
+    frames: Sequence[bytes]
+    whole: bool
+
+
+class FrameStore:
+    """Opens songs. One for the process: it keeps nothing itself, `prefetch` gives a head to whoever plays next."""
+
+    def __init__(self, blobs: BlobStore, api: AudioApi) -> None:
+        self._blobs = blobs
+        self._api = api
+
+    @asynccontextmanager
+    async def open(
+        self, track: Track, start_frame: int = 0, *, head: Head | None = None
+    ) -> AsyncGenerator[AsyncIterator[list[bytes]]]:
+        """Open a song at a frame: an iterator of blocks of frames (lists that are not empty), to the song's end.
+
+        The blob store is read first. When it fails, even midway, the audio service's copy is read from the frame that
+        was reached. `head` gives the first frames, if it is this song's. Where a song is being made, frames come as
+        they are made; both are asked again when there are none, for up to a minute.
+
+        Raises (while iterating):
+            AppError: neither has the song (`blob_not_found`, `media_not_found`), both are away
+                (`audio_service_unavailable`), the file is no sound DCA (`media_corrupt`), or the song was being made
+                and no more of it came (`source_truncated`).
+        """
+        async with aclosing(self._blocks(track, start_frame, head)) as blocks:
+            yield blocks
+
+    async def prefetch(self, track: Track) -> Head:
+        """Return the first 10 s, or what can be had of them within seconds. Raises AppError as `open` does."""
+        frames: list[bytes] = []
+        try:
+            async with asyncio.timeout(_HEAD_SECONDS), self.open(track) as blocks:
+                async for block in blocks:
+                    frames += block
+                    if len(frames) > HEAD_FRAMES:
+                        return Head(track.video_id, frames[:HEAD_FRAMES], whole=False)
+        except TimeoutError:
+            return Head(track.video_id, frames, whole=False)
+        return Head(track.video_id, frames, whole=True)
+
+    async def _blocks(self, track: Track, start: int, head: Head | None) -> AsyncGenerator[list[bytes]]:
+        position = start
+        if head is not None and head.video_id == track.video_id and start < len(head.frames):
+            yield list(head.frames[start:])
+            position = len(head.frames)
+            if head.whole:
+                return
+        hope = _Hope()
+        while True:
+            try:
+                async with aclosing(self._read(track, position)) as blocks:
+                    async for block in blocks:
+                        position += len(block)
+                        hope.renew()
+                        yield block
+            except (StillBeingMade, AudioServiceUnavailable) as exc:
+                if not hope.after(exc):
+                    raise
+                log.info("frames.awaited", media_id=track.video_id, frame=position, detail=exc.detail)
+                await hope.pause()
+            else:
+                return
+
+    async def _read(self, track: Track, start: int) -> AsyncGenerator[list[bytes]]:
+        """Read what there is now, from a frame on."""
+        position = start
+        try:
+            async with aclosing(_cut(self._stored(track), position)) as blocks:
+                async for block in blocks:
+                    position += len(block)
+                    yield block
+        except BlobNotFound as exc:
+            tell = log.debug if track.unfinished else log.warning
+            tell("frames.blob_not_found", media_id=track.video_id, detail=exc.detail)
+        except StorageError as exc:
+            log.warning("frames.blob_store_failed", media_id=track.video_id, frame=position, code=exc.code)
+        else:
+            return
+        async with aclosing(_cut(self._served(track), position)) as blocks:
+            async for block in blocks:
+                yield block
+
+    async def _stored(self, track: Track) -> AsyncGenerator[bytes]:
+        pieces = self._blobs.read(track.file_path)
+        try:
+            while (piece := await _next_piece(pieces)) is not None:
+                yield piece
+        except ValueError as exc:
+            raise BlobNotFound(track.file_path) from exc
+        finally:
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()
+
+    async def _served(self, track: Track) -> AsyncGenerator[bytes]:
+        async with self._api.audio(track.video_id) as body:
+            async for piece in body:
+                yield piece
+
+
+class _Hope:
+    """Says how long more of a song that is being made is asked for: with growing pauses, for a minute in vain."""
+
+    def __init__(self) -> None:
+        self._being_made = False
+        self.renew()
+
+    def renew(self) -> None:
+        """A new frame came."""
+        self._since: float | None = None
+        self._pause = _FIRST_PAUSE_SECONDS
+
+    def after(self, failure: AppError) -> bool:
+        """Whether there is any: for a song that is, or just was, being made, also while the audio service is away."""
+        self._being_made = self._being_made or isinstance(failure, StillBeingMade)
+        return self._being_made
+
+    async def pause(self) -> None:
+        """Let some time pass. Raises SourceTruncated when too much has."""
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        if now - self._since >= _HOPE_SECONDS:
+            raise SourceTruncated(f"no new frame for {_HOPE_SECONDS:.0f} s")
+        await asyncio.sleep(self._pause)
+        self._pause = min(2 * self._pause, _LAST_PAUSE_SECONDS)
+
+
+async def _cut(pieces: AsyncGenerator[bytes], start: int) -> AsyncGenerator[list[bytes]]:
+    cutter = FrameCutter(start)
+    async with aclosing(pieces):
+        try:
+            async for piece in pieces:
+                frames = cutter.feed(piece)
+                for first in range(0, len(frames), _BLOCK_FRAMES):
+                    yield frames[first : first + _BLOCK_FRAMES]
+            cutter.end()
+        except DcaError as exc:
+            raise MediaCorrupt(str(exc)) from exc
+
+
+async def _next_piece(pieces: AsyncIterator[bytes]) -> bytes | None:
+    """Return the next bytes, None at the end; a source that gives nothing for long is one that is away."""
+    try:
+        async with asyncio.timeout(_PIECE_SECONDS):
+            return await anext(pieces, None)
+    except TimeoutError as exc:
+        raise StorageUnavailable(f"no bytes for {_PIECE_SECONDS:.0f} s") from exc

@@ -1,0 +1,193 @@
+"""Blobs as files below one directory: a key is a path, a put is a rename.
+
+A file is complete and on the disk before it gets its name, and is never changed afterwards: a reader that has it open
+keeps it, whatever is put or deleted meanwhile. Refuses to know what is in the files. See
+docs/adr/0003-local-blob-store.md for the etag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from common.blobs.base import BlobStat, BlobStore
+from common.blobs.keys import check_key
+from common.blobs.local.descriptor import HeldDescriptor
+from common.blobs.local.growing import CHUNK_BYTES, LocalGrowingBlob, follow, sweep_growing
+from common.blobs.local.write import (
+    INCOMING,
+    describe,
+    present,
+    probe,
+    store_file,
+    sweep_leftovers,
+    sync_directory,
+    translated,
+)
+from common.errors import BlobNotFound, StorageError, StorageFull, StorageUnavailable
+from common.health import Health
+from common.observability.telemetry import get_logger
+
+log = get_logger(__name__)
+
+NAME = "local_storage"
+_CHUNKS_PER_HOP = 8  # a hop to a thread costs about as much as reading a few chunks
+
+
+@asynccontextmanager
+async def open_local(root: Path, *, for_writing: bool = True) -> AsyncGenerator[BlobStore]:
+    """Open the store in `root`, made when missing, and sweep what crashed puts left there.
+
+    `for_writing` False: nothing there is touched, and it need not be there yet.
+
+    Raises:
+        StorageUnavailable: the directory cannot be made or written; the detail names LOCAL_STORAGE_PATH.
+    """
+    if for_writing:
+        await asyncio.to_thread(_prepare, root)
+    yield LocalBlobStore(root, for_writing=for_writing)
+
+
+class LocalBlobStore:
+    """See `common.blobs.base.BlobStore`. All methods raise ValueError for what `check_key` refuses."""
+
+    def __init__(self, root: Path, *, for_writing: bool) -> None:
+        self._root = root
+        self._for_writing = for_writing
+
+    async def put(self, key: str, path: Path) -> BlobStat:
+        """See `BlobStore.put`. A file on the same file system is moved, any other is copied and left."""
+        target = self._path(key)
+        return await asyncio.to_thread(lambda: describe(key, store_file(path, target, self._root / INCOMING)))
+
+    async def stat(self, key: str) -> BlobStat:
+        """See `BlobStore.stat`."""
+        target = self._path(key)
+
+        def look() -> BlobStat:
+            with present(key):
+                return describe(key, target.stat())
+
+        return await asyncio.to_thread(look)
+
+    async def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """See `BlobStore.read`. A `start` behind the end yields nothing."""
+        if start < 0 or (length is not None and length < 0):
+            raise ValueError(f"start {start}, length {length}: neither can be negative")
+        blob = _OpenBlob(key, self._path(key))
+        try:
+            left = await blob.open(start, length)
+            while left > 0:
+                chunks = await blob.read(left)
+                if not chunks:
+                    raise StorageUnavailable(f"{key}: {left} bytes short")
+                for chunk in chunks:
+                    left -= len(chunk)
+                    yield chunk
+        finally:
+            blob.close()
+
+    @asynccontextmanager
+    async def grow(self, key: str) -> AsyncGenerator[LocalGrowingBlob]:
+        """See `BlobStore.grow`."""
+        growing = LocalGrowingBlob(key, self._path(key), self._root)
+        try:
+            await growing.open()
+            yield growing
+        finally:
+            growing.give_up()
+
+    def follow(self, key: str) -> AsyncIterator[bytes]:
+        """See `BlobStore.follow`."""
+        return follow(key, self._path(key), self._root)
+
+    async def delete(self, key: str) -> None:
+        """See `BlobStore.delete`."""
+        target = self._path(key)
+
+        def remove() -> None:
+            try:
+                with present(key):
+                    target.unlink()
+                    sync_directory(target.parent)
+            except BlobNotFound:
+                return
+
+        await asyncio.to_thread(remove)
+
+    async def health(self) -> Health:
+        """See `BlobStore.health`. Writes a byte if it may; `metadata`: the disk's `free_bytes` and `total_bytes`."""
+        try:
+            usage = await asyncio.to_thread(self._measure)
+        except StorageError as exc:
+            return Health(NAME, ok=False, error=exc.detail)
+        return Health(NAME, ok=True, metadata=usage)
+
+    def _measure(self) -> dict[str, int]:
+        with translated("LOCAL_STORAGE_PATH"):
+            if self._for_writing:
+                probe(self._root / INCOMING)
+            else:
+                os.scandir(self._root).close()
+            usage = shutil.disk_usage(self._root)
+        return {"free_bytes": usage.free, "total_bytes": usage.total}
+
+    def _path(self, key: str) -> Path:
+        return self._root / check_key(key)
+
+
+class _OpenBlob:
+    """A blob that is being read."""
+
+    def __init__(self, key: str, path: Path) -> None:
+        self._key = key
+        self._path = path
+        self._file = HeldDescriptor()
+
+    async def open(self, start: int, length: int | None) -> int:
+        """Open at `start` and return how many bytes there are to read."""
+
+        def open_at() -> int:
+            with present(self._key):
+                self._file.hold(descriptor := os.open(self._path, os.O_RDONLY | os.O_CLOEXEC))
+                available = max(describe(self._key, os.fstat(descriptor)).size - start, 0)
+                os.lseek(descriptor, start, os.SEEK_SET)
+            return available if length is None else min(available, length)
+
+        return await self._file.hop(open_at)
+
+    async def read(self, left: int) -> list[bytes]:
+        """Return the next chunks, `left` bytes at most; an empty list at the end of the file."""
+
+        def read_chunks() -> list[bytes]:
+            chunks: list[bytes] = []
+            missing = min(left, CHUNK_BYTES * _CHUNKS_PER_HOP)
+            with present(self._key):
+                while missing and (chunk := os.read(self._file.require(), min(missing, CHUNK_BYTES))):
+                    chunks.append(chunk)
+                    missing -= len(chunk)
+            return chunks
+
+        return await self._file.hop(read_chunks)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _prepare(root: Path) -> None:
+    with translated("LOCAL_STORAGE_PATH"):
+        incoming = root / INCOMING
+        incoming.mkdir(parents=True, exist_ok=True)
+        sweep_leftovers(incoming)
+        sweep_growing(root)
+        try:
+            with translated("LOCAL_STORAGE_PATH"):
+                probe(incoming)
+        except StorageFull as exc:
+            # What is stored can still be read, so this is for the health answer and not a reason to stop.
+            log.warning("storage.full", detail=exc.detail)

@@ -1,0 +1,172 @@
+"""The writing side of the local blob store: how a file gets its name, and what is left when a writer dies.
+
+Everything here blocks. A writer holds an advisory lock on its temporary file; the kernel drops the lock with the
+process, so a leftover is told from a file in the making without trusting process ids, which containers share.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import stat
+import time
+import uuid
+from collections.abc import Generator
+from pathlib import Path
+
+from common.blobs.base import BlobStat
+from common.errors import BlobNotFound, StorageFull, StorageUnavailable
+from common.observability.telemetry import get_logger
+
+log = get_logger(__name__)
+
+INCOMING = ".incoming"  # no key begins with a dot
+LEFTOVER_SECONDS = 60.0  # longer than it takes from making a temporary file to locking it
+
+_MODE = 0o644  # the bot may read the files under another user
+_NANOSECONDS = 1_000_000_000
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+
+
+@contextlib.contextmanager
+def translated(subject: str) -> Generator[None]:
+    """Turn OSError into StorageFull or StorageUnavailable about `subject` (a key or a setting)."""
+    try:
+        yield
+    except OSError as exc:
+        kind = StorageFull if exc.errno in _NO_ROOM else StorageUnavailable
+        raise kind(f"{subject}: {exc.strerror or exc}") from exc
+
+
+@contextlib.contextmanager
+def present(key: str) -> Generator[None]:
+    """As `translated`, for what needs the blob to be there: BlobNotFound when it is not."""
+    with translated(key):
+        try:
+            yield
+        except _ABSENT as exc:
+            raise BlobNotFound(key) from exc
+
+
+def store_file(source: Path, target: Path, incoming: Path) -> os.stat_result:
+    """Give the file at `source`, moved or copied, the name `target` in one step, and wait until it is on the disk.
+
+    Raises:
+        StorageFull: no room. StorageUnavailable: any other failure. The name then means what it meant before.
+    """
+    with translated(target.name):
+        _make_directories(target.parent)
+        found = _move(source, target) if _movable(source, incoming) else None
+        found = found or _copy(source, target, incoming)
+        sync_directory(target.parent)
+    return found
+
+
+def name_file(descriptor: int, path: Path, target: Path) -> os.stat_result:
+    """Give an open file that was written below the store the name `target`, once it is on the disk. Raises OSError."""
+    _make_directories(target.parent)
+    found = _seal(descriptor)
+    path.rename(target)
+    sync_directory(target.parent)
+    return found
+
+
+def describe(key: str, found: os.stat_result) -> BlobStat:
+    """Make the etag of what identifies one put: see docs/adr/0003-local-blob-store.md. Raises BlobNotFound."""
+    if not stat.S_ISREG(found.st_mode):
+        raise BlobNotFound(key)
+    return BlobStat(key, found.st_size, f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}")
+
+
+def sweep_leftovers(incoming: Path) -> None:
+    """Remove temporary files whose writer is gone: old, and no longer locked."""
+    for path in incoming.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS and _unlocked(path):
+                path.unlink()
+                log.info("storage.leftover_removed", name=path.name)
+
+
+def probe(incoming: Path) -> None:
+    """Write and remove one byte. Raises OSError."""
+    path = incoming / f"{uuid.uuid4().hex}.probe"
+    try:
+        path.write_bytes(b"0")
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def sync_directory(directory: Path) -> None:
+    """Wait until the directory's entries are on the disk. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_directories(directory: Path) -> None:
+    if directory.is_dir():
+        return
+    _make_directories(directory.parent)
+    directory.mkdir(exist_ok=True)
+    sync_directory(directory.parent)
+
+
+def _movable(source: Path, incoming: Path) -> bool:
+    found = source.lstat()
+    # What has a second name could be changed under that name after it was stored.
+    return (
+        source.is_file() and not source.is_symlink() and found.st_nlink == 1 and found.st_dev == incoming.stat().st_dev
+    )
+
+
+def _move(source: Path, target: Path) -> os.stat_result | None:
+    """Return None when the two are on one device and yet cannot be renamed into each other (bind mounts)."""
+    with source.open("rb") as file:
+        found = _seal(file.fileno())
+        try:
+            source.rename(target)
+        except OSError as exc:
+            if exc.errno == errno.EXDEV:
+                return None
+            raise
+    return found
+
+
+def _copy(source: Path, target: Path, incoming: Path) -> os.stat_result:
+    temporary = incoming / f"{uuid.uuid4().hex}.part"
+    with source.open("rb") as original, temporary.open("xb") as copy:
+        fcntl.flock(copy.fileno(), fcntl.LOCK_EX)
+        try:
+            shutil.copyfileobj(original, copy, 1024 * 1024)
+            copy.flush()
+            found = _seal(copy.fileno())
+            temporary.rename(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    return found
+
+
+def _seal(descriptor: int) -> os.stat_result:
+    """Sync the file and give it a modification time that no other put has: the etag is made of it."""
+    os.fchmod(descriptor, _MODE)
+    now = int(time.time())
+    os.utime(descriptor, ns=(now * _NANOSECONDS, now * _NANOSECONDS + secrets.randbelow(_NANOSECONDS)))
+    os.fsync(descriptor)
+    return os.fstat(descriptor)
+
+
+def _unlocked(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True

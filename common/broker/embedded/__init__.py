@@ -1,0 +1,1 @@
+"""Queues in a SQLite file that all processes of a machine share."""

@@ -1,0 +1,235 @@
+"""The embedded broker: a durable log in one SQLite file, shared by the processes of one machine.
+
+One thread of each process owns the connection and runs whole transactions; a caller that is cancelled stops waiting,
+never a transaction. Consumers of the same process are woken by its publishes; what other processes commit is noticed
+by asking SQLite for a change counter, up to 50 ms late when idle. See docs/adr/0002-embedded-broker.md.
+
+Refuses what SQLite's journal cannot do: the file must be on a local file system, not on a network share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from common.broker.base import Broker, Delivery, Message
+from common.broker.embedded.file import BUSY_SECONDS, data_version, open_file, open_glance
+from common.broker.embedded.health import describe
+from common.broker.embedded.retention import Limits, forget_group, sweep
+from common.broker.embedded.store import EmbeddedStore
+from common.broker.embedded.subscription import Subscription
+from common.errors import BrokerUnavailable
+from common.health import Health
+from common.observability.telemetry import get_logger
+from common.tasks import running_alongside
+
+log = get_logger(__name__)
+
+T = TypeVar("T")
+
+NAME = "embedded_broker"
+
+_POLL_FASTEST_SECONDS = 0.01
+_POLL_SLOWEST_SECONDS = 0.05
+_POLL_GROWTH = 1.5
+_PAUSE_AFTER_FAILURE_SECONDS = 1.0
+_RENEW_AT = 1 / 3  # of the lease
+_TOUCH_SECONDS = 60.0
+_SWEEP_SECONDS = 3600.0
+_CLOCK_STEP_SECONDS = 60.0
+# Live groups have said so by then, also after the wall clock jumped: a machine may start without knowing the date.
+_SWEEP_WARM_UP_SECONDS = 10 * _TOUCH_SECONDS
+
+
+@asynccontextmanager
+async def open_embedded(
+    path: Path, limits: Limits, *, lease_seconds: float, busy_seconds: float = BUSY_SECONDS
+) -> AsyncGenerator[Broker]:
+    """Open the broker in `path`, made with its directory when missing; wait `busy_seconds` for a lock on it.
+
+    Raises:
+        BrokerUnavailable: the file cannot be used; the detail names EMBEDDED_BROKER_PATH and why.
+    """
+    executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=NAME)
+    loop = asyncio.get_running_loop()
+    opened: list[EmbeddedStore] = []
+
+    def open_store() -> EmbeddedStore:
+        opened.append(EmbeddedStore(open_file(path, busy_seconds=busy_seconds), limits, lease_seconds=lease_seconds))
+        return opened[0]
+
+    def close_store() -> None:
+        for store in opened:
+            store.connection.close()
+
+    try:
+        store = await asyncio.shield(loop.run_in_executor(executor, open_store))
+        with closing(open_glance(path)) as glance:
+            broker = EmbeddedBroker(store, executor, path, glance)
+            async with running_alongside(broker.attend()):
+                try:
+                    yield broker
+                finally:
+                    await broker.close()
+    finally:
+        # The thread takes one call after the other, so this closes what a cancelled opening left, too.
+        closed = loop.run_in_executor(executor, close_store)
+        executor.shutdown(wait=False)
+        await asyncio.shield(closed)
+
+
+class EmbeddedBroker:
+    """See `common.broker.base.Broker`. Made by `open_embedded`, which also runs `attend` and calls `close`."""
+
+    def __init__(
+        self, store: EmbeddedStore, executor: ThreadPoolExecutor, path: Path, glance: sqlite3.Connection
+    ) -> None:
+        self._store = store
+        self._glance = glance
+        self._executor = executor
+        self._path = path
+        self._subscriptions: set[Subscription] = set()
+        self._closed = False
+
+    async def publish(self, topic: str, key: str, value: bytes, headers: Mapping[str, str]) -> None:
+        """See `Broker.publish`."""
+        await asyncio.shield(self._submit(lambda: self._store.publish(topic, key, value, headers), wakes=topic))
+
+    def consume(
+        self, topic: str, group: str, *, prefetch: int = 1, start: Literal["earliest", "latest"] = "earliest"
+    ) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
+        """See `Broker.consume`."""
+        if prefetch < 1:
+            raise ValueError(f"prefetch is {prefetch}, at least 1 is needed")
+        owner = uuid.uuid4().hex
+        return self._member(
+            Subscription(self._store, self._submit, topic, group, owner=owner, prefetch=prefetch, start=start)
+        )
+
+    async def peek(self, topic: str, *, limit: int = 100) -> list[Message]:
+        """See `Broker.peek`."""
+        return await asyncio.shield(self._submit(lambda: self._store.peek(topic, limit)))
+
+    async def lag(self, topic: str, group: str) -> int:
+        """See `Broker.lag`."""
+        return await asyncio.shield(self._submit(lambda: self._store.lag(topic, group)))
+
+    async def forget(self, topic: str, group: str) -> None:
+        """See `Broker.forget`."""
+        await asyncio.shield(self._submit(lambda: forget_group(self._store.connection, topic, group)))
+
+    async def health(self) -> Health:
+        """See `Broker.health`. Not well: closed, unreadable, or locked by another process for seconds."""
+        try:
+            metadata = await asyncio.shield(self._submit(lambda: describe(self._store.connection, self._path)))
+        except BrokerUnavailable as exc:
+            return Health(NAME, ok=False, error=exc.detail)
+        return Health(NAME, ok=True, metadata=metadata)
+
+    async def attend(self) -> None:
+        """Do what the broker does by itself, until cancelled: notice other processes, renew leases, sweep."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_others())
+            group.create_task(self._renew_leases())
+            group.create_task(self._look_after_groups())
+
+    async def close(self) -> None:
+        """Hand back what open subscriptions hold and end them; later calls raise BrokerUnavailable."""
+        try:
+            while self._subscriptions:
+                await self._release(next(iter(self._subscriptions)), "closed")
+        finally:
+            self._closed = True
+
+    @asynccontextmanager
+    async def _member(self, subscription: Subscription) -> AsyncGenerator[Subscription]:
+        self._subscriptions.add(subscription)
+        try:
+            await asyncio.shield(self._submit(subscription.join))
+            yield subscription
+        finally:
+            await self._release(subscription, "left")
+
+    def _submit(self, work: Callable[[], T], *, wakes: str | None = None) -> asyncio.Future[T]:
+        if self._closed:
+            raise BrokerUnavailable("the broker was closed")
+        running = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        if wakes is not None:
+            running.add_done_callback(lambda _: self._wake(wakes))
+        return running
+
+    def _wake(self, topic: str | None = None) -> None:
+        for subscription in self._subscriptions:
+            if topic in {None, subscription.topic}:
+                subscription.wake()
+
+    async def _release(self, subscription: Subscription, how: Literal["left", "closed"]) -> None:
+        self._subscriptions.discard(subscription)
+        if not subscription.end(how):
+            return
+        try:
+            await asyncio.shield(self._submit(subscription.release, wakes=subscription.topic))
+        except BrokerUnavailable as exc:
+            # The leases are no longer renewed, so what was held is handed out again when they run out.
+            log.warning("broker.release_failed", topic=subscription.topic, detail=exc.detail)
+
+    async def _watch_others(self) -> None:
+        glanced, seen, pause = -1, -1, _POLL_FASTEST_SECONDS
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(pause * _POLL_GROWTH, _POLL_SLOWEST_SECONDS)
+            if not any(subscription.waiting for subscription in self._subscriptions):
+                continue
+            now = self._look()
+            if now is not None and now == glanced:
+                continue
+            # Somebody has committed. The store's own connection knows whether that was anybody but itself.
+            version = await self._attempt(lambda: data_version(self._store.connection))
+            if version is None:
+                pause = _PAUSE_AFTER_FAILURE_SECONDS
+                continue
+            glanced = now
+            if version != seen:
+                seen, pause = version, _POLL_FASTEST_SECONDS
+                self._wake()
+
+    def _look(self) -> int | None:
+        """Read the change counter here: 5 µs, a fiftieth of asking in the store's thread. None: the file is locked."""
+        with suppress(BrokerUnavailable):
+            return data_version(self._glance)
+        return None
+
+    async def _renew_leases(self) -> None:
+        while True:
+            await asyncio.sleep(self._store.lease_seconds * _RENEW_AT)
+            owners = [subscription.owner for subscription in self._subscriptions if subscription.holds]
+            if owners:
+                await self._attempt(lambda owners=owners: self._store.renew(owners))
+
+    async def _look_after_groups(self) -> None:
+        offset = time.time() - time.monotonic()
+        sweep_at = time.monotonic() + _SWEEP_WARM_UP_SECONDS
+        while True:
+            await asyncio.sleep(_TOUCH_SECONDS)
+            groups = [(subscription.topic, subscription.group) for subscription in self._subscriptions]
+            await self._attempt(lambda groups=groups: self._store.touch(groups))
+            before, offset = offset, time.time() - time.monotonic()
+            if abs(offset - before) > _CLOCK_STEP_SECONDS:
+                sweep_at = time.monotonic() + _SWEEP_WARM_UP_SECONDS
+            elif time.monotonic() >= sweep_at:
+                await self._attempt(lambda: sweep(self._store.connection, self._store.limits, now=time.time()))
+                sweep_at = time.monotonic() + _SWEEP_SECONDS
+
+    async def _attempt(self, work: Callable[[], T]) -> T | None:
+        try:
+            return await asyncio.shield(self._submit(work))
+        except BrokerUnavailable as exc:
+            log.warning("broker.upkeep_failed", detail=exc.detail)
+            return None

@@ -1,0 +1,182 @@
+"""What the embedded broker keeps, and what it lets go when a topic is at its limit or things grow old.
+
+- What every group has finished goes at once (`drop_finished`).
+- A publish into a full topic first lets go what only *absent* groups still hold although another group has finished
+  it (a bot that was taken away must not stop the others); what nobody has finished stays and the publish is refused.
+  Dead letters are the exception: nobody waits for them, and an ending must not fail, so the oldest make room.
+- A group that was not seen for `max_age` is forgotten. Messages that no group is waiting for go at that age.
+
+Whatever goes without having been finished by its group is logged, with its number.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import cast
+
+from common.broker.embedded.file import transaction, translated
+from common.errors import QueueFull
+from common.observability.telemetry import get_logger
+
+log = get_logger(__name__)
+
+MAX_AGE_SECONDS = 7 * 24 * 3600.0  # as Kafka's log.retention.hours and offsets.retention.minutes
+ABSENT_SECONDS = 300.0
+
+_ROOM = 0.1  # of the limit is made at a time, so that a full topic is not trimmed at every publish
+_VACUUM_PAGES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Per topic: retained messages, retained bytes (key, headers and value); and an age in seconds."""
+
+    max_messages: int
+    max_bytes: int
+    max_age: float = MAX_AGE_SECONDS
+
+
+def drop_finished(connection: sqlite3.Connection, message_id: int) -> None:
+    """Drop the message unless a group holds it, has put it off, or has yet to reach it."""
+    connection.execute(
+        "DELETE FROM messages WHERE id = ?"
+        " AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.message_id = messages.id)"
+        " AND NOT EXISTS (SELECT 1 FROM consumer_groups g"
+        "  WHERE g.topic_id = messages.topic_id AND g.cursor <= messages.log_offset)",
+        (message_id,),
+    )
+
+
+def make_room(  # noqa: PLR0913 - one more message has a place, a size, a limit, a time and a right
+    connection: sqlite3.Connection, topic: str, size: int, limits: Limits, *, now: float, may_refuse: bool
+) -> None:
+    """Let one more message of `size` bytes into `topic`.
+
+    Raises:
+        QueueFull: the topic is at its limit and all of it is still wanted. Never when not `may_refuse`.
+    """
+    row: tuple[int, int, int] = connection.execute(
+        "SELECT id, retained, bytes FROM topics WHERE name = ?", (topic,)
+    ).fetchone()
+    topic_id, retained, held = row
+    if retained < limits.max_messages and held + size <= limits.max_bytes:
+        return
+    end = _end_of_unwanted(connection, topic_id, now) if may_refuse else None
+    floor, dropped, freed = _oldest(
+        connection,
+        topic_id,
+        end,
+        count=retained - int(limits.max_messages * (1 - _ROOM)),
+        size=held + size - int(limits.max_bytes * (1 - _ROOM)),
+    )
+    fits = retained - dropped < limits.max_messages and held - freed + size <= limits.max_bytes
+    if may_refuse and not fits:
+        raise QueueFull(f"{topic}: {retained} messages, {held} bytes are waiting")
+    _drop_below(connection, topic_id, floor)
+    log.warning("broker.trimmed", topic=topic, messages=dropped, bytes=freed)
+
+
+def sweep(connection: sqlite3.Connection, limits: Limits, *, now: float) -> None:
+    """Forget groups and messages of the past, and give free pages back to the file system."""
+    oldest = now - limits.max_age
+    with translated():
+        with transaction(connection):
+            _forget_groups(connection, oldest)
+            topics: list[tuple[int, str]] = connection.execute("SELECT id, name FROM topics").fetchall()
+            for topic_id, topic in topics:
+                _drop_unwanted(connection, topic_id, topic, oldest)
+        # It frees a page a step, and `execute` takes one step of a statement without columns.
+        connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+
+
+def _end_of_unwanted(connection: sqlite3.Connection, topic_id: int, now: float) -> int:
+    """Return the offset below which some group has finished everything and no present group holds anything."""
+    rows: list[tuple[float, int]] = connection.execute(
+        "SELECT seen_at, min(cursor, coalesce((SELECT min(m.log_offset) FROM deliveries d"
+        " JOIN messages m ON m.id = d.message_id WHERE d.group_id = g.id), cursor))"
+        " FROM consumer_groups g WHERE topic_id = ?",
+        (topic_id,),
+    ).fetchall()
+    if not rows:
+        return 0
+    ahead = max(first for _, first in rows)
+    return min([ahead, *(first for seen_at, first in rows if seen_at >= now - ABSENT_SECONDS)])
+
+
+def _oldest(
+    connection: sqlite3.Connection, topic_id: int, end: int | None, *, count: int, size: int
+) -> tuple[int, int, int]:
+    """Choose messages from the oldest on, below `end`, until there are `count` of them and `size` bytes.
+
+    Returns:
+        The offset to drop below, how many messages that is, and their bytes; fewer than asked when `end` comes first.
+    """
+    floor, chosen, freed = 0, 0, 0
+    rows = connection.execute(
+        "SELECT log_offset, size FROM messages WHERE topic_id = ? AND (? IS NULL OR log_offset < ?)"
+        " ORDER BY log_offset",
+        (topic_id, end, end),
+    )
+    while (chosen < count or freed < size) and (row := cast("tuple[int, int] | None", rows.fetchone())):
+        floor, chosen, freed = row[0] + 1, chosen + 1, freed + row[1]
+    rows.close()
+    return floor, chosen, freed
+
+
+def _drop_below(connection: sqlite3.Connection, topic_id: int, floor: int) -> None:
+    connection.execute(
+        "DELETE FROM deliveries WHERE message_id IN (SELECT id FROM messages WHERE topic_id = ? AND log_offset < ?)",
+        (topic_id, floor),
+    )
+    connection.execute("DELETE FROM messages WHERE topic_id = ? AND log_offset < ?", (topic_id, floor))
+    connection.execute(
+        "UPDATE consumer_groups SET cursor = max(cursor, ?) WHERE topic_id = ? AND cursor < ?", (floor, topic_id, floor)
+    )
+
+
+def _forget_groups(connection: sqlite3.Connection, oldest: float) -> None:
+    rows: list[tuple[int, str, str]] = connection.execute(
+        "SELECT g.id, t.name, g.name FROM consumer_groups g JOIN topics t ON t.id = g.topic_id WHERE g.seen_at < ?",
+        (oldest,),
+    ).fetchall()
+    for group_id, topic, group in rows:
+        _remove_group(connection, group_id)
+        log.warning("broker.group_forgotten", topic=topic, group=group)
+
+
+def forget_group(connection: sqlite3.Connection, topic: str, group: str) -> None:
+    """Remove a group that has said good-bye; what it was the last to want goes with the next `sweep`."""
+    with translated(), transaction(connection):
+        row: tuple[int] | None = connection.execute(
+            "SELECT g.id FROM consumer_groups g JOIN topics t ON t.id = g.topic_id WHERE t.name = ? AND g.name = ?",
+            (topic, group),
+        ).fetchone()
+        if row is not None:
+            _remove_group(connection, row[0])
+
+
+def _remove_group(connection: sqlite3.Connection, group_id: int) -> None:
+    connection.execute("DELETE FROM deliveries WHERE group_id = ?", (group_id,))
+    connection.execute("DELETE FROM consumer_groups WHERE id = ?", (group_id,))
+
+
+def _drop_unwanted(connection: sqlite3.Connection, topic_id: int, topic: str, oldest: float) -> None:
+    row: tuple[int | None, int | None] = connection.execute(
+        "SELECT min(started), min(cursor) FROM consumer_groups WHERE topic_id = ?", (topic_id,)
+    ).fetchone()
+    started, cursor = row
+    # No group was there when these came, and none that came later began so far back: only their age says when to go.
+    expired = connection.execute(
+        "DELETE FROM messages WHERE topic_id = ? AND published_at < ? AND (? IS NULL OR log_offset < ?)"
+        " AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.message_id = messages.id)",
+        (topic_id, oldest, started, started),
+    ).rowcount
+    if expired:
+        log.warning("broker.expired", topic=topic, messages=expired)
+    # Mostly none: what the groups that were just forgotten were the last to want.
+    connection.execute(
+        "DELETE FROM messages WHERE topic_id = ? AND log_offset >= ? AND log_offset < ?"
+        " AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.message_id = messages.id)",
+        (topic_id, started, cursor),
+    )

@@ -1,0 +1,292 @@
+"""The embedded broker's rules, as blocking calls on one SQLite connection: append, claim, end, renew.
+
+Refuses to wait, to wake anybody and to know about asyncio: that is `common.broker.embedded.broker`. Each method is one
+transaction, so a call that was started is either done or never happened, whoever stops waiting for it.
+
+A group costs one cursor row plus one row for each message it holds or has put off; what every group has finished is
+dropped at once, so the file is as large as the unfinished work.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from common.broker.base import MAX_MESSAGE_BYTES, Message, dead_letter_topic
+from common.broker.embedded.file import transaction, translated
+from common.broker.embedded.retention import Limits, drop_finished, make_room
+from common.errors import MessageTooLarge
+
+Start = Literal["earliest", "latest"]
+
+_MAX_ERROR_CHARACTERS = 2000
+_CLOCK_STEP_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One message leased to one owner. `token` is new for every lease: an ending that shows an old one is void."""
+
+    message: Message
+    attempt: int
+    token: str
+    message_id: int
+    group_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim found: a message, or the Unix time at which asking again makes sense (None: not before a wake)."""
+
+    claim: Claim | None
+    due_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    id: int
+    topic_id: int
+    cursor: int
+
+
+class EmbeddedStore:
+    """One process's view of the broker's file. Every method blocks and raises BrokerUnavailable when SQLite fails."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        limits: Limits,
+        *,
+        lease_seconds: float,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.connection = connection
+        self.limits = limits
+        self.lease_seconds = lease_seconds
+        self.now = now
+
+    def publish(self, topic: str, key: str, value: bytes, headers: Mapping[str, str]) -> None:
+        """Append durably. Raises MessageTooLarge, QueueFull, BrokerUnavailable."""
+        size = len(value) + sum(len(name.encode()) + len(text.encode()) for name, text in headers.items())
+        if size > MAX_MESSAGE_BYTES:
+            raise MessageTooLarge(f"{topic}: {size} bytes, at most {MAX_MESSAGE_BYTES} are taken")
+        with translated(), transaction(self.connection, durable=True):
+            self._append(topic, key, value, headers, may_refuse=True)
+
+    def join(self, topic: str, group: str, start: Start) -> None:
+        """Make the group unless it exists. "earliest" is the oldest retained message, "latest" the next one."""
+        with translated(), transaction(self.connection):
+            self._join(topic, group, start)
+
+    def claim(self, topic: str, group: str, start: Start, owner: str) -> Claimed:
+        """Lease the next due message of the group to `owner`."""
+        with translated():
+            # Looking costs no lock, so that waking many idle consumers does not make them queue for it.
+            found = self._find_group(topic, group)
+            if found is not None and not self._has_work(found):
+                return Claimed(None, self._next_due(found.id))
+            with transaction(self.connection):
+                joined = self._join(topic, group, start)
+                claim = self._claim_due(joined, topic, owner) or self._claim_new(joined, topic, owner)
+            return Claimed(claim, None if claim else self._next_due(joined.id))
+
+    def finish(self, claim: Claim) -> bool:
+        """End a claim for good. Returns False, and changes nothing, when the lease had gone to somebody else."""
+        with translated(), transaction(self.connection):
+            return self._finish(claim)
+
+    def hand_back(self, claim: Claim, delay: float, attempt: int) -> bool:
+        """Make the message available again after `delay` seconds as `attempt`. Returns as `finish`."""
+        now = self.now()
+        with translated(), transaction(self.connection):
+            cursor = self.connection.execute(
+                "UPDATE deliveries SET token = NULL, owner = NULL, attempt = ?, since = ?, due_at = ?"
+                " WHERE message_id = ? AND group_id = ? AND token = ?",
+                (attempt, now, now + delay, claim.message_id, claim.group_id, claim.token),
+            )
+            return cursor.rowcount == 1
+
+    def reject(self, claim: Claim, error_code: str, error_message: str) -> bool:
+        """Append to the dead-letter topic and finish, both or neither. Returns as `finish`."""
+        message = claim.message
+        partition, _, offset = message.position.partition(":")
+        headers = {
+            **message.headers,
+            "error_code": error_code,
+            "error_message": error_message[:_MAX_ERROR_CHARACTERS],
+            "origin_topic": message.topic,
+            "origin_partition": partition,
+            "origin_offset": offset,
+            "attempt": str(claim.attempt),
+        }
+        with translated(), transaction(self.connection):
+            if not self._finish(claim):
+                return False
+            topic = dead_letter_topic(message.topic)
+            self._append(topic, message.key, message.value, headers, may_refuse=False)
+            return True
+
+    def release(self, topic: str, group: str, owner: str) -> None:
+        """Hand back, with the same attempt, everything that `owner` still holds."""
+        now = self.now()
+        with translated(), transaction(self.connection):
+            self._touch(((topic, group),), now)
+            self.connection.execute(
+                "UPDATE deliveries SET token = NULL, owner = NULL, since = ?, due_at = ? WHERE owner = ?",
+                (now, now, owner),
+            )
+
+    def renew(self, owners: Iterable[str]) -> None:
+        """Let the leases of `owners` begin anew."""
+        now = self.now()
+        with translated(), transaction(self.connection):
+            self.connection.executemany(
+                "UPDATE deliveries SET since = ?, due_at = ? WHERE owner = ?",
+                [(now, now + self.lease_seconds, owner) for owner in owners],
+            )
+
+    def touch(self, groups: Iterable[tuple[str, str]]) -> None:
+        """Note that these (topic, group) pairs are alive: retention takes nothing from them.
+
+        Decisions that seem to lie in the future were taken before the wall clock was set back: they are counted
+        from now, so that a dead consumer's lease, or a delay, begins anew instead of lasting as long as the step.
+        """
+        now = self.now()
+        with translated(), transaction(self.connection):
+            self._touch(groups, now)
+            self.connection.execute(
+                "UPDATE deliveries SET due_at = ? + (due_at - since), since = ? WHERE since > ?",
+                (now, now, now + _CLOCK_STEP_SECONDS),
+            )
+
+    def peek(self, topic: str, limit: int) -> list[Message]:
+        """Return up to `limit` retained messages, oldest first."""
+        with translated():
+            rows: list[tuple[int, str, str, bytes]] = self.connection.execute(
+                "SELECT log_offset, key, headers, value FROM messages"
+                " WHERE topic_id = (SELECT id FROM topics WHERE name = ?) ORDER BY log_offset LIMIT ?",
+                (topic, limit),
+            ).fetchall()
+        return [_message(topic, *row) for row in rows]
+
+    def lag(self, topic: str, group: str) -> int:
+        """Count what the group has not finished; for a group never seen, what "earliest" would give it."""
+        with translated():
+            found = self._find_group(topic, group)
+            row: tuple[int] = self.connection.execute(
+                "SELECT (SELECT count(*) FROM messages WHERE log_offset >= ?"
+                " AND topic_id = (SELECT id FROM topics WHERE name = ?))"
+                " + (SELECT count(*) FROM deliveries WHERE group_id = ?)",
+                (found.cursor if found else 0, topic, found.id if found else None),
+            ).fetchone()
+        return row[0]
+
+    def _append(self, topic: str, key: str, value: bytes, headers: Mapping[str, str], *, may_refuse: bool) -> None:
+        self.connection.execute("INSERT INTO topics (name) VALUES (?) ON CONFLICT DO NOTHING", (topic,))
+        text = json.dumps(dict(headers), ensure_ascii=False)
+        size = len(key.encode()) + len(text.encode()) + len(value)
+        make_room(self.connection, topic, size, self.limits, now=self.now(), may_refuse=may_refuse)
+        self.connection.execute(
+            "INSERT INTO messages (topic_id, log_offset, published_at, key, headers, size, value)"
+            " SELECT id, next_offset, ?, ?, ?, ?, ? FROM topics WHERE name = ?",
+            (self.now(), key, text, size, value, topic),
+        )
+
+    def _join(self, topic: str, group: str, start: Start) -> _Group:
+        found = self._find_group(topic, group)
+        if found is not None:
+            return found
+        self.connection.execute("INSERT INTO topics (name) VALUES (?) ON CONFLICT DO NOTHING", (topic,))
+        self.connection.execute(
+            "INSERT INTO consumer_groups (topic_id, name, started, cursor, seen_at)"
+            " SELECT id, ?, begin, begin, ? FROM (SELECT id, coalesce("
+            "  (SELECT min(log_offset) FROM messages m WHERE m.topic_id = topics.id AND ?), next_offset) AS begin"
+            " FROM topics WHERE name = ?)",
+            (group, self.now(), start == "earliest", topic),
+        )
+        return cast("_Group", self._find_group(topic, group))
+
+    def _find_group(self, topic: str, group: str) -> _Group | None:
+        row: tuple[int, int, int] | None = self.connection.execute(
+            "SELECT g.id, g.topic_id, g.cursor FROM consumer_groups g JOIN topics t ON t.id = g.topic_id"
+            " WHERE t.name = ? AND g.name = ?",
+            (topic, group),
+        ).fetchone()
+        return _Group(*row) if row else None
+
+    def _has_work(self, group: _Group) -> bool:
+        row: tuple[int] = self.connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM deliveries WHERE group_id = ? AND due_at <= ?)"
+            " OR EXISTS (SELECT 1 FROM messages WHERE topic_id = ? AND log_offset >= ?)",
+            (group.id, self.now(), group.topic_id, group.cursor),
+        ).fetchone()
+        return bool(row[0])
+
+    def _next_due(self, group_id: int) -> float | None:
+        row: tuple[float | None] = self.connection.execute(
+            "SELECT min(due_at) FROM deliveries WHERE group_id = ?", (group_id,)
+        ).fetchone()
+        return row[0]
+
+    def _claim_due(self, group: _Group, topic: str, owner: str) -> Claim | None:
+        now = self.now()
+        row: tuple[int, int, int, str, str, bytes] | None = self.connection.execute(
+            # A lease that ran out counts as an attempt; what was handed back already carries its number.
+            "SELECT d.message_id, d.attempt + (d.token IS NOT NULL), m.log_offset, m.key, m.headers, m.value"
+            " FROM deliveries d JOIN messages m ON m.id = d.message_id"
+            " WHERE d.group_id = ? AND d.due_at <= ? ORDER BY d.due_at LIMIT 1",
+            (group.id, now),
+        ).fetchone()
+        if row is None:
+            return None
+        claim = Claim(_message(topic, *row[2:]), row[1], uuid.uuid4().hex, row[0], group.id)
+        self.connection.execute(
+            "UPDATE deliveries SET attempt = ?, token = ?, owner = ?, since = ?, due_at = ?"
+            " WHERE message_id = ? AND group_id = ?",
+            (claim.attempt, claim.token, owner, now, now + self.lease_seconds, claim.message_id, group.id),
+        )
+        return claim
+
+    def _claim_new(self, group: _Group, topic: str, owner: str) -> Claim | None:
+        now = self.now()
+        row: tuple[int, int, str, str, bytes] | None = self.connection.execute(
+            "SELECT id, log_offset, key, headers, value FROM messages"
+            " WHERE topic_id = ? AND log_offset >= ? ORDER BY log_offset LIMIT 1",
+            (group.topic_id, group.cursor),
+        ).fetchone()
+        if row is None:
+            return None
+        claim = Claim(_message(topic, *row[1:]), 1, uuid.uuid4().hex, row[0], group.id)
+        self.connection.execute(
+            "INSERT INTO deliveries (message_id, group_id, attempt, token, owner, since, due_at)"
+            " VALUES (?, ?, 1, ?, ?, ?, ?)",
+            (claim.message_id, group.id, claim.token, owner, now, now + self.lease_seconds),
+        )
+        self.connection.execute("UPDATE consumer_groups SET cursor = ? WHERE id = ?", (row[1] + 1, group.id))
+        return claim
+
+    def _finish(self, claim: Claim) -> bool:
+        cursor = self.connection.execute(
+            "DELETE FROM deliveries WHERE message_id = ? AND group_id = ? AND token = ?",
+            (claim.message_id, claim.group_id, claim.token),
+        )
+        if cursor.rowcount != 1:
+            return False
+        drop_finished(self.connection, claim.message_id)
+        return True
+
+    def _touch(self, groups: Iterable[tuple[str, str]], now: float) -> None:
+        self.connection.executemany(
+            "UPDATE consumer_groups SET seen_at = ?"
+            " WHERE name = ? AND topic_id = (SELECT id FROM topics WHERE name = ?)",
+            [(now, group, topic) for topic, group in groups],
+        )
+
+
+def _message(topic: str, log_offset: int, key: str, headers: str, value: bytes) -> Message:
+    return Message(topic, key, value, cast("dict[str, str]", json.loads(headers)), f"0:{log_offset}")

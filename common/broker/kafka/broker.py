@@ -1,0 +1,190 @@
+"""The broker on Apache Kafka. See docs/adr/0010-kafka.md for what is promised and how.
+
+A group here is one per topic, as the port has it: its name in Kafka is "<group>.<topic>".
+
+Refuses settings that the brokers refuse (a certificate, a log-in). Brokers that are away are waited for: calls end with
+BrokerUnavailable in KAFKA_TIMEOUT_SECONDS, subscriptions go on when the brokers are back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Literal
+
+from common.broker.base import MAX_MESSAGE_BYTES, Broker, Delivery, Message
+from common.broker.kafka.cluster import Cluster, TopicSettings, open_cluster
+from common.broker.kafka.connection import Refused, connection_options, diagnose
+from common.broker.kafka.deliveries import Deliveries
+from common.broker.kafka.logs import moderate
+from common.broker.kafka.member import Member, Membership
+from common.broker.kafka.peek import peek
+from common.broker.kafka.progress import Marks
+from common.broker.kafka.publisher import SLACK_BYTES, Publisher
+from common.broker.kafka.subscription import Subscription
+from common.errors import BrokerUnavailable, MessageTooLarge
+from common.health import Health
+from common.observability.telemetry import get_logger
+from common.settings import SharedSettings
+
+log = get_logger(__name__)
+
+NAME = "kafka"
+
+_HEALTH_SECONDS = 1.5  # probes wait for 2 s, and want to hear why
+
+
+@asynccontextmanager
+async def open_kafka(settings: SharedSettings) -> AsyncGenerator[Broker]:
+    """Open the broker; brokers that cannot be reached now are logged, and waited for by whoever uses them.
+
+    Raises:
+        BrokerUnavailable: they are there and do not let us in, or a file cannot be read; the detail names the setting.
+    """
+    moderate()
+    options = connection_options(settings)
+    trouble = await diagnose(options)
+    if isinstance(trouble, Refused):
+        raise trouble
+    if trouble is not None:
+        log.warning("broker.unreachable", detail=trouble.detail)
+    async with open_cluster(options, _topics(settings), timeout_seconds=settings.kafka_timeout_seconds) as cluster:
+        broker = KafkaBroker(cluster, settings.broker_lease_seconds, settings.kafka_max_poll_interval_seconds)
+        try:
+            yield broker
+        finally:
+            await broker.close()
+
+
+def _topics(settings: SharedSettings) -> TopicSettings:
+    configs = {
+        "retention.ms": str(settings.kafka_retention_hours * 3_600_000),
+        "max.message.bytes": str(MAX_MESSAGE_BYTES + SLACK_BYTES),
+    }
+    return TopicSettings(settings.kafka_partitions, settings.kafka_replication_factor, configs)
+
+
+class KafkaBroker:
+    """See `common.broker.base.Broker`. Made by `open_kafka`, which also calls `close`."""
+
+    def __init__(self, cluster: Cluster, session_seconds: float, poll_interval_seconds: float) -> None:
+        self._cluster = cluster
+        self._session_seconds = session_seconds
+        self._poll_interval_seconds = poll_interval_seconds
+        self._publisher = Publisher(cluster)
+        self._members: dict[Subscription, asyncio.Task[None]] = {}
+        self._closed = False
+
+    async def publish(self, topic: str, key: str, value: bytes, headers: Mapping[str, str]) -> None:
+        """See `Broker.publish`."""
+        size = len(value) + sum(len(name.encode()) + len(text.encode()) for name, text in headers.items())
+        if size > MAX_MESSAGE_BYTES:
+            raise MessageTooLarge(f"{size} bytes, at most {MAX_MESSAGE_BYTES}")
+        await self._publisher.publish(topic, key, value, headers)
+
+    def consume(
+        self, topic: str, group: str, *, prefetch: int = 1, start: Literal["earliest", "latest"] = "earliest"
+    ) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
+        """See `Broker.consume`."""
+        if prefetch < 1:
+            raise ValueError(f"prefetch is {prefetch}, at least 1 is needed")
+        return self._subscribe(topic, group, prefetch, start)
+
+    async def peek(self, topic: str, *, limit: int = 100) -> list[Message]:
+        """See `Broker.peek`."""
+        return await peek(self._cluster, topic, limit)
+
+    async def lag(self, topic: str, group: str) -> int:
+        """See `Broker.lag`."""
+        partitions = await self._cluster.partitions(topic)
+        if not partitions:
+            return 0
+        committed = await self._cluster.committed(_name(topic, group), topic, partitions)
+        begins = await self._cluster.offsets(topic, partitions, latest=False)
+        ends = await self._cluster.offsets(topic, partitions, latest=True)
+        unfinished = 0
+        for number in partitions:
+            at = committed.get(number)
+            offset, finished = (at.offset, Marks.parse(at.metadata).finished) if at else (-1, 0)
+            unfinished += max(0, ends[number] - max(offset, begins[number]) - finished)
+        return unfinished
+
+    async def forget(self, topic: str, group: str) -> None:
+        """See `Broker.forget`."""
+        await self._cluster.delete_group(_name(topic, group))
+
+    async def health(self) -> Health:
+        """See `Broker.health`. Not well: no broker answers in time."""
+        seconds = min(_HEALTH_SECONDS, self._cluster.timeout_seconds)
+        try:
+            brokers = await self._cluster.brokers(timeout_seconds=seconds)
+        except BrokerUnavailable as exc:
+            return Health(NAME, ok=False, error=exc.detail)
+        shown = [{"address": broker.address, "is_leader": broker.is_controller} for broker in brokers]
+        return Health(NAME, ok=True, metadata={"kafka": {"brokers": shown}})
+
+    async def close(self) -> None:
+        """Hand back what open subscriptions hold and end them; later calls raise BrokerUnavailable."""
+        self._closed = True
+        for subscription in list(self._members):
+            subscription.end("closed")
+            await self._leave(subscription)
+        await self._publisher.close()
+
+    @asynccontextmanager
+    async def _subscribe(
+        self, topic: str, group: str, prefetch: int, start: Literal["earliest", "latest"]
+    ) -> AsyncGenerator[Subscription]:
+        if self._closed:
+            raise BrokerUnavailable("the broker was closed")
+        name = _name(topic, group)
+        await self._cluster.ensure_topic(topic)
+        await self._begin(topic, name, start)
+        deliveries = Deliveries(topic, prefetch)
+        subscription = Subscription(deliveries, self._publisher, timeout_seconds=self._cluster.timeout_seconds)
+        membership = Membership(topic, name, self._session_seconds, self._poll_interval_seconds)
+        member = Member(membership, self._cluster, deliveries)
+        running = asyncio.create_task(member.run(), name=f"kafka member {name}")
+        running.add_done_callback(lambda done: _report(done, subscription))
+        self._members[subscription] = running
+        try:
+            await self._joined(member, name)
+            yield subscription
+        finally:
+            subscription.end("left")
+            await self._leave(subscription)
+
+    async def _begin(self, topic: str, name: str, start: Literal["earliest", "latest"]) -> None:
+        """Fix where a group that has never been seen begins, before anybody joins it."""
+        partitions = await self._cluster.partitions(topic) or []
+        committed = await self._cluster.committed(name, topic, partitions)
+        if all(at.offset < 0 for at in committed.values()):
+            offsets = await self._cluster.offsets(topic, partitions, latest=start == "latest")
+            await self._cluster.commit_as_nobody(name, topic, offsets)
+
+    async def _joined(self, member: Member, name: str) -> None:
+        # A rebalance may have to wait for the session of a dead member to end.
+        patience = self._cluster.timeout_seconds + 2 * self._session_seconds
+        try:
+            async with asyncio.timeout(patience):
+                await member.joined.wait()
+        except TimeoutError as exc:
+            raise BrokerUnavailable(
+                f"joining group {name}: not in {patience:g} s: {member.trouble or 'no partitions yet'}"
+            ) from exc
+
+    async def _leave(self, subscription: Subscription) -> None:
+        running = self._members.pop(subscription, None)
+        if running is not None:
+            running.cancel()
+            await asyncio.wait({running})
+
+
+def _name(topic: str, group: str) -> str:
+    return f"{group}.{topic}"
+
+
+def _report(done: asyncio.Task[None], subscription: Subscription) -> None:
+    if not done.cancelled() and (failure := done.exception()) is not None:
+        subscription.fail(failure)

@@ -1,0 +1,1 @@
+"""Connections to databases, translation of their errors, their health."""

@@ -1,0 +1,270 @@
+"""MongoDB for both services: a client made from settings, whole steps, transactions. Knows no collection by name.
+
+This is the one module that imports motor, and the one place where pymongo's exceptions become ours. motor runs pymongo
+in threads; its successor, PyMongo's own AsyncMongoClient, has the same methods (see docs/adr/0011-mongodb.md).
+
+Whole steps: a command that was sent is finished by its thread even when its caller was cancelled. Every step has
+the same few seconds, within which the driver chooses a server, tries again after a failover and waits for the
+majority.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pymongo
+from bson.codec_options import CodecOptions
+from motor.motor_asyncio import (
+    AsyncIOMotorClient,
+    AsyncIOMotorClientSession,
+    AsyncIOMotorCollection,
+    AsyncIOMotorDatabase,
+)
+from pymongo import IndexModel
+from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from common.errors import DatabaseUnavailable
+from common.observability.telemetry import get_logger
+from common.settings import SharedSettings
+
+log = get_logger(__name__)
+
+OPERATION_SECONDS = 5.0
+_OPENING_SECONDS = 2.0
+_TRANSACTION_TRIES = 20
+
+Document = dict[str, Any]
+Client = AsyncIOMotorClient[Document]
+Collection = AsyncIOMotorCollection[Document]
+Database = AsyncIOMotorDatabase[Document]
+Session = AsyncIOMotorClientSession
+
+_CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
+
+T = TypeVar("T")
+C = TypeVar("C")
+
+
+class MisconfiguredDatabase(DatabaseUnavailable):
+    """The server has answered, and waiting will not help: credentials, certificates, rights or a standalone server."""
+
+    needs_operator = True
+
+
+@dataclass(frozen=True, slots=True)
+class MongoDatabase:
+    """MONGO_DATABASE. Reads and writes are the majority's: what was read or acknowledged cannot be undone."""
+
+    client: Client
+    database: Database
+
+    def collection(self, name: str) -> Collection:
+        """Return a collection, which need not exist yet."""
+        return self.database[name]
+
+    async def in_transaction(self, step: Callable[[Session], Awaitable[T]]) -> T:
+        """Run `step` in a transaction, again when somebody else's write came between. It must change nothing else."""
+        async with await self.client.start_session() as session:
+            for last in (*(False for _ in range(_TRANSACTION_TRIES - 1)), True):
+                try:
+                    async with session.start_transaction(ReadConcern("snapshot"), WriteConcern("majority")):
+                        result = await step(session)
+                except PyMongoError as exc:
+                    if last or not exc.has_error_label("TransientTransactionError"):
+                        raise
+                else:
+                    return result
+        raise AssertionError("unreachable: the last try returns or raises")
+
+
+class MongoConnection(Generic[C]):
+    """Runs steps, which work with the collections `C`. The indexes are made before the first step that finds the server
+    up.
+    """
+
+    def __init__(
+        self, database: MongoDatabase, collections: C, indexes: Mapping[str, Sequence[IndexModel]], seconds: float
+    ) -> None:
+        self._database = database
+        self._collections = collections
+        self._indexes = indexes
+        self._operation_seconds = seconds
+        self._indexed = False
+        self._indexing = asyncio.Lock()
+
+    async def run(self, step: Callable[[C], Awaitable[T]]) -> T:
+        """Run a step. Raises DatabaseUnavailable."""
+        with translated_errors():
+            if not self._indexed:
+                await self.prepare(self._operation_seconds)
+            with pymongo.timeout(self._operation_seconds):
+                return await step(self._collections)
+
+    async def prepare(self, seconds: float) -> None:
+        """Make the indexes, if the server answers within `seconds`; one caller does, the others wait for that long.
+
+        Raises:
+            MisconfiguredDatabase: it answered, and will not work like this.
+            DatabaseUnavailable: it did not answer, or is not done with the indexes; the next step will see.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self._indexing.acquire()
+        except TimeoutError as exc:
+            raise DatabaseUnavailable("MONGO_HOST: the server is not ready yet") from exc
+        try:
+            if not self._indexed:
+                await self._make_indexes(seconds)
+        finally:
+            self._indexing.release()
+
+    async def command(self, command: Document, deadline: float) -> Document:
+        """Ask the server about itself, until `deadline` on the monotonic clock. Raises DatabaseUnavailable."""
+        with translated_errors(), pymongo.timeout(max(deadline - time.monotonic(), 0.001)):
+            return dict(await self._database.client.admin.command(command))
+
+    async def _make_indexes(self, seconds: float) -> None:
+        with translated_errors():
+            with pymongo.timeout(seconds):
+                hello: Document = await self._database.client.admin.command("hello")
+            if "setName" not in hello and hello.get("msg") != "isdbgrid":
+                raise MisconfiguredDatabase("MONGO_HOST: a replica set is needed, of one member at least")
+            # No time limit: over a large library a new index takes minutes. One that is there already costs nothing.
+            for name, models in self._indexes.items():
+                await self._database.collection(name).create_indexes(list(models))
+            self._indexed = True
+
+
+@asynccontextmanager
+async def connected(
+    settings: SharedSettings,
+    gather: Callable[[MongoDatabase], C],
+    indexes: Mapping[str, Sequence[IndexModel]],
+    operation_seconds: float = OPERATION_SECONDS,
+) -> AsyncGenerator[MongoConnection[C], None]:
+    """Make the client; a server that is down right now is no failure, and is tried again with each step.
+
+    `gather` picks the collections that steps work with; `indexes` are those of each collection, by its name.
+
+    Raises:
+        DatabaseUnavailable: the settings cannot work; the detail names the one to look at.
+    """
+    client = _client(settings, operation_seconds)
+    try:
+        database = MongoDatabase(
+            client,
+            client.get_database(
+                settings.mongo_database,
+                codec_options=_CODEC,
+                read_concern=ReadConcern("majority"),
+                write_concern=WriteConcern("majority"),
+            ),
+        )
+        connection = MongoConnection(database, gather(database), indexes, operation_seconds)
+        try:
+            await connection.prepare(min(_OPENING_SECONDS, operation_seconds))
+        except MisconfiguredDatabase:
+            raise
+        except DatabaseUnavailable as exc:
+            log.warning("mongodb.away", detail=exc.detail)
+        yield connection
+    finally:
+        client.close()
+
+
+def _client(settings: SharedSettings, operation_seconds: float) -> Client:
+    selection_ms = int(operation_seconds * 1000)
+    options: dict[str, Any] = {
+        "port": settings.mongo_port,
+        "appname": "butakero",
+        "directConnection": settings.mongo_direct_connection,
+        "serverSelectionTimeoutMS": selection_ms,
+        "connectTimeoutMS": selection_ms,
+        "retryWrites": True,
+        "retryReads": True,
+        "tz_aware": True,
+        "io_loop": asyncio.get_running_loop(),
+    }
+    if settings.mongo_replica_set_name:
+        options["replicaSet"] = settings.mongo_replica_set_name
+    if settings.mongo_user:
+        options |= {"username": settings.mongo_user, "password": settings.mongo_password.get_secret_value()}
+    hosts = [host.strip() for host in settings.mongo_host.split(",") if host.strip()]
+    if not hosts or any("/" in host or "@" in host for host in hosts):
+        raise MisconfiguredDatabase("MONGO_HOST: host or host:port, separated by commas, is expected, and no URL")
+    with _tls_options(settings) as tls:
+        try:
+            return AsyncIOMotorClient(hosts, **options, **tls)
+        except (PyMongoError, OSError, ValueError) as exc:
+            raise MisconfiguredDatabase(f"MONGO_* settings: {exc}") from exc
+
+
+@contextmanager
+def _tls_options(settings: SharedSettings) -> Generator[dict[str, Any]]:
+    """Give the client its files. It wants certificate and key in one, which exists only until it has read it."""
+    if not settings.mongo_enable_tls:
+        yield {}
+        return
+    named = {
+        "MONGO_CA_FILE": settings.mongo_ca_file,
+        "MONGO_CERT_FILE": settings.mongo_cert_file,
+        "MONGO_KEY_FILE": settings.mongo_key_file,
+    }
+    texts = {key: _text(key, path) for key, path in named.items() if path is not None}
+    if "MONGO_KEY_FILE" in texts and "MONGO_CERT_FILE" not in texts:
+        raise MisconfiguredDatabase("MONGO_CERT_FILE: MONGO_KEY_FILE alone is no client certificate")
+    options: dict[str, Any] = {"tls": True}
+    if settings.mongo_ca_file is not None:
+        options["tlsCAFile"] = str(settings.mongo_ca_file)
+    with contextlib.ExitStack() as stack:
+        if "MONGO_CERT_FILE" in texts:
+            # NamedTemporaryFile makes files that only their owner can read.
+            pair = stack.enter_context(tempfile.NamedTemporaryFile("w", suffix=".pem", encoding="utf-8"))
+            same = settings.mongo_cert_file == settings.mongo_key_file
+            pair.write(texts["MONGO_CERT_FILE"] + "\n" + ("" if same else texts.get("MONGO_KEY_FILE", "")))
+            pair.flush()
+            options["tlsCertificateKeyFile"] = pair.name
+        yield options
+
+
+def _text(key: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as exc:
+        raise MisconfiguredDatabase(f"{key}: {path} cannot be read as PEM: {exc}") from exc
+
+
+@contextmanager
+def translated_errors() -> Generator[None]:
+    """Turn pymongo's exceptions into DatabaseUnavailable, naming the setting to look at."""
+    try:
+        yield
+    except PyMongoError as exc:
+        raise _explained(exc) from exc
+
+
+def _explained(exc: PyMongoError) -> DatabaseUnavailable:
+    text = str(exc)[:500]
+    match exc.code if isinstance(exc, OperationFailure) else None:
+        case 18:
+            return MisconfiguredDatabase(f"MONGO_USER, MONGO_PASSWORD: the server refuses them ({text})")
+        case 13:
+            return MisconfiguredDatabase(f"MONGO_USER: no right to do this ({text})")
+        case int(code):
+            return DatabaseUnavailable(f"MongoDB: {text} (code {code})")
+        case _:
+            pass
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return MisconfiguredDatabase(f"MONGO_CA_FILE: the server's certificate is not to be trusted ({text})")
+    return DatabaseUnavailable(f"MONGO_HOST: {text}")

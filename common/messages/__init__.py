@@ -1,0 +1,1 @@
+"""The wire contract: one module for each conversation that travels over the broker."""

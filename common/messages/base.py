@@ -1,0 +1,66 @@
+"""What all messages have in common: frozen models, their bytes, the headers that travel beside them.
+
+Readers accept unknown fields. The headers `correlation_id` (the request id), `schema_version` and W3C `traceparent`
+travel beside the body.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, ClassVar, TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError
+
+from common.errors import InvalidMessage
+
+SCHEMA_VERSION = "1"
+CORRELATION_ID = "correlation_id"
+MAX_ID = 100
+
+
+def utc_now() -> datetime:
+    """Return the current time, aware, cut to the milliseconds that the wire carries."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def wire_time(moment: datetime) -> str:
+    """Format an aware datetime as the wire has it: UTC, milliseconds, `Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+WireTime = Annotated[datetime, PlainSerializer(wire_time, return_type=str)]
+
+
+class WireModel(BaseModel):
+    """Base of all messages: immutable, tolerant of fields that a newer writer added."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    MAX_BYTES: ClassVar[int | None] = None
+    """Bodies over this size are refused before they are parsed; None: the broker's own limit holds."""
+
+    def to_bytes(self) -> bytes:
+        """Return the JSON (UTF-8) that goes on the wire."""
+        return orjson.dumps(self.model_dump())
+
+
+M = TypeVar("M", bound=WireModel)
+
+
+def parse(model: type[M], body: bytes) -> M:
+    """Read a message.
+
+    Raises:
+        InvalidMessage: not JSON, not of the model's shape, or over the model's MAX_BYTES. The detail
+            names the first offending field and never quotes the body.
+    """
+    if model.MAX_BYTES is not None and len(body) > model.MAX_BYTES:
+        raise InvalidMessage(f"{len(body)} bytes, at most {model.MAX_BYTES} are read")
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "body"
+        raise InvalidMessage(f"{where}: {first['msg']}") from exc

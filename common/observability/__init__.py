@@ -1,0 +1,1 @@
+"""Logs, traces, metrics, and what must not appear in them."""

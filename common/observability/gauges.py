@@ -1,0 +1,69 @@
+"""What both services watch of themselves beside their work: how late the event loop is, how much waits in a queue.
+
+Each watcher runs until `stop` and owns its metric. Refuses to act on what it sees: alerts do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram
+
+from common.broker.reading import pause
+from common.errors import BrokerError
+from common.observability.telemetry import get_logger
+
+log = get_logger(__name__)
+
+LOOP_EVERY = timedelta(milliseconds=250)
+LAG_EVERY = timedelta(seconds=10)
+_LATENESS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+def loop_lateness(registry: CollectorRegistry) -> Histogram:
+    """Make the metric of `watch_loop`."""
+    return Histogram(
+        "butakero_event_loop_lag_seconds",
+        "How late the event loop woke a task that slept.",
+        buckets=_LATENESS,
+        registry=registry,
+    )
+
+
+def queue_lag(registry: CollectorRegistry) -> Gauge:
+    """Make the metric of `watch_lag`."""
+    return Gauge("butakero_queue_lag", "Messages that the consumers have not finished.", ["topic"], registry=registry)
+
+
+async def watch_loop(registry: CollectorRegistry, stop: asyncio.Event, *, every: timedelta = LOOP_EVERY) -> None:
+    """Measure how much later than asked a sleeping task is woken: what every packet and answer waits besides."""
+    lateness = loop_lateness(registry)
+    while not stop.is_set():
+        due = time.monotonic() + every.total_seconds()
+        await pause(stop, every)
+        if not stop.is_set():
+            lateness.observe(max(0.0, time.monotonic() - due))
+
+
+async def watch_lag(
+    registry: CollectorRegistry,
+    topic: str,
+    ask: Callable[[], Awaitable[int]],
+    stop: asyncio.Event,
+    *,
+    every: timedelta = LAG_EVERY,
+) -> None:
+    """Show how many messages of the topic a group has not finished, as `ask` says; NaN while the broker does not."""
+    lag = queue_lag(registry).labels(topic)
+    lag.set(math.nan)
+    while not stop.is_set():
+        try:
+            lag.set(await ask())
+        except BrokerError as exc:
+            log.debug("lag.unknown", topic=topic, code=exc.code)
+            lag.set(math.nan)
+        await pause(stop, every)

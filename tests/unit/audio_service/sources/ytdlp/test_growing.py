@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, Thread
+from typing import BinaryIO
+
+import pytest
+
+from audio_service.sources.ytdlp.growing import AbandonedError, GrowingFile
+from common.errors import SourceTruncated
+
+
+@pytest.fixture
+def growing(tmp_path: Path) -> GrowingFile:
+    return GrowingFile(tmp_path / "source")
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Iterator[BinaryIO]:
+    with (tmp_path / "source.part").open("wb", buffering=0) as file:
+        yield file
+
+
+def test_a_reader_gets_what_is_there_and_waits_for_the_rest(growing: GrowingFile, part: BinaryIO) -> None:
+    part.write(b"first ")
+    seen, has_first = list[bytes](), Event()
+
+    def read() -> None:
+        with growing.open() as file:
+            while data := file.read(100):
+                seen.append(data)
+                has_first.set()
+
+    reader = Thread(target=read)
+    reader.start()
+    assert has_first.wait(10)
+    assert seen == [b"first "]
+    part.write(b"second")
+    growing.grew()
+    part_path = growing.path.with_name("source.part")
+    part_path.rename(growing.path)
+    growing.finish()
+    reader.join(10)
+    assert b"".join(seen) == b"first second"
+
+
+def test_the_end_comes_only_when_the_download_says_so(growing: GrowingFile, part: BinaryIO) -> None:
+    part.write(b"all")
+    growing.finish()
+    with growing.open() as file:
+        assert [file.read(10), file.read(10)] == [b"all", b""]
+
+
+def test_a_failed_download_fails_the_reader_with_its_own_error(growing: GrowingFile, part: BinaryIO) -> None:
+    part.write(b"some")
+    with growing.open() as file:
+        assert file.read(10) == b"some"
+        growing.finish(SourceTruncated("broke off"))
+        with pytest.raises(SourceTruncated, match="broke off"):
+            file.read(10)
+
+
+def test_a_download_that_never_wrote_fails_the_opening(growing: GrowingFile) -> None:
+    growing.finish(SourceTruncated())
+    with pytest.raises(SourceTruncated):
+        growing.open()
+    with pytest.raises(SourceTruncated):
+        growing.wait_complete()
+
+
+def test_there_is_no_way_back(growing: GrowingFile, part: BinaryIO) -> None:
+    part.write(b"x")
+    with growing.open() as file:
+        assert not file.seekable()
+
+
+def test_an_abandoned_download_is_told_so(growing: GrowingFile) -> None:
+    growing.grew()
+    growing.abandon()
+    with pytest.raises(AbandonedError):
+        growing.grew()

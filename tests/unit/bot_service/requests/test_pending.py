@@ -1,0 +1,487 @@
+"""Open requests over the real broker and the real store: each ends once, whatever happens in between."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from bot_service.requests import pending as pending_module
+from bot_service.requests.pending import Handler, Pending, download_request
+from bot_service.settings import BotSettings
+from bot_service.store import open_store
+from bot_service.store.base import GuildStore, PendingRequest
+from common.broker import open_broker
+from common.broker.base import Broker
+from common.errors import BrokerUnavailable, DatabaseUnavailable, QueueFull
+from common.messages.base import parse, utc_now
+from common.messages.downloads import DownloadRequest, FileData, PlatformMetadata, ProgressEvent, StatusEvent
+from tests.waiting import until
+
+
+@dataclass
+class Told:
+    """What a handler was told; `fail` makes the terminal calls raise so many times, `deaf` the calls that a song can be
+    heard; `hold` keeps progress calls, `busy` those that a song can be heard. `log` has the calls' ends, too.
+    """
+
+    finished: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    timed_out: list[str] = field(default_factory=list[str])
+    progress: list[tuple[str, float | None]] = field(default_factory=list[tuple[str, float | None]])
+    playable: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    log: list[str] = field(default_factory=list[str])
+    fail: int = 0
+    deaf: int = 0
+    hold: asyncio.Event = field(default_factory=asyncio.Event)
+    busy: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    def __post_init__(self) -> None:
+        self.hold.set()
+        self.busy.set()
+
+    @property
+    def handler(self) -> Handler:
+        return Handler(
+            finished=self._finished, progress=self._progress, timed_out=self._timed_out, playable=self._playable
+        )
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(60), self.changed:
+            await self.changed.wait_for(condition)
+
+    async def _finished(self, request: PendingRequest, status: StatusEvent) -> None:
+        self.log.append("finished")
+        await self._note(lambda: self.finished.append((request.request_id, status.video_id)))
+        if self.fail:
+            self.fail -= 1
+            raise RuntimeError("Discord is not there")
+
+    async def _progress(self, request: PendingRequest, event: ProgressEvent) -> None:
+        assert event.request_id == request.request_id
+        await self._note(lambda: self.progress.append((request.request_id, event.percent)))
+        await self.hold.wait()
+
+    async def _playable(self, request: PendingRequest, event: ProgressEvent) -> None:
+        assert event.request_id == request.request_id
+        assert event.platform_metadata is not None
+        self.log.append("playable begins")
+        await self._note(lambda: self.playable.append((request.request_id, event.video_id)))
+        try:
+            await self.busy.wait()
+        finally:
+            self.log.append("playable ends")
+        if self.deaf:
+            self.deaf -= 1
+            raise RuntimeError("the player is not there")
+
+    async def _timed_out(self, request: PendingRequest) -> None:
+        await self._note(lambda: self.timed_out.append(request.request_id))
+
+    async def _note(self, note: Callable[[], None]) -> None:
+        async with self.changed:
+            note()
+            self.changed.notify_all()
+
+
+@dataclass
+class Bot:
+    """One bot's life: what it stands on, and what its handler was told."""
+
+    settings: BotSettings
+    broker: Broker
+    store: GuildStore
+    pending: Pending
+    told: Told
+
+    async def ask(self, song: str = "a song", **changes: object) -> PendingRequest:
+        asked = request_of(song, **changes)
+        await self.pending.open(asked, download_request(asked))
+        return asked
+
+    async def answer(self, request_id: str, *, video_id: str = "v") -> None:
+        await publish_status(self.broker, self.settings, request_id, video_id)
+
+    async def report(
+        self, request_id: str, percent: float | None, *, video_id: str = "v", playable: bool = False
+    ) -> None:
+        event = ProgressEvent(
+            request_id=request_id,
+            video_id=video_id,
+            stage="downloading",
+            percent=percent,
+            playable=playable,
+            platform_metadata=PlatformMetadata(title="Song"),
+            file_data=FileData(file_path="audio/v.dca"),
+        )
+        await self.broker.publish(self.settings.kafka_bot_download_progress, video_id, event.to_bytes(), {})
+
+    async def all_read(self) -> None:
+        """Wait until every status was settled."""
+
+        async def settled() -> bool:
+            return await self.broker.lag(self.settings.kafka_bot_download_status, "bot-here") == 0
+
+        await until(settled)
+
+
+async def publish_status(broker: Broker, settings: BotSettings, request_id: str, video_id: str = "v") -> None:
+    status = StatusEvent(
+        request_id=request_id, user_id="7", video_id=video_id, message="ok", success=True, status="success"
+    )
+    await broker.publish(settings.kafka_bot_download_status, video_id, status.to_bytes(), {})
+
+
+def settings_in(root: Path, **changes: object) -> BotSettings:
+    values: dict[str, object] = {
+        "discord_token": SecretStr("nobody's"),
+        "instance_id": "here",
+        "embedded_broker_path": root / "broker.db",
+        "broker_lease_seconds": 1.0,
+        "bot_sqlite_path": root / "bot.db",
+        **changes,
+    }
+    return BotSettings.model_validate(values)
+
+
+def request_of(song: str = "a song", **changes: object) -> PendingRequest:
+    asked = PendingRequest(
+        request_id=str(uuid.uuid4()),
+        guild_id=1,
+        text_channel_id=2,
+        voice_channel_id=3,
+        user_id=7,
+        song=song,
+        locale="es",
+        interaction_token="t",  # noqa: S106 - no secret of anybody
+        application_id=9,
+        message_id=None,
+        asked_at=utc_now(),
+        playlist_id=None,
+    )
+    return replace(asked, **changes)  # pyright: ignore[reportArgumentType] - named fields of the dataclass
+
+
+@asynccontextmanager
+async def open_bot(settings: BotSettings, told: Told | None = None) -> AsyncGenerator[Bot]:
+    told = told or Told()
+    async with open_broker(settings) as broker, open_store(settings) as store:
+        pending = Pending(store, broker, settings)
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(pending.run(stop, told.handler))
+            try:
+                yield Bot(settings, broker, store, pending, told)
+            finally:
+                stop.set()
+
+
+@pytest.fixture
+async def bot(tmp_path: Path) -> AsyncGenerator[Bot]:
+    async with open_bot(settings_in(tmp_path)) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot_service.requests.outcomes.PAUSE", timedelta(milliseconds=20))
+    monkeypatch.setattr("bot_service.requests.pending.PAUSE", timedelta(milliseconds=20))
+
+
+async def test_a_request_is_stored_and_published_with_its_key_and_guild(bot: Bot) -> None:
+    asked = await bot.ask("  A   Song ")
+    assert await bot.store.request(asked.request_id) == asked
+    [message] = await bot.broker.peek(bot.settings.kafka_bot_download_requests)
+    request = parse(DownloadRequest, message.value)
+    assert (message.key, message.headers["correlation_id"]) == ("a song", asked.request_id)
+    assert (request.request_id, request.user_id, request.guild_id) == (asked.request_id, "7", "1")
+    assert (request.song, request.provider_type) == ("  A   Song ", "youtube")
+
+
+async def test_a_status_ends_its_request_once_however_often_it_comes(bot: Bot) -> None:
+    asked = await bot.ask()
+    await asyncio.gather(*(bot.answer(asked.request_id) for _ in range(5)))
+    await bot.all_read()
+    assert bot.told.finished == [(asked.request_id, "v")]
+    assert await bot.store.request(asked.request_id) is None
+
+
+async def test_what_nobody_here_asked_for_and_what_nobody_can_read_is_passed_over(bot: Bot) -> None:
+    await bot.answer("somebody else's")
+    await bot.broker.publish(bot.settings.kafka_bot_download_status, "k", b"{", {})
+    asked = await bot.ask()
+    await bot.answer(asked.request_id)
+    await bot.all_read()
+    assert bot.told.finished == [(asked.request_id, "v")]
+
+
+async def test_an_answer_that_comes_while_the_bot_restarts_still_arrives(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    async with open_bot(settings) as first:
+        asked = await first.ask()
+    async with open_broker(settings) as broker:
+        await publish_status(broker, settings, asked.request_id, "later")
+    async with open_bot(settings) as second:
+        await second.told.until(lambda: bool(second.told.finished))
+        await second.all_read()
+        assert second.told.finished == [(asked.request_id, "later")]
+
+
+async def test_a_request_that_was_stored_and_not_published_is_published_after_the_restart(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    asked = request_of("words")
+    async with open_store(settings) as store:
+        await store.add_requests([asked])
+    async with open_bot(settings) as bot, bot.broker.consume(settings.kafka_bot_download_requests, "w") as deliveries:
+        delivery = await anext(deliveries)
+        assert parse(DownloadRequest, delivery.message.value) == download_request(asked)
+
+
+async def test_a_first_start_with_open_requests_hears_what_was_said_before(tmp_path: Path) -> None:
+    before = settings_in(tmp_path)
+    async with open_bot(before) as first:
+        asked = await first.ask()
+    renamed = settings_in(tmp_path, instance_id="renamed")
+    async with open_broker(before) as broker, broker.consume(before.kafka_bot_download_status, "keeps it"):
+        await publish_status(broker, before, asked.request_id)
+        async with open_bot(renamed) as second:
+            await second.told.until(lambda: second.told.finished == [(asked.request_id, "v")])
+
+
+async def test_a_handler_that_fails_is_asked_again_and_the_others_go_on(bot: Bot) -> None:
+    bot.told.fail = 2
+    asked = await bot.ask()
+    await bot.answer(asked.request_id)
+    await bot.told.until(lambda: len(bot.told.finished) == 3)
+    await bot.all_read()
+    assert bot.told.finished == [(asked.request_id, "v")] * 3
+    other = await bot.ask()
+    await bot.answer(other.request_id)
+    await bot.told.until(lambda: bot.told.finished[-1] == (other.request_id, "v"))
+
+
+async def test_a_handler_that_always_fails_is_given_up(bot: Bot) -> None:
+    bot.told.fail = 100
+    asked = await bot.ask()
+    await bot.answer(asked.request_id)
+    await bot.all_read()
+    assert len(bot.told.finished) == 4
+    assert await bot.store.open_requests() == []
+
+
+async def test_progress_reaches_its_request_and_those_that_joined_it(bot: Bot) -> None:
+    asked, joined = await bot.ask(), await bot.ask()
+    await bot.report(joined.request_id, None)
+    await bot.told.until(lambda: len(bot.told.progress) == 1)
+    await bot.report("somebody else's", 10, video_id="another")
+    await bot.report("somebody else's", 20)
+    await bot.told.until(lambda: len(bot.told.progress) == 2)
+    await bot.report(asked.request_id, 30)
+    await bot.told.until(lambda: len(bot.told.progress) == 4)
+    assert bot.told.progress[:2] == [(joined.request_id, None), (joined.request_id, 20)]
+    assert sorted(bot.told.progress[2:]) == sorted([(asked.request_id, 30.0), (joined.request_id, 30.0)])
+
+
+async def test_progress_that_is_still_shown_ends_before_the_end_is_told(bot: Bot) -> None:
+    bot.told.hold.clear()
+    asked = await bot.ask()
+    await bot.report(asked.request_id, 10)
+    await bot.told.until(lambda: len(bot.told.progress) == 1)
+    await bot.report(asked.request_id, 20)
+    other = await bot.ask()
+    await bot.report(other.request_id, 1, video_id="w")
+    await bot.told.until(lambda: len(bot.told.progress) == 2)
+    await bot.answer(asked.request_id)
+    await bot.answer(other.request_id, video_id="w")
+    assert bot.told.finished == []
+    bot.told.hold.set()
+    await bot.told.until(lambda: len(bot.told.finished) == 2)
+    assert bot.told.progress == [(asked.request_id, 10), (other.request_id, 1)]
+
+
+async def test_that_a_song_can_be_heard_is_told_once_to_its_request_and_to_those_that_joined_it(bot: Bot) -> None:
+    asked, joined, later = await bot.ask(), await bot.ask(), await bot.ask()
+    await bot.report(joined.request_id, None)
+    await bot.report(asked.request_id, 10, playable=True)
+    await bot.told.until(lambda: len(bot.told.playable) == 2)
+    await bot.report(asked.request_id, 20, playable=True)
+    await bot.report(later.request_id, 25)
+    await bot.told.until(lambda: len(bot.told.progress) == 2)
+    await bot.report(asked.request_id, 30, playable=True)
+    await bot.told.until(lambda: len(bot.told.playable) == 3)
+    assert sorted(bot.told.playable[:2]) == sorted([(asked.request_id, "v"), (joined.request_id, "v")])
+    assert bot.told.playable[2] == (later.request_id, "v")
+    assert bot.told.progress == [(joined.request_id, None), (later.request_id, 25)]
+
+
+async def test_that_a_song_can_be_heard_is_not_left_out_while_progress_is_shown(bot: Bot) -> None:
+    bot.told.hold.clear()
+    asked = await bot.ask()
+    await bot.report(asked.request_id, 10)
+    await bot.told.until(lambda: len(bot.told.progress) == 1)
+    await bot.report(asked.request_id, 20, playable=True)
+    await bot.told.until(lambda: bool(bot.told.playable))
+    bot.told.hold.set()
+
+
+async def test_who_could_not_be_told_that_a_song_can_be_heard_is_told_at_the_next_event(bot: Bot) -> None:
+    bot.told.deaf = 1
+    asked = await bot.ask()
+    for number in range(1, 3):
+        await bot.report(asked.request_id, number, playable=True)
+        await bot.told.until(lambda number=number: len(bot.told.playable) == number)
+    await bot.report(asked.request_id, 3, playable=True)
+    await bot.answer(asked.request_id)
+    await bot.told.until(lambda: bool(bot.told.finished))
+    assert bot.told.playable == [(asked.request_id, "v")] * 2
+
+
+async def test_the_end_waits_until_it_was_told_that_the_song_can_be_heard(bot: Bot) -> None:
+    bot.told.busy.clear()
+    asked, other = await bot.ask(), await bot.ask()
+    await bot.report(asked.request_id, 10, playable=True)
+    await bot.told.until(lambda: bool(bot.told.playable))
+    await bot.answer(asked.request_id)
+    await bot.answer(other.request_id)
+    await bot.told.until(lambda: bool(bot.told.finished))
+    bot.told.busy.set()
+    await bot.told.until(lambda: len(bot.told.finished) == 2)
+    assert [request_id for request_id, _ in bot.told.finished] == [other.request_id, asked.request_id]
+    assert bot.told.log == ["playable begins", "finished", "playable ends", "finished"]
+
+
+async def test_a_call_that_hangs_is_ended_before_the_end_is_told(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot_service.requests.progress._LAST_CALL_SECONDS", 0.05)
+    bot.told.busy.clear()
+    asked = await bot.ask()
+    await bot.report(asked.request_id, 10, playable=True)
+    await bot.told.until(lambda: bool(bot.told.playable))
+    await bot.answer(asked.request_id)
+    await bot.told.until(lambda: bool(bot.told.finished))
+    assert bot.told.log == ["playable begins", "playable ends", "finished"]
+
+
+async def test_between_the_calls_of_a_failing_end_nobody_is_told_that_the_song_can_be_heard(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot_service.requests.outcomes.PAUSE", timedelta(seconds=1))
+    bot.told.fail = 1
+    asked, other = await bot.ask(), await bot.ask()
+    await bot.answer(asked.request_id)
+    await bot.told.until(lambda: len(bot.told.finished) == 1)
+    await bot.report(asked.request_id, 10, playable=True)
+    await bot.report(other.request_id, 10, playable=True, video_id="w")
+    await bot.told.until(lambda: len(bot.told.finished) == 2 and bool(bot.told.playable))
+    assert bot.told.playable == [(other.request_id, "w")]
+
+
+async def test_what_waits_too_long_times_out_once_and_a_late_answer_is_passed_over(tmp_path: Path) -> None:
+    async with open_bot(settings_in(tmp_path)) as bot:
+        late = await bot.ask(asked_at=utc_now() - timedelta(hours=1))
+        patient = await bot.ask()
+        await bot.told.until(lambda: bool(bot.told.timed_out))
+        await until(lambda: _gone(bot, late))
+        await bot.answer(late.request_id)
+        await bot.answer(patient.request_id)
+        await bot.all_read()
+        assert bot.told.timed_out == [late.request_id]
+        assert bot.told.finished == [(patient.request_id, "v")]
+
+
+async def test_an_answer_that_lies_unread_goes_before_the_time_out(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    async with open_bot(settings) as first:
+        asked = await first.ask()
+    async with open_store(settings) as store:
+        await store.add_requests([replace(asked, asked_at=utc_now() - timedelta(hours=1))])
+    async with open_broker(settings) as broker:
+        await publish_status(broker, settings, asked.request_id)
+    async with open_bot(settings) as second:
+        await second.told.until(lambda: bool(second.told.finished or second.told.timed_out))
+        assert second.told.timed_out == []
+
+
+async def test_a_queue_that_is_full_refuses_and_nothing_stays_stored(tmp_path: Path) -> None:
+    async with open_bot(settings_in(tmp_path, embedded_broker_max_backlog=2)) as bot:
+        topic = bot.settings.kafka_bot_download_requests
+        async with bot.broker.consume(topic, "audio-workers"):
+            pairs = [(asked, download_request(asked)) for asked in (request_of() for _ in range(5))]
+            refused = await bot.pending.open_all(pairs)
+        assert [type(error) for error in refused.values()] == [QueueFull] * 3
+        assert list(refused) == [asked.request_id for asked, _ in pairs[2:]]
+        assert {one.request_id for one in await bot.store.open_requests()} == {a.request_id for a, _ in pairs[:2]}
+
+
+async def test_with_the_broker_away_a_request_is_refused_with_a_reason(tmp_path: Path) -> None:
+    async with open_bot(settings_in(tmp_path)) as bot, AsyncExitStack() as away:
+        asked = await bot.ask()
+        other = await away.enter_async_context(open_broker(settings_in(tmp_path / "other")))
+        bot.pending._broker = other  # pyright: ignore[reportPrivateUsage] - a broker that is going to be closed
+        await away.aclose()
+        with pytest.raises(BrokerUnavailable):
+            await bot.ask()
+        assert [one.request_id for one in await bot.store.open_requests()] == [asked.request_id]
+
+
+async def test_before_the_answers_can_be_heard_nothing_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pending_module, "_JOIN_SECONDS", 0.01)
+    settings = settings_in(tmp_path)
+    async with open_broker(settings) as broker, open_store(settings) as store:
+        pending = Pending(store, broker, settings)
+        asked = request_of()
+        with pytest.raises(BrokerUnavailable):
+            await pending.open(asked, download_request(asked))
+        assert await store.open_requests() == []
+        assert await broker.peek(settings.kafka_bot_download_requests) == []
+
+
+async def test_a_store_that_is_away_refuses_and_comes_back(tmp_path: Path) -> None:
+    async with open_broker(settings_in(tmp_path)) as broker, AsyncExitStack() as opened:
+        settings = settings_in(tmp_path)
+        store = await opened.enter_async_context(open_store(settings))
+        pending, stop, told = Pending(store, broker, settings), asyncio.Event(), Told()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(pending.run(stop, told.handler))
+            asked = request_of()
+            await pending.open(asked, download_request(asked))
+            await opened.aclose()
+            another = request_of()
+            with pytest.raises(DatabaseUnavailable):
+                await pending.open(another, download_request(another))
+            # What this process knows of the request is enough to tell its end; the store is told when it is back.
+            await publish_status(broker, settings, asked.request_id)
+            await told.until(lambda: bool(told.finished))
+            async with open_store(settings) as reopened:
+                assert [one.request_id for one in await reopened.open_requests()] == [asked.request_id]
+            stop.set()
+        assert told.finished == [(asked.request_id, "v")]
+    async with open_bot(settings) as after:
+        await after.told.until(lambda: bool(after.told.finished))
+        await until(lambda: _gone(after, asked))
+
+
+async def test_no_progress_group_stays_behind(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    async with open_bot(settings) as bot:
+        await bot.ask()
+        assert any(".progress-" in group for group in groups_in(settings))
+    assert groups_in(settings) == ["bot-here"]
+
+
+def groups_in(settings: BotSettings) -> list[str]:
+    with closing(sqlite3.connect(settings.embedded_broker_path)) as connection:
+        return [name for (name,) in connection.execute("SELECT name FROM consumer_groups")]
+
+
+async def _gone(bot: Bot, asked: PendingRequest) -> bool:
+    return await bot.store.request(asked.request_id) is None

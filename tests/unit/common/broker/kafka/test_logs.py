@@ -1,0 +1,38 @@
+"""The library's log does not drown ours."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+
+import pytest
+
+from common.broker.kafka.logs import Moderation
+
+
+@pytest.fixture
+def logger() -> Generator[logging.Logger]:
+    logger = logging.getLogger("test.moderated")
+    yield logger
+    for moderation in list(logger.filters):
+        logger.removeFilter(moderation)
+
+
+def test_a_kind_of_message_is_let_through_once_in_a_while(
+    logger: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger.addFilter(Moderation(every_seconds=3600))
+    for number in range(100):
+        logger.error("node %s is away", number)
+    logger.error("something else")
+    assert caplog.messages == ["node 0 is away", "something else"]
+
+
+def test_what_was_held_back_is_counted(logger: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
+    moderation = Moderation(every_seconds=3600)
+    logger.addFilter(moderation)
+    for _ in range(4):
+        logger.error("node %s is away", 1)
+    moderation.every_seconds = 0.0
+    logger.error("node %s is away", 2)
+    assert caplog.messages == ["node 1 is away", "node 2 is away (3 more like it)"]

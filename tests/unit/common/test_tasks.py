@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from common.errors import LeaseLost, MediaLive
+from common.tasks import running_alongside
+
+
+async def test_the_companion_ends_with_the_body() -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def companion() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with running_alongside(companion()):
+        await started.wait()
+    assert ended.is_set()
+
+
+async def test_the_bodys_error_comes_out_by_its_type() -> None:
+    with pytest.raises(MediaLive):
+        async with running_alongside(asyncio.Event().wait()):  # pyright: ignore[reportArgumentType] - the result is unused
+            raise MediaLive
+
+
+async def test_the_companions_error_cancels_the_body() -> None:
+    async def companion() -> None:
+        raise LeaseLost
+
+    cancelled = asyncio.Event()
+
+    async def body() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    with pytest.raises(LeaseLost):
+        async with running_alongside(companion()):
+            await body()
+    assert cancelled.is_set()
+
+
+async def test_cancellation_from_outside_stays_a_cancellation() -> None:
+    started = asyncio.Event()
+
+    async def companion() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    async def body() -> None:
+        async with running_alongside(companion()):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(body())
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
