@@ -20,9 +20,9 @@ from typing import Any, BinaryIO
 from deno import find_deno_bin  # pyright: ignore[reportMissingTypeStubs] - one annotated function, no py.typed
 
 from audio_service.audio.base import EncodeOptions, Origin
-from audio_service.children.jobs import HEADER, ChildSettings, JsonObject, Progress, body_length, pack, unpack
+from audio_service.children.jobs import HEADER, ChildProgress, ChildSettings, JsonObject, body_length, pack, unpack
 from audio_service.children.limits import (
-    Limits,
+    ResourceLimits,
     end_group,
     end_with_parent,
     limit_job,
@@ -35,7 +35,7 @@ from audio_service.sources.ytdlp.fetching import FetchOrder, StrayThreadError, f
 from audio_service.sources.ytdlp.warming import work_while
 from common.errors import AppError, InternalError, MediaTooLarge, ProcessingLimitExceeded, StorageFull
 
-Report = Callable[[Progress], None]
+Report = Callable[[ChildProgress], None]
 
 # Whoever starts this child is starting, too, and needs the cores first.
 _REST_SECONDS = 1.0
@@ -126,7 +126,7 @@ def main() -> None:
     end_with_parent(end_group)
     pipe = Pipe()
     settings = ChildSettings(**pipe.receive())
-    limits = Limits(settings.memory_bytes, settings.max_download_bytes, settings.cpu_seconds)
+    limits = ResourceLimits(settings.memory_bytes, settings.max_download_bytes, settings.cpu_seconds)
     try:
         worker = Worker(settings)
     except Exception as exc:  # noqa: BLE001 - the service asks why this child does not get ready
@@ -146,7 +146,7 @@ def main() -> None:
 
 
 def _outcome(worker: Worker, job: JsonObject, pipe: Pipe) -> JsonObject:
-    def report(progress: Progress) -> None:
+    def report(progress: ChildProgress) -> None:
         pipe.send({"progress": asdict(progress)})
 
     try:

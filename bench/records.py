@@ -16,7 +16,7 @@ import orjson
 
 from audio_service.media.model import Encoding, audio_key, search_text
 from audio_service.media.repository import open_repository
-from audio_service.media.repository.base import Made
+from audio_service.media.repository.base import StoredMedia
 from audio_service.media.repository.mongodb.documents import all_grams, made_fields
 from audio_service.settings import AudioSettings
 from common.messages.downloads import FileData, PlatformMetadata
@@ -57,9 +57,9 @@ def media_id(number: int) -> str:
     return f"song-{number:08}"
 
 
-def made(song: str, title: str) -> Made:
+def made(song: str, title: str) -> StoredMedia:
     """Return what a worker would record of a song of four minutes."""
-    return Made(
+    return StoredMedia(
         metadata=PlatformMetadata(
             title=title, duration_ms=225_000, url=f"https://example.org/watch?v={song}", platform="YouTube"
         ),

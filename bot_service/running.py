@@ -26,7 +26,7 @@ from bot_service.player.guild_player import GuildPlayer, Stage
 from bot_service.player.players import Players
 from bot_service.player.rules.effects import Notice, NoticeKind
 from bot_service.player.rules.events import Event
-from bot_service.player.rules.state import Limits
+from bot_service.player.rules.state import PlayerLimits
 from bot_service.player.voice.link import VoiceLink
 from bot_service.player.voice_changes import VoiceChange, events_of
 from bot_service.services import Services
@@ -94,7 +94,7 @@ def _players(services: Services, bot: MusicBot) -> Players:
 
     panels = Panels(bot, player_of, update_seconds=settings.player_update_seconds, locale=settings.locale)
     players = Players(
-        limits=Limits(
+        limits=PlayerLimits(
             queue_limit=settings.queue_limit,
             idle_seconds=settings.idle_seconds,
             alone_seconds=settings.alone_seconds,

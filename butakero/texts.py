@@ -7,7 +7,7 @@ The help of the commands is documentation and stays in English. Sentences about 
 from __future__ import annotations
 
 from common.errors import Locale, Text
-from common.messages.downloads import Stage
+from common.messages.downloads import DownloadStage
 
 
 def say(text: Text, locale: Locale, /, **values: object) -> str:
@@ -16,7 +16,7 @@ def say(text: Text, locale: Locale, /, **values: object) -> str:
     return sentence.format(**values) if values else sentence
 
 
-STAGES: dict[Stage, Text] = {
+STAGES: dict[DownloadStage, Text] = {
     "resolving": Text("Buscando", "Looking it up"),
     "downloading": Text("Descargando", "Downloading"),
     "encoding": Text("Codificando", "Encoding"),

@@ -15,10 +15,10 @@ from dataclasses import asdict
 
 from audio_service.children.jobs import (
     HEADER,
+    ChildJob,
+    ChildProgress,
     ChildSettings,
-    Job,
     JsonObject,
-    Progress,
     body_length,
     pack,
     unpack,
@@ -31,7 +31,7 @@ from common.errors import (
     error_for_code,
 )
 
-OnProgress = Callable[[Progress], None]
+OnProgress = Callable[[ChildProgress], None]
 
 MAX_JOBS = 200
 MAX_RESIDENT_BYTES = 400 * 1024 * 1024
@@ -73,7 +73,7 @@ class Child:
             raise error_for_code(message["error"]["code"], message["error"]["detail"])
         self._busy = False
 
-    async def run(self, job: Job, on_progress: OnProgress) -> JsonObject:
+    async def run(self, job: ChildJob, on_progress: OnProgress) -> JsonObject:
         """Have it do a job.
 
         Raises:
@@ -86,7 +86,7 @@ class Child:
         self._said = 0
         await self._send({"kind": job.kind, "arguments": job.arguments})
         while "progress" in (message := await self._receive()):
-            on_progress(Progress(**message["progress"]))
+            on_progress(ChildProgress(**message["progress"]))
         self._busy = False
         self._spent = bool(message.get("spent")) or message.get("resident_bytes", 0) > MAX_RESIDENT_BYTES
         if "error" in message:

@@ -21,7 +21,7 @@ JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ChildJob:
     """Something for a child to do. `arguments` is plain JSON."""
 
     kind: str
@@ -45,7 +45,7 @@ class ChildSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ChildProgress:
     """How far a job is; a field that is not known is None.
 
     `draft` names the DCA file in the making (see `drafts`) once enough of it for a start can be read.

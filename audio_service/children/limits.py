@@ -21,7 +21,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ResourceLimits:
     """Sizes in bytes; `cpu_seconds` is for one job."""
 
     memory_bytes: int
@@ -29,7 +29,7 @@ class Limits:
     cpu_seconds: int
 
 
-def limit_process(limits: Limits) -> None:
+def limit_process(limits: ResourceLimits) -> None:
     """Set the limits that hold for the life of the process."""
     _lower(resource.RLIMIT_DATA, limits.memory_bytes)
     _lower(resource.RLIMIT_FSIZE, limits.file_bytes + _FILE_ROOM_BYTES)
@@ -37,7 +37,7 @@ def limit_process(limits: Limits) -> None:
     _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
 
 
-def limit_job(limits: Limits) -> None:
+def limit_job(limits: ResourceLimits) -> None:
     """Give the next job its CPU time: what was used so far, and `cpu_seconds` more. SIGXCPU ends the process."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     used = int(usage.ru_utime + usage.ru_stime) + 1

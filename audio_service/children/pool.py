@@ -16,8 +16,8 @@ from typing import Any
 
 from audio_service.children.child import Child, OnProgress, start_child
 from audio_service.children.jobs import (
+    ChildJob,
     ChildSettings,
-    Job,
     JsonObject,
 )
 from audio_service.settings import AudioSettings
@@ -50,7 +50,7 @@ class ChildPool:
         """The processes that live now, idle or not."""
         return frozenset(child.pid for child in self._children)
 
-    async def call(self, job: Job, *, on_progress: OnProgress, deadline_seconds: float) -> JsonObject:
+    async def call(self, job: ChildJob, *, on_progress: OnProgress, deadline_seconds: float) -> JsonObject:
         """Have a job done, waiting for a free child if need be. Cancelling kills the child that does it.
 
         Raises:

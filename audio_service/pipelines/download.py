@@ -10,9 +10,9 @@ from datetime import timedelta
 
 from audio_service.audio.base import Encoded, Origin
 from audio_service.audio.stored import examine
-from audio_service.children.jobs import Progress
+from audio_service.children.jobs import ChildProgress
 from audio_service.media.model import Encoding, MediaStatus, audio_key, human_size
-from audio_service.media.repository.base import Busy, Finished, Joined, Made, Owned, Unsettled
+from audio_service.media.repository.base import Busy, Finished, Joined, Owned, StoredMedia, Unannounced
 from audio_service.pipelines.base import HandBack, Job, Outcome
 from audio_service.pipelines.early_song import early_song
 from audio_service.services import Services
@@ -52,7 +52,7 @@ async def download(job: Job, services: Services, progress: ProgressFeed) -> Outc
         case Finished(media):
             services.metrics.cache_hits.labels("song").inc()
             return Outcome(media, [job.waiter])
-        case Unsettled(fence, media, waiters):
+        case Unannounced(fence, media, waiters):
             job.fence = fence
             return Outcome(media, waiters)
         case Owned(fence):
@@ -109,7 +109,7 @@ async def remembered(query: Query, services: Services) -> Resolved | None:
     return Resolved(media.video_id, media.metadata) if media and media.status is not MediaStatus.ERROR else None
 
 
-async def claim_record(job: Job, resolved: Resolved, services: Services) -> Owned | Joined | Finished | Unsettled:
+async def claim_record(job: Job, resolved: Resolved, services: Services) -> Owned | Joined | Finished | Unannounced:
     """Claim the record; one whose file has gone from the store is opened again. Raises HandBack while it is busy."""
     lease = timedelta(seconds=services.settings.lease_seconds)
     while True:
@@ -132,7 +132,7 @@ async def is_stored(media_id: str, services: Services) -> bool:
     return True
 
 
-async def fetch_and_store(job: Job, resolved: Resolved, services: Services, progress: ProgressFeed) -> Made:
+async def fetch_and_store(job: Job, resolved: Resolved, services: Services, progress: ProgressFeed) -> StoredMedia:
     """Download and encode in a child process, and put the file into the store; it can be heard while it comes."""
     key = audio_key(resolved.media_id)
 
@@ -144,7 +144,7 @@ async def fetch_and_store(job: Job, resolved: Resolved, services: Services, prog
     with services.workspace.job() as directory:
         async with early_song(services.blobs, key, directory, on_playable) as song:
 
-            def on_progress(news: Progress) -> None:
+            def on_progress(news: ChildProgress) -> None:
                 if news.draft is not None:
                     song.can_be_heard(news.draft)
                 progress.update(
@@ -169,7 +169,7 @@ async def fetch_and_store(job: Job, resolved: Resolved, services: Services, prog
     return describe(fetched.encoded, resolved, services)
 
 
-async def stored_before(job: Job, resolved: Resolved, services: Services) -> Made | None:
+async def stored_before(job: Job, resolved: Resolved, services: Services) -> StoredMedia | None:
     """Adopt a file that a predecessor stored and did not live to record; puts are atomic, so it is whole."""
     key = audio_key(job.media_id)
     try:
@@ -189,9 +189,9 @@ async def stored_before(job: Job, resolved: Resolved, services: Services) -> Mad
     return describe(encoded, resolved, services)
 
 
-def describe(encoded: Encoded, resolved: Resolved, services: Services) -> Made:
+def describe(encoded: Encoded, resolved: Resolved, services: Services) -> StoredMedia:
     """Say what a record needs to know of its file. The duration is the file's own: sources round theirs."""
-    return Made(
+    return StoredMedia(
         metadata=resolved.metadata.model_copy(update={"duration_ms": encoded.duration_ms}),
         file=FileData(file_path=audio_key(resolved.media_id), file_size=human_size(encoded.size), file_type=AUDIO_TYPE),
         size_bytes=encoded.size,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from audio_service.audio.base import Encoded, Origin
-from audio_service.children.jobs import Job, Progress
+from audio_service.children.jobs import ChildJob, ChildProgress
 from audio_service.children.pool import ChildPool
 from audio_service.settings import AudioSettings
 from audio_service.sources.base import Query, Resolved
@@ -36,7 +36,7 @@ class YtDlpSource:
 
     async def resolve(self, query: Query) -> Resolved:
         """As MediaSource.resolve."""
-        job = Job("resolve", {"text": query.text, "is_url": query.is_url})
+        job = ChildJob("resolve", {"text": query.text, "is_url": query.is_url})
         found = await self._children.call(job, on_progress=_ignore, deadline_seconds=self._deadline)
         return Resolved(
             media_id=found["media_id"],
@@ -51,7 +51,7 @@ async def fetch(  # noqa: PLR0913 - each says another thing about one job
     directory: Path,
     *,
     origin: Origin,
-    on_progress: Callable[[Progress], None],
+    on_progress: Callable[[ChildProgress], None],
     deadline_seconds: float,
 ) -> Fetched:
     """Download and encode into a file in `directory`, which holds nothing else afterwards, whatever happens.
@@ -71,7 +71,9 @@ async def fetch(  # noqa: PLR0913 - each says another thing about one job
         "origin": asdict(origin),
     }
     try:
-        made = await children.call(Job("fetch", arguments), on_progress=on_progress, deadline_seconds=deadline_seconds)
+        made = await children.call(
+            ChildJob("fetch", arguments), on_progress=on_progress, deadline_seconds=deadline_seconds
+        )
     except BaseException:
         # The child is gone or at its next job: what a killed one left is nobody's any more.
         _sweep(directory)
@@ -90,5 +92,5 @@ def _sweep(directory: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def _ignore(_: Progress) -> None:
+def _ignore(_: ChildProgress) -> None:
     """A resolution has no progress worth telling."""

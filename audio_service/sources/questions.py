@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from audio_service.children.jobs import Job, Progress
+from audio_service.children.jobs import ChildJob, ChildProgress
 from audio_service.children.pool import ChildPool, open_resting_children
 from audio_service.settings import AudioSettings
 from audio_service.sources.base import Query
@@ -159,7 +159,7 @@ class Questions:
         if not self._started:
             self._started = True
             self._children.start()
-        job = Job("list", {"text": text, "is_url": is_url, "limit": limit})
+        job = ChildJob("list", {"text": text, "is_url": is_url, "limit": limit})
         seconds = _START_SECONDS + PLAYLIST_SECONDS  # the caller's limit is the shorter one
         found = await self._children.call(job, on_progress=_ignore, deadline_seconds=seconds)
         self._warm = True
@@ -220,5 +220,5 @@ async def _describe(api: YouTubeApi, video_ids: list[str]) -> dict[str, VideoDet
     return known
 
 
-def _ignore(_: Progress) -> None:
+def _ignore(_: ChildProgress) -> None:
     """A question has no progress worth telling."""

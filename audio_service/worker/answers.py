@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from audio_service.media.model import Media, MediaStatus
-from audio_service.media.repository.base import Busy, Finished, Joined, Owned, Unsettled, Waiter
+from audio_service.media.repository.base import Busy, Finished, Joined, Owned, Unannounced, Waiter
 from audio_service.pipelines.base import HandBack, Job, Outcome
 from audio_service.services import Services
 from audio_service.sources.ytdlp.descriptions import clean_title
@@ -95,7 +95,7 @@ class Answers:
                     raise HandBack("record_busy", wait)
                 case Finished(media):
                     return Outcome(media, [job.waiter])
-                case Unsettled(fence, media, waiters):
+                case Unannounced(fence, media, waiters):
                     job.fence = fence
                     return Outcome(media, waiters)
                 case Owned(fence):

@@ -11,7 +11,7 @@ from contextlib import suppress
 from audio_service.metrics import WorkerMetrics
 from common.broker.base import Broker
 from common.errors import BrokerError
-from common.messages.downloads import FileData, PlatformMetadata, ProgressEvent, Stage
+from common.messages.downloads import DownloadStage, FileData, PlatformMetadata, ProgressEvent
 from common.observability.telemetry import get_logger, outgoing_headers
 from common.observability.tracing import here
 
@@ -34,13 +34,13 @@ class ProgressFeed:
         self._stage_began = time.monotonic()
         self._job = here()
 
-    def stage(self, stage: Stage, *, media_id: str | None = None) -> None:
+    def stage(self, stage: DownloadStage, *, media_id: str | None = None) -> None:
         """Enter a stage of which nothing more is known."""
         self.update(stage, media_id=media_id)
 
     def update(
         self,
-        stage: Stage,
+        stage: DownloadStage,
         *,
         media_id: str | None = None,
         percent: float | None = None,

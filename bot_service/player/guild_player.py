@@ -30,7 +30,7 @@ from bot_service.player.rules.machine import step
 from bot_service.player.rules.outcomes import Outcome
 from bot_service.player.rules.phase import Phase
 from bot_service.player.rules.refusals import PlayerRefusal, RefusalCode
-from bot_service.player.rules.state import Limits, PlayerState
+from bot_service.player.rules.state import PlayerLimits, PlayerState
 from bot_service.player.snapshot import Snapshot
 from bot_service.player.timers import Timers
 from bot_service.player.voice.link import VoiceLink
@@ -85,7 +85,7 @@ class GuildPlayer:
     """The player of one guild. `run` is its one task; `Players` makes and owns it."""
 
     def __init__(
-        self, guild_id: int, *, limits: Limits, open_voice: OpenVoice, store: GuildStore, stage: Stage
+        self, guild_id: int, *, limits: PlayerLimits, open_voice: OpenVoice, store: GuildStore, stage: Stage
     ) -> None:
         self._state = PlayerState(guild_id=guild_id, limits=limits, random=SystemRandom())
         self._store = store

@@ -10,7 +10,7 @@ from typing import Self
 from bot_service.player.guild_player import GuildPlayer, OpenVoice, Stage
 from bot_service.player.rules.events import Restore, Stop
 from bot_service.player.rules.refusals import PlayerRefusal, RefusalCode
-from bot_service.player.rules.state import Limits
+from bot_service.player.rules.state import PlayerLimits
 from bot_service.store.base import GuildStore
 from common.errors import AppError
 from common.observability.telemetry import get_logger
@@ -29,7 +29,7 @@ class Players:
     def __init__(
         self,
         *,
-        limits: Limits,
+        limits: PlayerLimits,
         open_voice: OpenVoice,
         store: GuildStore,
         stage: Stage,

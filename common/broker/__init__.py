@@ -26,9 +26,9 @@ async def open_broker(settings: SharedSettings) -> AsyncGenerator[Broker]:
                 yield broker
         case "embedded":
             from common.broker.embedded.broker import open_embedded  # noqa: PLC0415 - as the docstring says
-            from common.broker.embedded.retention import Limits  # noqa: PLC0415 - as the docstring says
+            from common.broker.embedded.retention import BacklogLimits  # noqa: PLC0415 - as the docstring says
 
-            limits = Limits(settings.embedded_broker_max_backlog, settings.embedded_broker_max_bytes)
+            limits = BacklogLimits(settings.embedded_broker_max_backlog, settings.embedded_broker_max_bytes)
             async with open_embedded(
                 settings.embedded_broker_path, limits, lease_seconds=settings.broker_lease_seconds
             ) as broker:

@@ -84,7 +84,7 @@ class StatusEvent(WireModel):
         return orjson.dumps(self.model_dump(exclude=None if self.error_code else {"error_code"}))
 
 
-Stage = Literal["resolving", "downloading", "encoding", "storing"]
+DownloadStage = Literal["resolving", "downloading", "encoding", "storing"]
 _OF_PLAYABLE = {"playable", "platform_metadata", "file_data"}
 
 
@@ -97,7 +97,7 @@ class ProgressEvent(WireModel):
 
     request_id: str
     video_id: str
-    stage: Stage
+    stage: DownloadStage
     percent: float | None = None
     eta_seconds: float | None = None
     speed_bytes_per_second: float | None = None

@@ -22,10 +22,10 @@ from audio_service.media.repository.base import (
     Eviction,
     Finished,
     Joined,
-    Made,
     MediaRepository,
     Owned,
-    Unsettled,
+    StoredMedia,
+    Unannounced,
     Waiter,
 )
 from audio_service.settings import AudioSettings
@@ -75,8 +75,8 @@ def titled(title: str) -> PlatformMetadata:
     return PlatformMetadata(title=title, duration_ms=225_000, url="https://example.org/x", platform="YouTube")
 
 
-def made(title: str = "New Rules") -> Made:
-    return Made(
+def made(title: str = "New Rules") -> StoredMedia:
+    return StoredMedia(
         metadata=titled(title),
         file=FileData(file_path=f"audio/{SONG}.dca", file_size="2.70MB", file_type="audio/dca"),
         size_bytes=2_831_155,
@@ -200,7 +200,7 @@ class TestClaim:
         await repository.mark_success(SONG, fence, made())
         await repository.renew(SONG, fence, SHORT)
 
-        heir = await eventually_claimed(repository, CAT, Unsettled)
+        heir = await eventually_claimed(repository, CAT, Unannounced)
         assert heir.fence > fence
         assert heir.media.status is MediaStatus.SUCCESS
         assert list(heir.waiters) == [ANN, BOB, CAT]
@@ -214,7 +214,7 @@ class TestClaim:
         await claim(repository, BOB)
         await repository.mark_success(SONG, fence, made())
         heir = await claim(repository, ANN)
-        assert isinstance(heir, Unsettled)
+        assert isinstance(heir, Unannounced)
         assert heir.fence > fence
         assert list(heir.waiters) == [ANN, BOB]
 
@@ -395,7 +395,7 @@ class TestSettle:
         await claim(repository, BOB)
         await repository.mark_success(SONG, stale, made())
         heir = await claim(repository, ANN)
-        assert isinstance(heir, Unsettled)
+        assert isinstance(heir, Unannounced)
 
         assert await repository.settle(SONG, stale, [BOB.request_id], keep=KEEP) == ()
         assert await repository.is_answered(BOB.request_id)

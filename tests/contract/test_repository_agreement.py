@@ -21,11 +21,11 @@ from audio_service.media.repository.base import (
     Eviction,
     Finished,
     Joined,
-    Made,
     MediaRepository,
     Owned,
     Page,
-    Unsettled,
+    StoredMedia,
+    Unannounced,
     Waiter,
 )
 from audio_service.settings import AudioSettings
@@ -35,7 +35,9 @@ from tests.servers.mongo import Mongo, fresh_database
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 KEEP = timedelta(days=1)
-MADE = Made(PlatformMetadata(title="Found"), FileData(file_path="x"), 7, Encoding("passthrough", "x", 1, "00"), "ok")
+MADE = StoredMedia(
+    PlatformMetadata(title="Found"), FileData(file_path="x"), 7, Encoding("passthrough", "x", 1, "00"), "ok"
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class Follower:
         except (LeaseLost, IllegalMoveError) as exc:
             return type(exc)
         match answer:
-            case Owned(fence) | Unsettled(fence):
+            case Owned(fence) | Unannounced(fence):
                 self.fences[arguments[0]] = fence
             case Eviction(song, fence):
                 self.fences[song] = fence
@@ -134,7 +136,7 @@ def plain(answer: Any) -> Any:  # noqa: ANN401 - whatever the port returns
             answer = {media.video_id: plain(media) for media in items}
         case tuple() | list():
             answer = tuple(plain(part) for part in cast("list[Any]", answer))
-        case Media() | Owned() | Joined() | Finished() | Unsettled() | Busy():
+        case Media() | Owned() | Joined() | Finished() | Unannounced() | Busy():
             answer = (type(answer), *(plain(getattr(answer, each.name)) for each in fields(answer)))
         case _:
             pass

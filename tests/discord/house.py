@@ -22,7 +22,7 @@ from typing import Any
 
 from audio_service.media.model import Encoding, audio_key, human_size
 from audio_service.media.repository import open_repository
-from audio_service.media.repository.base import Made, Owned, Waiter
+from audio_service.media.repository.base import Owned, StoredMedia, Waiter
 from audio_service.settings import AudioSettings
 from common.blobs import open_blobs
 from common.messages.downloads import FileData, PlatformMetadata
@@ -201,7 +201,7 @@ async def _fill(audio: AudioSettings) -> None:
             request_id = f"request-{song.video_id}"
             owned = await repository.claim(song.video_id, Waiter(request_id, "1"), song.metadata, _LEASE)
             assert isinstance(owned, Owned)
-            made = Made(
+            made = StoredMedia(
                 metadata=song.metadata,
                 file=FileData(
                     file_path=audio_key(song.video_id), file_size=human_size(len(content)), file_type="audio/dca"

@@ -65,7 +65,7 @@ _ENDLESS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
+class WebmTrack:
     """A track of Opus that can be copied. `rate` in Hz is what the container says; the clock of Opus is 48 kHz."""
 
     number: int
@@ -88,7 +88,7 @@ class Head:
 
     end: int
     info: Info = field(default_factory=Info)
-    track: Track = field(default_factory=lambda: Track(0, b"", 0, 0))
+    track: WebmTrack = field(default_factory=lambda: WebmTrack(0, b"", 0, 0))
     track_numbers: frozenset[int] = frozenset()
 
 
@@ -149,8 +149,8 @@ def _info(body: bytes) -> Info:
     return Info(scale, int(duration * scale / 1000) // 1000)
 
 
-def _tracks(body: bytes) -> tuple[Track, frozenset[int]]:
-    chosen: Track | None = None
+def _tracks(body: bytes) -> tuple[WebmTrack, frozenset[int]]:
+    chosen: WebmTrack | None = None
     numbers: set[int] = set()
     for entry in children(body, ANYWHERE | {_TRACK}).all(_TRACK):
         found = children(entry)
@@ -167,7 +167,7 @@ def _tracks(body: bytes) -> tuple[Track, frozenset[int]]:
     return chosen, frozenset(numbers)
 
 
-def _opus_track(number: int, found: Children) -> Track:
+def _opus_track(number: int, found: Children) -> WebmTrack:
     if found.only(_CODEC) != b"A_OPUS":
         raise NotPlainError("another codec")
     head = found.only(_PRIVATE)
@@ -182,4 +182,4 @@ def _opus_track(number: int, found: Children) -> Track:
     rate = audio.number(_RATE)
     if rate is None or rate not in _RATES:
         raise NotPlainError(f"sampling frequency {rate}")
-    return Track(number, head, channels, int(rate))
+    return WebmTrack(number, head, channels, int(rate))

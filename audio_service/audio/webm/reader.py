@@ -33,7 +33,7 @@ _MAX_BLOCK_BYTES = 64 * 1024
 # A block of another track is passed over; one that claims more than this is a damaged length.
 _MAX_OTHER_BLOCK_BYTES = 16 * 1024 * 1024
 _ONE_BYTE_VINT = 0x80
-# Track number (a VINT), int16 timestamp, flags (RFC 9559 §10.1): for tracks up to 126 four bytes.
+# WebmTrack number (a VINT), int16 timestamp, flags (RFC 9559 §10.1): for tracks up to 126 four bytes.
 _BLOCK_HEADER_BYTES = 4
 _LACING = 0x06
 # The size of a SimpleBlock is a VINT of two bytes as a rule, or of one. By its first byte (RFC 8794 §4.3), without

@@ -31,7 +31,7 @@ class Waiter:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class StoredMedia:
     """What a worker made: everything a record needs to become `success`. `message` is the sentence for people."""
 
     metadata: PlatformMetadata
@@ -62,7 +62,7 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Unsettled:
+class Unannounced:
     """The record has its outcome, but whoever made it died before answering: publish to `waiters`, then settle. The
     claiming request is one of them.
     """
@@ -81,7 +81,7 @@ class Busy:
     wait: timedelta
 
 
-Claim = Owned | Joined | Finished | Unsettled | Busy
+Claim = Owned | Joined | Finished | Unannounced | Busy
 
 EVICTOR = "retention"
 """The holder of a record whose file is being removed; no request has this id, theirs are UUIDs."""
@@ -144,7 +144,8 @@ class MediaRepository(Protocol):
         - no record; `error` and settled; or `processing` with its lease run out, or held by this same request
           → Owned: `processing`, fence + 1, attempts + 1, waiter added, lease running
         - `processing`, held by another → Joined, waiter added (once per request id)
-        - `success`, no lease running: waiters left → Unsettled (fence + 1, waiter added, lease running); none: Finished
+        - `success`, no lease running: waiters left → Unannounced (fence + 1, waiter added, lease running);
+          none: Finished
         - `success`, lease running (its owner is settling): the request is among the waiters → Joined, else Finished
         - `error`, lease running → Busy; lease run out and waiters left → Owned, they stay and get the new outcome
         - the file is being removed (see `begin_eviction`), lease running → Busy
@@ -168,7 +169,7 @@ class MediaRepository(Protocol):
         """End the lease now and keep record and waiters: the work will be retried. Too late is fine."""
         ...
 
-    async def mark_success(self, media_id: str, fence: int, made: Made) -> tuple[Media, Sequence[Waiter]]:
+    async def mark_success(self, media_id: str, fence: int, made: StoredMedia) -> tuple[Media, Sequence[Waiter]]:
         """Record the outcome and return who waits for it; the lease keeps running until `settle`.
 
         Raises:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 
 from audio_service.audio.base import FRAME_MS, Encoded, EncodeOptions, Origin, WholeFileNeededError
 from audio_service.audio.opus import encode_dca
-from audio_service.children.jobs import JsonObject, Progress
+from audio_service.children.jobs import ChildProgress, JsonObject
 from audio_service.sources.ytdlp.drafts import Drafts
 from audio_service.sources.ytdlp.extractor import Extractor
 from audio_service.sources.ytdlp.growing import GrowingFile
@@ -24,7 +24,7 @@ _LAST_WORDS_SECONDS = 2.0
 # A song that is whole so soon after its first seconds need not be played before.
 _SOON_SECONDS = 0.2
 
-Report = Callable[[Progress], None]
+Report = Callable[[ChildProgress], None]
 
 
 class StrayThreadError(Exception):
@@ -109,7 +109,7 @@ class _News:
         self._next = 0.0
         self._lock = Lock()
         self._encoding_since: tuple[float, float] | None = None
-        self._latest = Progress("downloading")
+        self._latest = ChildProgress("downloading")
         self._timed: int | None = None
         self._timer: Timer | None = None
         self._over = False
@@ -122,7 +122,7 @@ class _News:
             percent = _percent((status.get("downloaded_bytes") or 0) / whole)
         elif status.get("fragment_count"):
             percent = _percent((status.get("fragment_index") or 0) / status["fragment_count"])
-        self._tell(Progress("downloading", percent, status.get("eta"), status.get("speed")))
+        self._tell(ChildProgress("downloading", percent, status.get("eta"), status.get("speed")))
 
     def encoding(self, frames: int, draft: int) -> None:
         """Take the number of frames that are in the draft, for all to read."""
@@ -137,7 +137,7 @@ class _News:
             self._encoding_since = self._encoding_since or (share, now)
             first, since = self._encoding_since
             eta = (1 - share) * (now - since) / (share - first) if share > first else None
-        self._tell(Progress("encoding", percent, eta))
+        self._tell(ChildProgress("encoding", percent, eta))
 
     def close(self) -> None:
         """Tell nothing more."""
@@ -161,7 +161,7 @@ class _News:
                 self._latest = replace(self._latest, draft=draft)
                 self._report(self._latest)
 
-    def _tell(self, progress: Progress) -> None:
+    def _tell(self, progress: ChildProgress) -> None:
         with self._lock:
             now = time.monotonic()
             if now < self._next or self._over:

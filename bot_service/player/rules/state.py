@@ -14,7 +14,7 @@ from bot_service.store.base import GuildSettings, SavedPlayer
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PlayerLimits:
     """Bounds from the settings; times in seconds. `voice_reconnect_seconds`: for all tries of one recovery."""
 
     queue_limit: int = 500
@@ -34,7 +34,7 @@ class PlayerState:
     """
 
     guild_id: int
-    limits: Limits = field(default_factory=Limits)
+    limits: PlayerLimits = field(default_factory=PlayerLimits)
     rules: GuildSettings = field(default_factory=GuildSettings)
     random: Random = field(default_factory=Random)
     phase: Phase = Phase.IDLE

@@ -22,9 +22,9 @@ from typing import Literal, TypeVar
 from common.broker.base import Broker, Delivery, Message
 from common.broker.embedded.file import BUSY_SECONDS, data_version, open_file, open_glance
 from common.broker.embedded.health import describe
-from common.broker.embedded.retention import Limits, forget_group, sweep
+from common.broker.embedded.retention import BacklogLimits, forget_group, sweep
 from common.broker.embedded.store import EmbeddedStore
-from common.broker.embedded.subscription import Subscription
+from common.broker.embedded.subscription import EmbeddedSubscription
 from common.errors import BrokerUnavailable
 from common.health import Health
 from common.observability.telemetry import get_logger
@@ -50,7 +50,7 @@ _SWEEP_WARM_UP_SECONDS = 10 * _TOUCH_SECONDS
 
 @asynccontextmanager
 async def open_embedded(
-    path: Path, limits: Limits, *, lease_seconds: float, busy_seconds: float = BUSY_SECONDS
+    path: Path, limits: BacklogLimits, *, lease_seconds: float, busy_seconds: float = BUSY_SECONDS
 ) -> AsyncGenerator[Broker]:
     """Open the broker in `path`, made with its directory when missing; wait `busy_seconds` for a lock on it.
 
@@ -95,7 +95,7 @@ class EmbeddedBroker:
         self._glance = glance
         self._executor = executor
         self._path = path
-        self._subscriptions: set[Subscription] = set()
+        self._subscriptions: set[EmbeddedSubscription] = set()
         self._closed = False
 
     async def publish(self, topic: str, key: str, value: bytes, headers: Mapping[str, str]) -> None:
@@ -110,7 +110,7 @@ class EmbeddedBroker:
             raise ValueError(f"prefetch is {prefetch}, at least 1 is needed")
         owner = uuid.uuid4().hex
         return self._member(
-            Subscription(self._store, self._submit, topic, group, owner=owner, prefetch=prefetch, start=start)
+            EmbeddedSubscription(self._store, self._submit, topic, group, owner=owner, prefetch=prefetch, start=start)
         )
 
     async def peek(self, topic: str, *, limit: int = 100) -> list[Message]:
@@ -149,7 +149,7 @@ class EmbeddedBroker:
             self._closed = True
 
     @asynccontextmanager
-    async def _member(self, subscription: Subscription) -> AsyncGenerator[Subscription]:
+    async def _member(self, subscription: EmbeddedSubscription) -> AsyncGenerator[EmbeddedSubscription]:
         self._subscriptions.add(subscription)
         try:
             await asyncio.shield(self._submit(subscription.join))
@@ -170,7 +170,7 @@ class EmbeddedBroker:
             if topic in {None, subscription.topic}:
                 subscription.wake()
 
-    async def _release(self, subscription: Subscription, how: Literal["left", "closed"]) -> None:
+    async def _release(self, subscription: EmbeddedSubscription, how: Literal["left", "closed"]) -> None:
         self._subscriptions.discard(subscription)
         if not subscription.end(how):
             return

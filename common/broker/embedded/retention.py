@@ -29,7 +29,7 @@ _VACUUM_PAGES = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class BacklogLimits:
     """Per topic: retained messages, retained bytes (key, headers and value); and an age in seconds."""
 
     max_messages: int
@@ -49,7 +49,7 @@ def drop_finished(connection: sqlite3.Connection, message_id: int) -> None:
 
 
 def make_room(  # noqa: PLR0913 - one more message has a place, a size, a limit, a time and a right
-    connection: sqlite3.Connection, topic: str, size: int, limits: Limits, *, now: float, may_refuse: bool
+    connection: sqlite3.Connection, topic: str, size: int, limits: BacklogLimits, *, now: float, may_refuse: bool
 ) -> None:
     """Let one more message of `size` bytes into `topic`.
 
@@ -77,7 +77,7 @@ def make_room(  # noqa: PLR0913 - one more message has a place, a size, a limit,
     log.warning("broker.trimmed", topic=topic, messages=dropped, bytes=freed)
 
 
-def sweep(connection: sqlite3.Connection, limits: Limits, *, now: float) -> None:
+def sweep(connection: sqlite3.Connection, limits: BacklogLimits, *, now: float) -> None:
     """Forget groups and messages of the past, and give free pages back to the file system."""
     oldest = now - limits.max_age
     with translated():

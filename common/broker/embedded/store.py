@@ -19,7 +19,7 @@ from typing import Literal, cast
 
 from common.broker.base import MAX_MESSAGE_BYTES, Message, dead_letter_topic
 from common.broker.embedded.file import transaction, translated
-from common.broker.embedded.retention import Limits, drop_finished, make_room
+from common.broker.embedded.retention import BacklogLimits, drop_finished, make_room
 from common.errors import MessageTooLarge
 
 Start = Literal["earliest", "latest"]
@@ -60,7 +60,7 @@ class EmbeddedStore:
     def __init__(
         self,
         connection: sqlite3.Connection,
-        limits: Limits,
+        limits: BacklogLimits,
         *,
         lease_seconds: float,
         now: Callable[[], float] = time.time,

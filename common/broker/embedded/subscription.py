@@ -33,7 +33,7 @@ class Submit(Protocol):
         ...
 
 
-class Subscription:
+class EmbeddedSubscription:
     """One member of a group. Iterating gives deliveries; several tasks may iterate the same subscription."""
 
     def __init__(  # noqa: PLR0913 - these are what a subscription is: what it reads, how much, and from where
@@ -53,7 +53,7 @@ class Subscription:
         self._claiming: asyncio.Future[Claimed] | None = None
         self._end: Literal["", "left", "closed"] = ""
 
-    def __aiter__(self) -> Subscription:
+    def __aiter__(self) -> EmbeddedSubscription:
         """Return itself."""
         return self
 
@@ -141,7 +141,7 @@ class Subscription:
 class _Delivery(OneEnding):
     """A claim in the consumer's hands."""
 
-    def __init__(self, subscription: Subscription, claim: Claim) -> None:
+    def __init__(self, subscription: EmbeddedSubscription, claim: Claim) -> None:
         super().__init__(claim)
         self._subscription = subscription
         self._store = subscription.store

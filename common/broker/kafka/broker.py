@@ -22,7 +22,7 @@ from common.broker.kafka.member import Member, Membership
 from common.broker.kafka.peek import peek
 from common.broker.kafka.progress import Marks
 from common.broker.kafka.publisher import SLACK_BYTES, Publisher
-from common.broker.kafka.subscription import Subscription
+from common.broker.kafka.subscription import KafkaSubscription
 from common.errors import BrokerUnavailable, MessageTooLarge
 from common.health import Health
 from common.observability.telemetry import get_logger
@@ -73,7 +73,7 @@ class KafkaBroker:
         self._session_seconds = session_seconds
         self._poll_interval_seconds = poll_interval_seconds
         self._publisher = Publisher(cluster)
-        self._members: dict[Subscription, asyncio.Task[None]] = {}
+        self._members: dict[KafkaSubscription, asyncio.Task[None]] = {}
         self._closed = False
 
     async def publish(self, topic: str, key: str, value: bytes, headers: Mapping[str, str]) -> None:
@@ -135,14 +135,14 @@ class KafkaBroker:
     @asynccontextmanager
     async def _subscribe(
         self, topic: str, group: str, prefetch: int, start: Literal["earliest", "latest"]
-    ) -> AsyncGenerator[Subscription]:
+    ) -> AsyncGenerator[KafkaSubscription]:
         if self._closed:
             raise BrokerUnavailable("the broker was closed")
         name = _name(topic, group)
         await self._cluster.ensure_topic(topic)
         await self._begin(topic, name, start)
         deliveries = Deliveries(topic, prefetch)
-        subscription = Subscription(deliveries, self._publisher, timeout_seconds=self._cluster.timeout_seconds)
+        subscription = KafkaSubscription(deliveries, self._publisher, timeout_seconds=self._cluster.timeout_seconds)
         membership = Membership(topic, name, self._session_seconds, self._poll_interval_seconds)
         member = Member(membership, self._cluster, deliveries)
         running = asyncio.create_task(member.run(), name=f"kafka member {name}")
@@ -174,7 +174,7 @@ class KafkaBroker:
                 f"joining group {name}: not in {patience:g} s: {member.trouble or 'no partitions yet'}"
             ) from exc
 
-    async def _leave(self, subscription: Subscription) -> None:
+    async def _leave(self, subscription: KafkaSubscription) -> None:
         running = self._members.pop(subscription, None)
         if running is not None:
             running.cancel()
@@ -185,6 +185,6 @@ def _name(topic: str, group: str) -> str:
     return f"{group}.{topic}"
 
 
-def _report(done: asyncio.Task[None], subscription: Subscription) -> None:
+def _report(done: asyncio.Task[None], subscription: KafkaSubscription) -> None:
     if not done.cancelled() and (failure := done.exception()) is not None:
         subscription.fail(failure)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from common.broker.base import Message
 from common.broker.kafka.cluster import Committed
 from common.broker.kafka.library import Record
-from common.broker.kafka.progress import Marks, Progress
+from common.broker.kafka.progress import Marks, PartitionProgress
 
 _BUFFERED_RECORDS = 100
 _BUFFERED_BYTES = 32 * 1024 * 1024
@@ -31,7 +31,7 @@ class Partition:
     """A partition of ours. `lost`: it was another's in the meantime, so what is in hand counts no more."""
 
     number: int
-    progress: Progress
+    progress: PartitionProgress
     lost: bool = False
     dirty: bool = True
     buffered: int = 0
@@ -107,7 +107,7 @@ class Deliveries:
                 self._partitions.pop(number).lost = True
         for number, at in committed.items():
             if number not in self._partitions:
-                progress = Progress(at.offset, Marks.parse(at.metadata).marks)
+                progress = PartitionProgress(at.offset, Marks.parse(at.metadata).marks)
                 self._partitions[number] = Partition(number, progress)
         for item in self._held:
             self._note(item, item.attempt + 1)
@@ -126,7 +126,7 @@ class Deliveries:
                 # Offsets began anew: the topic was deleted and made again.
                 partition.lost = True
                 self._drop_lost()
-                partition = self._partitions[number] = Partition(number, Progress(record.offset))
+                partition = self._partitions[number] = Partition(number, PartitionProgress(record.offset))
             attempt = partition.progress.read(record.offset)
             if attempt:
                 item = Item(partition, record.offset, to_message(self._topic, record), attempt)

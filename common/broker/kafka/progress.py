@@ -47,7 +47,7 @@ class Marks:
         return self.marks.count(_FINISHED)
 
 
-class Progress:
+class PartitionProgress:
     """Offsets from the lowest unfinished one on. Values are the attempt of the next delivery, 0 for finished."""
 
     def __init__(self, position: int, marks: str = "") -> None:

@@ -18,7 +18,7 @@ log = get_logger(__name__)
 _LONGEST_ERROR_MESSAGE = 4096
 
 
-class Subscription:
+class KafkaSubscription:
     """One member of a group. Iterating gives deliveries; several tasks may iterate the same subscription."""
 
     def __init__(self, deliveries: Deliveries, publisher: Publisher, *, timeout_seconds: float) -> None:
@@ -28,7 +28,7 @@ class Subscription:
         self._end: Literal["", "left", "closed"] = ""
         self._failure: BaseException | None = None
 
-    def __aiter__(self) -> Subscription:
+    def __aiter__(self) -> KafkaSubscription:
         """Return itself."""
         return self
 
@@ -59,7 +59,7 @@ class Subscription:
 class _Delivery(OneEnding):
     """A message in the consumer's hands."""
 
-    def __init__(self, subscription: Subscription, item: Item) -> None:
+    def __init__(self, subscription: KafkaSubscription, item: Item) -> None:
         super().__init__(item)
         self._subscription = subscription
         self._deliveries = subscription.deliveries

@@ -13,7 +13,7 @@ import pytest
 
 from audio_service.bootstrap import open_services
 from audio_service.media.model import Encoding, MediaStatus, audio_key
-from audio_service.media.repository.base import Busy, Finished, Made, Owned, Waiter
+from audio_service.media.repository.base import Busy, Finished, Owned, StoredMedia, Waiter
 from audio_service.retention import keep_within_limit, sweep
 from audio_service.services import Services
 from common.errors import BlobNotFound, StorageUnavailable
@@ -64,7 +64,7 @@ async def make(services: Services, song: str, *, settled: bool = True) -> None:
     await asyncio.to_thread(upload.write_bytes, song.encode()[:1] * SIZE)
     await services.blobs.put(audio_key(song), upload)
     encoding = Encoding("passthrough", "x", 1, "00")
-    done = Made(PlatformMetadata(title=song), FileData(file_path=audio_key(song)), SIZE, encoding, "ok")
+    done = StoredMedia(PlatformMetadata(title=song), FileData(file_path=audio_key(song)), SIZE, encoding, "ok")
     await services.repository.mark_success(song, fence, done)
     if settled:
         await services.repository.settle(song, fence, [request], keep=LEASE)

@@ -9,7 +9,7 @@ import pytest
 
 from audio_service.media.model import Encoding
 from audio_service.media.repository import open_repository
-from audio_service.media.repository.base import Made, Owned, Waiter
+from audio_service.media.repository.base import Owned, StoredMedia, Waiter
 from butakero import library
 from common.messages.downloads import FileData, PlatformMetadata
 from tests.unit.butakero.conftest import Heard
@@ -25,7 +25,7 @@ async def _add(heard: Heard, titles: list[str]) -> None:
             assert isinstance(claim, Owned)
             encoding = Encoding("passthrough", "x", 1, "00")
             await repository.mark_success(
-                f"id{number}", claim.fence, Made(metadata, FileData(), 2_831_155, encoding, "ok")
+                f"id{number}", claim.fence, StoredMedia(metadata, FileData(), 2_831_155, encoding, "ok")
             )
 
 

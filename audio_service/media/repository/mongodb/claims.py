@@ -18,7 +18,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from audio_service.media.model import Media, MediaStatus, check_move, search_text
-from audio_service.media.repository.base import Busy, Claim, Finished, Joined, Made, Owned, Unsettled, Waiter
+from audio_service.media.repository.base import Busy, Claim, Finished, Joined, Owned, StoredMedia, Unannounced, Waiter
 from audio_service.media.repository.mongodb import answers
 from audio_service.media.repository.mongodb.collections import Collections
 from audio_service.media.repository.mongodb.decision import claim_update, settled_lately
@@ -66,7 +66,7 @@ async def claim(db: Collections, media_id: str, waiter: Waiter, metadata: Platfo
     if document["claim_id"] == claim_id:
         if status is MediaStatus.PROCESSING:
             return Owned(document["fence"], media_of(document))
-        return Unsettled(document["fence"], media_of(document), waiters_of(document))
+        return Unannounced(document["fence"], media_of(document), waiters_of(document))
     settled, waiting = ({other["request_id"] for other in document[name]} for name in ("settled", "waiters"))
     # A failed record's owner tells those whom it read from the list; who comes back to it now asks again later.
     if waiter.request_id in settled or (waiter.request_id in waiting and status is not MediaStatus.ERROR):
@@ -95,7 +95,7 @@ async def end_lease(db: Collections, media_id: str, fence: int) -> None:
     await db.songs.update_one({"_id": media_id, "fence": fence}, {"$set": {"lease_until": None}})
 
 
-async def mark_success(db: Collections, media_id: str, fence: int, made: Made) -> tuple[Media, Sequence[Waiter]]:
+async def mark_success(db: Collections, media_id: str, fence: int, made: StoredMedia) -> tuple[Media, Sequence[Waiter]]:
     """Record what was made."""
     text = search_text(made.metadata.title)
     found = {"search_text": text, "grams": all_grams(text)}

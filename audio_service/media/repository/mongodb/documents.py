@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from audio_service.media.model import Encoding, Media, MediaStatus
-from audio_service.media.repository.base import Made, Waiter
+from audio_service.media.repository.base import StoredMedia, Waiter
 from common.databases.mongodb import Document
 from common.messages.downloads import FileData, PlatformMetadata
 
@@ -61,7 +61,7 @@ def waiters_of(document: Document) -> tuple[Waiter, ...]:
     return tuple(Waiter(waiter["request_id"], waiter["user_id"]) for waiter in waiters)
 
 
-def made_fields(made: Made) -> Document:
+def made_fields(made: StoredMedia) -> Document:
     """Return what a finished record holds of its file."""
     return {
         "metadata": made.metadata.model_dump(),

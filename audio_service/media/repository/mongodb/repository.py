@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from audio_service.media.model import Media
-from audio_service.media.repository.base import Claim, Eviction, Made, Page, Waiter
+from audio_service.media.repository.base import Claim, Eviction, Page, StoredMedia, Waiter
 from audio_service.media.repository.mongodb import answers, claims, retention
 from audio_service.media.repository.mongodb import search as mongodb_search
 from audio_service.media.repository.mongodb.collections import Collections, indexes
@@ -83,7 +83,7 @@ class MongoRepository:
         """End a claim's lease now."""
         await self._connection.run(lambda db: claims.end_lease(db, media_id, fence))
 
-    async def mark_success(self, media_id: str, fence: int, made: Made) -> tuple[Media, Sequence[Waiter]]:
+    async def mark_success(self, media_id: str, fence: int, made: StoredMedia) -> tuple[Media, Sequence[Waiter]]:
         """Record what was made."""
         return await self._connection.run(lambda db: claims.mark_success(db, media_id, fence, made))
 

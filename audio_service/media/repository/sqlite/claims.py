@@ -20,9 +20,9 @@ from audio_service.media.repository.base import (
     Claim,
     Finished,
     Joined,
-    Made,
     Owned,
-    Unsettled,
+    StoredMedia,
+    Unannounced,
     Waiter,
 )
 from audio_service.media.repository.sqlite import answers
@@ -85,7 +85,7 @@ def end_lease(tx: Transaction, media_id: str, fence: int) -> None:
     tx.db.execute("UPDATE media SET lease_until = 0 WHERE video_id = ? AND fence = ?", (media_id, fence))
 
 
-def mark_success(tx: Transaction, media_id: str, fence: int, made: Made) -> tuple[Media, Sequence[Waiter]]:
+def mark_success(tx: Transaction, media_id: str, fence: int, made: StoredMedia) -> tuple[Media, Sequence[Waiter]]:
     """Record what was made."""
     check_move(_guarded(tx, media_id, fence).status, MediaStatus.SUCCESS)
     tx.db.execute(
@@ -181,7 +181,7 @@ def _answer(tx: Transaction, media_id: str, waiter: Waiter, lease: timedelta, *,
         "UPDATE media SET fence = fence + 1, lease_until = ?, holder = ? WHERE video_id = ?",
         (tx.now + milliseconds(lease), waiter.request_id, media_id),
     )
-    return Unsettled(_guarded(tx, media_id).fence, _existing(tx, media_id), _waiters(tx, media_id))
+    return Unannounced(_guarded(tx, media_id).fence, _existing(tx, media_id), _waiters(tx, media_id))
 
 
 def _join(tx: Transaction, media_id: str, waiter: Waiter) -> None:

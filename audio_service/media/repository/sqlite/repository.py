@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from audio_service.media.model import Media
-from audio_service.media.repository.base import Claim, Eviction, Made, Page, Waiter
+from audio_service.media.repository.base import Claim, Eviction, Page, StoredMedia, Waiter
 from audio_service.media.repository.sqlite import answers, claims, retention
 from audio_service.media.repository.sqlite import search as sqlite_search
 from audio_service.media.repository.sqlite.schema import KEY, MIGRATIONS
@@ -87,7 +87,7 @@ class SqliteRepository:
         """End a claim's lease now."""
         await self._writer.write(lambda tx: claims.end_lease(tx, media_id, fence))
 
-    async def mark_success(self, media_id: str, fence: int, made: Made) -> tuple[Media, Sequence[Waiter]]:
+    async def mark_success(self, media_id: str, fence: int, made: StoredMedia) -> tuple[Media, Sequence[Waiter]]:
         """Record what was made."""
         return await self._writer.write(lambda tx: claims.mark_success(tx, media_id, fence, made))
 

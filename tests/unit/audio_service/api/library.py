@@ -21,7 +21,7 @@ from audio_service.api.app import create_app
 from audio_service.api.deps import ApiDeps
 from audio_service.media.model import Encoding, Media, audio_key, human_size
 from audio_service.media.repository import open_repository
-from audio_service.media.repository.base import Made, Owned, Waiter
+from audio_service.media.repository.base import Owned, StoredMedia, Waiter
 from audio_service.settings import AudioSettings
 from audio_service.sources.questions import open_questions
 from audio_service.texts import DOWNLOADED
@@ -134,7 +134,7 @@ async def add_song(deps: ApiDeps, video_id: str, title: str = "Canción", *, fil
     upload = deps.settings.local_storage_path.parent / f"{video_id}.part"
     await asyncio.to_thread(upload.write_bytes, content)
     await deps.blobs.put(audio_key(video_id), upload)
-    made = Made(
+    made = StoredMedia(
         metadata=metadata(video_id, title),
         file=FileData(file_path=audio_key(video_id), file_size=human_size(len(content)), file_type="audio/dca"),
         size_bytes=len(content),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from audio_service.children.jobs import Job, JsonObject, Progress
+from audio_service.children.jobs import ChildJob, ChildProgress, JsonObject
 from audio_service.children.pool import ChildPool, open_children
 from common.errors import (
     AppError,
@@ -37,7 +37,7 @@ async def pool() -> AsyncGenerator[ChildPool]:
 
 
 async def call(pool: ChildPool, kind: str, *, seconds: float = 30, **arguments: object) -> JsonObject:
-    return await pool.call(Job(kind, arguments), on_progress=lambda _: None, deadline_seconds=seconds)
+    return await pool.call(ChildJob(kind, arguments), on_progress=lambda _: None, deadline_seconds=seconds)
 
 
 async def assert_healthy(pool: ChildPool) -> None:
@@ -46,11 +46,11 @@ async def assert_healthy(pool: ChildPool) -> None:
 
 
 async def test_a_warm_child_does_one_job_after_the_other(pool: ChildPool) -> None:
-    told: list[Progress] = []
-    first = await pool.call(Job("echo", {"text": "ñ"}), on_progress=told.append, deadline_seconds=30)
+    told: list[ChildProgress] = []
+    first = await pool.call(ChildJob("echo", {"text": "ñ"}), on_progress=told.append, deadline_seconds=30)
     second = await call(pool, "echo", text="again")
     assert first == {"text": "ñ", "pid": second["pid"]}
-    assert told == [Progress("encoding", 50.0)]
+    assert told == [ChildProgress("encoding", 50.0)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])
@@ -91,7 +91,7 @@ async def test_a_hanging_child_is_killed_at_the_deadline_with_all_that_it_starte
 async def test_cancelling_the_caller_kills_the_child(pool: ChildPool) -> None:
     before, running = pool.pids, asyncio.Event()
     job = asyncio.ensure_future(
-        pool.call(Job("hang"), on_progress=lambda _: running.set(), deadline_seconds=30),
+        pool.call(ChildJob("hang"), on_progress=lambda _: running.set(), deadline_seconds=30),
     )
     await running.wait()
     job.cancel()
@@ -104,7 +104,7 @@ async def test_cancelling_the_caller_kills_the_child(pool: ChildPool) -> None:
 async def test_waiting_for_a_free_child_counts(pool: ChildPool) -> None:
     running = asyncio.Event()
     hanging = asyncio.ensure_future(
-        pool.call(Job("hang"), on_progress=lambda _: running.set(), deadline_seconds=30),
+        pool.call(ChildJob("hang"), on_progress=lambda _: running.set(), deadline_seconds=30),
     )
     await running.wait()
     with pytest.raises(ProcessingTimeout):
@@ -169,14 +169,14 @@ async def test_settings_that_a_child_refuses_are_told_to_the_caller() -> None:
 PARENT = """
 import asyncio
 from audio_service.children.pool import open_children
-from audio_service.children.jobs import Job
+from audio_service.children.jobs import ChildJob
 from tests.unit.audio_service.sources.conftest import settings_for
 
 async def main():
     async with open_children(settings_for(""), module="tests.unit.audio_service.children.troubled_child") as pool:
         def tell(_):
             print(*pool.pids, flush=True)
-        await pool.call(Job("hang_with_family", {"note": "NOTE"}), on_progress=tell, deadline_seconds=60)
+        await pool.call(ChildJob("hang_with_family", {"note": "NOTE"}), on_progress=tell, deadline_seconds=60)
 
 asyncio.run(main())
 """

@@ -15,7 +15,7 @@ from typing import Any
 from deno import find_deno_bin  # pyright: ignore[reportMissingTypeStubs] - one annotated function, no py.typed
 
 from audio_service import child_main as fetcher
-from audio_service.children.jobs import JsonObject, Progress
+from audio_service.children.jobs import ChildProgress, JsonObject
 
 
 class TroubledWorker(fetcher.Worker):
@@ -26,7 +26,7 @@ class TroubledWorker(fetcher.Worker):
         return super().do(kind, arguments, report) if job is None else job(report=report, **arguments)
 
     def do_echo(self, report: fetcher.Report, text: str) -> JsonObject:
-        report(Progress("encoding", 50.0))
+        report(ChildProgress("encoding", 50.0))
         return {"text": text, "pid": os.getpid()}
 
     def do_crash(self, report: fetcher.Report, number: int) -> JsonObject:
@@ -35,7 +35,7 @@ class TroubledWorker(fetcher.Worker):
         return {}
 
     def do_hang(self, report: fetcher.Report) -> JsonObject:
-        report(Progress("encoding"))
+        report(ChildProgress("encoding"))
         threading.Event().wait()
         return {}
 
@@ -53,7 +53,7 @@ class TroubledWorker(fetcher.Worker):
             eaten.append(bytearray(16 * 1024 * 1024))
 
     def do_spin(self, report: fetcher.Report) -> JsonObject:
-        report(Progress("encoding"))
+        report(ChildProgress("encoding"))
         while True:
             pass
 

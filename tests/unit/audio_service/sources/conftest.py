@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from audio_service.audio.base import Origin
-from audio_service.children.jobs import Progress
+from audio_service.children.jobs import ChildProgress
 from audio_service.children.pool import ChildPool, open_children
 from audio_service.settings import AudioSettings
 from audio_service.sources.base import Query, Resolved
@@ -44,7 +44,7 @@ class Bench:
     settings: AudioSettings
     directory: Path
     refusing: str
-    progress: list[Progress] = field(default_factory=list[Progress])
+    progress: list[ChildProgress] = field(default_factory=list[ChildProgress])
 
     async def resolve(self, url: str) -> Resolved:
         query = Query(text=url, is_url=True, media_id=None, key="u-test")

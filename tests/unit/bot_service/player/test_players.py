@@ -17,7 +17,7 @@ from bot_service.player.rules import events as ev
 from bot_service.player.rules import outcomes as out
 from bot_service.player.rules.phase import Phase
 from bot_service.player.rules.refusals import PlayerRefusal, RefusalCode
-from bot_service.player.rules.state import Limits
+from bot_service.player.rules.state import PlayerLimits
 from bot_service.player.rules.track import Track
 from bot_service.player.voice.link import VoiceLink
 from bot_service.store.base import GuildSettings, GuildStore
@@ -110,7 +110,7 @@ async def studio(store: GuildStore, *, resume: bool = True) -> AsyncGenerator[St
         return voices.setdefault(guild_id, RecordedVoice(report))
 
     async with Players(
-        limits=Limits(),
+        limits=PlayerLimits(),
         open_voice=open_voice,
         store=store,
         stage=Stage(shown.put_nowait, lambda _guild_id, notice: notices.append(notice)),

@@ -20,14 +20,14 @@ from common.broker.embedded import broker as embedded
 from common.broker.embedded.broker import open_embedded
 from common.broker.embedded.file import open_file, transaction
 from common.broker.embedded.health import describe
-from common.broker.embedded.retention import ABSENT_SECONDS, MAX_AGE_SECONDS, Limits, sweep
+from common.broker.embedded.retention import ABSENT_SECONDS, MAX_AGE_SECONDS, BacklogLimits, sweep
 from common.broker.embedded.store import Claim, EmbeddedStore
 from common.errors import BrokerUnavailable, QueueFull
 from common.settings import SharedSettings
 
 REPOSITORY = Path(__file__).parents[3]
 LEASE = 10.0
-WIDE = Limits(max_messages=1000, max_bytes=1_000_000)
+WIDE = BacklogLimits(max_messages=1000, max_bytes=1_000_000)
 PATIENCE_SECONDS = 60.0
 KILLS = 6
 
@@ -60,7 +60,7 @@ def opened(path: Path, clock: Clock) -> Generator[Opener]:
     """Open stores on the same file, each with a connection of its own, as processes have."""
     stores: list[EmbeddedStore] = []
 
-    def open_store(limits: Limits = WIDE) -> EmbeddedStore:
+    def open_store(limits: BacklogLimits = WIDE) -> EmbeddedStore:
         stores.append(EmbeddedStore(open_file(path, busy_seconds=0.05), limits, lease_seconds=LEASE, now=clock))
         return stores[-1]
 
@@ -93,7 +93,7 @@ def retained(store: EmbeddedStore, topic: str = "t") -> list[str]:
 
 
 def test_a_full_backlog_refuses_until_something_is_finished(opened: Opener) -> None:
-    store = opened(Limits(max_messages=3, max_bytes=1_000_000))
+    store = opened(BacklogLimits(max_messages=3, max_bytes=1_000_000))
     store.join("t", "g", "earliest")
     put(store, "a", "b", "c")
     held = claim(store)
@@ -105,7 +105,7 @@ def test_a_full_backlog_refuses_until_something_is_finished(opened: Opener) -> N
 
 
 def test_a_topic_nobody_has_read_yet_is_bounded_and_keeps_what_it_took(opened: Opener) -> None:
-    store = opened(Limits(max_messages=3, max_bytes=1_000_000))
+    store = opened(BacklogLimits(max_messages=3, max_bytes=1_000_000))
     put(store, "a", "b", "c")
     with pytest.raises(QueueFull):
         put(store, "d")
@@ -113,7 +113,7 @@ def test_a_topic_nobody_has_read_yet_is_bounded_and_keeps_what_it_took(opened: O
 
 
 def test_bytes_are_bounded_as_messages_are(opened: Opener) -> None:
-    store = opened(Limits(max_messages=1000, max_bytes=1000))
+    store = opened(BacklogLimits(max_messages=1000, max_bytes=1000))
     store.join("t", "g", "earliest")
     put(store, "a" * 400, "b" * 400)
     with pytest.raises(QueueFull):
@@ -135,7 +135,7 @@ def test_what_every_group_has_finished_is_dropped_at_once(opened: Opener) -> Non
 
 
 def test_a_group_that_never_comes_back_does_not_stop_the_others(opened: Opener, clock: Clock) -> None:
-    store = opened(Limits(max_messages=10, max_bytes=1_000_000))
+    store = opened(BacklogLimits(max_messages=10, max_bytes=1_000_000))
     for group in ("gone", "alive"):
         store.join("t", group, "earliest")
     put(store, "held")
@@ -153,7 +153,7 @@ def test_a_group_that_never_comes_back_does_not_stop_the_others(opened: Opener, 
 
 
 def test_a_group_that_is_only_slow_makes_publishers_wait(opened: Opener) -> None:
-    store = opened(Limits(max_messages=3, max_bytes=1_000_000))
+    store = opened(BacklogLimits(max_messages=3, max_bytes=1_000_000))
     for group in ("slow", "quick"):
         store.join("t", group, "earliest")
     put(store, "a", "b", "c")
@@ -164,7 +164,7 @@ def test_a_group_that_is_only_slow_makes_publishers_wait(opened: Opener) -> None
 
 
 def test_what_no_group_has_finished_is_kept_however_long_the_group_is_away(opened: Opener, clock: Clock) -> None:
-    store = opened(Limits(max_messages=3, max_bytes=1_000_000))
+    store = opened(BacklogLimits(max_messages=3, max_bytes=1_000_000))
     store.join("t", "g", "earliest")
     put(store, "a", "b", "c")
     claim(store)
@@ -175,7 +175,7 @@ def test_what_no_group_has_finished_is_kept_however_long_the_group_is_away(opene
 
 
 def test_the_oldest_dead_letters_make_room_for_new_ones(opened: Opener) -> None:
-    store = opened(Limits(max_messages=3, max_bytes=1_000_000))
+    store = opened(BacklogLimits(max_messages=3, max_bytes=1_000_000))
     store.join("t", "g", "earliest")
     for value in "abcde":
         put(store, value)
@@ -265,7 +265,7 @@ def test_a_locked_file_is_unavailable_and_not_damaged(opened: Opener) -> None:
 
 
 def test_a_full_disk_is_unavailable_and_accepted_messages_stay(opened: Opener) -> None:
-    store = opened(Limits(max_messages=1000, max_bytes=100_000_000))
+    store = opened(BacklogLimits(max_messages=1000, max_bytes=100_000_000))
     put(store, "first")
     pages: tuple[int] = store.connection.execute("PRAGMA page_count").fetchone()
     store.connection.execute(f"PRAGMA max_page_count = {pages[0] + 10}")

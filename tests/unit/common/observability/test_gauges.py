@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from common.broker.base import Broker
 from common.broker.embedded.broker import open_embedded
-from common.broker.embedded.retention import Limits
+from common.broker.embedded.retention import BacklogLimits
 from common.observability.gauges import watch_lag, watch_loop
 from common.tasks import running_alongside
 from tests.waiting import until
@@ -22,7 +22,7 @@ SOON = timedelta(milliseconds=10)
 
 @pytest.fixture
 async def broker(tmp_path: Path) -> AsyncGenerator[Broker]:
-    async with open_embedded(tmp_path / "broker.db", Limits(1000, 10_000_000), lease_seconds=5) as broker:
+    async with open_embedded(tmp_path / "broker.db", BacklogLimits(1000, 10_000_000), lease_seconds=5) as broker:
         yield broker
 
 
@@ -62,7 +62,7 @@ async def test_the_lag_is_what_the_group_has_not_finished(broker: Broker) -> Non
 
 async def test_a_lag_that_nobody_can_tell_is_no_number(tmp_path: Path) -> None:
     registry, stop = CollectorRegistry(), asyncio.Event()
-    async with open_embedded(tmp_path / "closed.db", Limits(1000, 10_000_000), lease_seconds=5) as closed:
+    async with open_embedded(tmp_path / "closed.db", BacklogLimits(1000, 10_000_000), lease_seconds=5) as closed:
         await closed.publish("songs", "key", b"{}", {})
         watching = asyncio.ensure_future(
             watch_lag(registry, "songs", lambda: closed.lag("songs", "workers"), stop, every=SOON)

@@ -16,7 +16,7 @@ import pytest
 from pymongo.asynchronous.collection import AsyncCollection
 
 from audio_service.media.model import Encoding, MediaStatus
-from audio_service.media.repository.base import Finished, Joined, Made, Owned, Unsettled, Waiter
+from audio_service.media.repository.base import Finished, Joined, Owned, StoredMedia, Unannounced, Waiter
 from audio_service.media.repository.mongodb import answers as mongodb_answers
 from audio_service.media.repository.mongodb.repository import MongoRepository, open_mongodb
 from audio_service.settings import AudioSettings
@@ -49,8 +49,10 @@ HOSTILE = [
 ]
 
 
-def made(title: str = "New Rules") -> Made:
-    return Made(PlatformMetadata(title=title), FileData(file_path="x"), 1, Encoding("passthrough", "x", 1, "00"), "ok")
+def made(title: str = "New Rules") -> StoredMedia:
+    return StoredMedia(
+        PlatformMetadata(title=title), FileData(file_path="x"), 1, Encoding("passthrough", "x", 1, "00"), "ok"
+    )
 
 
 @asynccontextmanager
@@ -188,7 +190,7 @@ class Stream:
                             joined = True
                         _, waiters = await self.repository.mark_success(song, fence, made(song))
                         self.recorded[song] = self.recorded.get(song, 0) + 1
-                    case Unsettled(fence, _, waiters):
+                    case Unannounced(fence, _, waiters):
                         # The outcome was written, and the word of it lost with the server.
                         self.fences.setdefault(song, []).append(fence)
                         self.recorded.setdefault(song, 1)
@@ -318,7 +320,7 @@ class TestCommands:
             assert (claimed.media.video_id, claimed.media.metadata) == (text, metadata)
             assert await repository.waits_for(text) == text
             assert await repository.claim(text, Waiter("other", text), metadata, LONG) == Joined()
-            done = Made(metadata, FileData(file_path=text), 1, Encoding("passthrough", text, 1, text), text)
+            done = StoredMedia(metadata, FileData(file_path=text), 1, Encoding("passthrough", text, 1, text), text)
             media, waiters = await repository.mark_success(text, claimed.fence, done)
             assert (media.metadata, media.file.file_path, media.message) == (metadata, text, text)
             assert list(waiters) == [waiter, Waiter("other", text)]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from audio_service.media.model import Encoding
-from audio_service.media.repository.base import TOUCH_EVERY, Finished, Joined, Made, Owned, Waiter
+from audio_service.media.repository.base import TOUCH_EVERY, Finished, Joined, Owned, StoredMedia, Waiter
 from audio_service.media.repository.sqlite import answers as sqlite_answers
 from audio_service.media.repository.sqlite import claims as sqlite_claims
 from audio_service.media.repository.sqlite import retention as sqlite_retention
@@ -242,7 +242,7 @@ def test_what_is_answered_from_is_noted_as_used_but_not_each_time() -> None:
         assert isinstance(moment, int)
         return moment
 
-    done = Made(SONG, FileData(), 1, Encoding("passthrough", "x", 1, "00"), "ok")
+    done = StoredMedia(SONG, FileData(), 1, Encoding("passthrough", "x", 1, "00"), "ok")
     every = TOUCH_EVERY // timedelta(milliseconds=1)
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         migrate(Transaction(db, 0))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from audio_service.media.model import Encoding, IllegalMoveError, MediaStatus
-from audio_service.media.repository.base import EVICTOR, Busy, Finished, Joined, Made, Owned, Unsettled, Waiter
+from audio_service.media.repository.base import EVICTOR, Busy, Finished, Joined, Owned, StoredMedia, Unannounced, Waiter
 from audio_service.media.repository.sqlite import answers as sqlite_answers
 from audio_service.media.repository.sqlite import claims as sqlite_claims
 from audio_service.media.repository.sqlite import retention as sqlite_retention
@@ -24,7 +24,7 @@ SONG = "k2qgadSvNyU"
 KEEP = timedelta(days=365)
 LEASE_MS = 100
 LEASE = timedelta(milliseconds=LEASE_MS)
-MADE = Made(PlatformMetadata(title="New Rules"), FileData(), 1, Encoding("passthrough", "x", 1, "00"), "ok")
+MADE = StoredMedia(PlatformMetadata(title="New Rules"), FileData(), 1, Encoding("passthrough", "x", 1, "00"), "ok")
 
 requests = st.integers(0, 4).map(lambda n: f"request-{n}")
 
@@ -63,7 +63,7 @@ class Claims(RuleBasedStateMachine):
             assert isinstance(got, Joined)
             return
         match got:
-            case Owned(fence) | Unsettled(fence):
+            case Owned(fence) | Unannounced(fence):
                 assert self.held_until <= self.now or self.holder == request, "two live owners"
                 assert not self.fences or fence > self.fences[-1]
                 self.fences.append(fence)
@@ -83,7 +83,7 @@ class Claims(RuleBasedStateMachine):
                 assert before is not None
                 assert before.status is (MediaStatus.PROCESSING if self.holder == EVICTOR else MediaStatus.ERROR)
                 assert wait == timedelta(milliseconds=self.held_until - self.now)
-        if isinstance(got, Unsettled):
+        if isinstance(got, Unannounced):
             assert {waiter.request_id for waiter in got.waiters} == self.waiting
 
     @rule(pick=st.integers(0, 2))

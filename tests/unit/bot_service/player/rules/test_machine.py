@@ -13,7 +13,7 @@ from bot_service.player.rules.machine import step
 from bot_service.player.rules.phase import Phase
 from bot_service.player.rules.queue import LoopMode
 from bot_service.player.rules.refusals import PlayerRefusal, RefusalCode
-from bot_service.player.rules.state import Limits, PlayerState
+from bot_service.player.rules.state import PlayerLimits, PlayerState
 from bot_service.store.base import GuildSettings
 from tests.unit.bot_service.player.entries import NOW, entry, names, track
 
@@ -23,8 +23,8 @@ ROOM, OTHER = 10, 20
 class Player:
     """A state, the time, and the effects of the last event."""
 
-    def __init__(self, rules: GuildSettings | None = None, limits: Limits | None = None) -> None:
-        self.state = PlayerState(guild_id=1, rules=rules or GuildSettings(), limits=limits or Limits())
+    def __init__(self, rules: GuildSettings | None = None, limits: PlayerLimits | None = None) -> None:
+        self.state = PlayerState(guild_id=1, rules=rules or GuildSettings(), limits=limits or PlayerLimits())
         self.now = NOW
         self.effects: list[fx.Effect] = []
 
@@ -55,7 +55,7 @@ class Player:
         return self.state.current.entry_id if self.state.current is not None else ""
 
 
-def playing(text: str, rules: GuildSettings | None = None, limits: Limits | None = None) -> Player:
+def playing(text: str, rules: GuildSettings | None = None, limits: PlayerLimits | None = None) -> Player:
     player = Player(rules, limits)
     player.add(text)
     player.tell(ev.VoiceReady(ROOM))
@@ -238,7 +238,7 @@ def test_the_last_listener_is_followed_unless_the_bot_stays() -> None:
 
 
 def test_alone_and_idle_are_timed_and_leave_a_clean_player() -> None:
-    player = playing("a", limits=Limits(idle_seconds=5, alone_seconds=3))
+    player = playing("a", limits=PlayerLimits(idle_seconds=5, alone_seconds=3))
     player.tell(ev.Listeners(0))
     assert fx.Arm(ev.Timer.ALONE, 3) in player.effects
     player.tell(ev.Listeners(1))
@@ -271,7 +271,7 @@ def test_people_elsewhere_cannot_take_the_bot_away_from_its_listeners() -> None:
 
 
 def test_limits_of_the_queue_and_of_a_person_let_in_what_fits() -> None:
-    player = playing("a", GuildSettings(max_per_user=2), Limits(queue_limit=3))
+    player = playing("a", GuildSettings(max_per_user=2), PlayerLimits(queue_limit=3))
     outcome = player.add("bcd")
     assert isinstance(outcome, out.Enqueued)
     assert (names(outcome.added), names(outcome.left_out)) == ("bc", "d")

@@ -17,7 +17,7 @@ from bot_service.player.rules.machine import step
 from bot_service.player.rules.phase import Phase
 from bot_service.player.rules.queue import HISTORY_LIMIT, LoopMode
 from bot_service.player.rules.refusals import PlayerRefusal
-from bot_service.player.rules.state import Limits, PlayerState
+from bot_service.player.rules.state import PlayerLimits, PlayerState
 from bot_service.player.rules.track import Entry
 from bot_service.player.rules.turn import BACKOFF_SECONDS
 from bot_service.store.base import GuildSettings
@@ -35,7 +35,7 @@ class World(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now: datetime = NOW
-        self.state = PlayerState(guild_id=1, limits=Limits(queue_limit=12))
+        self.state = PlayerState(guild_id=1, limits=PlayerLimits(queue_limit=12))
         self.put_in: Counter[str] = Counter()
         self.taken_out: Counter[str] = Counter()
         self.count = 0

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from audio_service.media.model import Encoding, audio_key, human_size
-from audio_service.media.repository.base import Made, Owned
+from audio_service.media.repository.base import Owned, StoredMedia
 from bot_service.player.voice.frames import FrameStore
 from bot_service.requests.audio_api import AudioApi, StillBeingMade
 from common.blobs.base import GrowingBlob
@@ -69,7 +69,7 @@ async def succeed(sources: Sources, owned: Owned) -> None:
         upload = sources.files.parent / "song.part"
         await asyncio.to_thread(upload.write_bytes, WHOLE)
         stat = await sources.service.blobs.put(audio_key(ID), upload)
-    made = Made(
+    made = StoredMedia(
         metadata=metadata(ID, "Canción"),
         file=FileData(file_path=audio_key(ID), file_size=human_size(stat.size), file_type="audio/dca"),
         size_bytes=stat.size,

@@ -5,22 +5,22 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.broker.kafka.progress import WINDOW, Marks, Progress
+from common.broker.kafka.progress import WINDOW, Marks, PartitionProgress
 
 METADATA_LIMIT_BYTES = 4096
 
 
-def read(progress: Progress, *offsets: int) -> list[int]:
+def read(progress: PartitionProgress, *offsets: int) -> list[int]:
     return [progress.read(offset) for offset in offsets]
 
 
-def reopened(progress: Progress) -> Progress:
+def reopened(progress: PartitionProgress) -> PartitionProgress:
     """As the next owner finds it."""
-    return Progress(progress.position, Marks.parse(str(Marks("someone", progress.marks()))).marks)
+    return PartitionProgress(progress.position, Marks.parse(str(Marks("someone", progress.marks()))).marks)
 
 
 def test_the_position_is_the_lowest_unfinished_offset() -> None:
-    progress = Progress(10)
+    progress = PartitionProgress(10)
     assert read(progress, 10, 11, 12) == [1, 1, 1]
     progress.set_next_attempt(11, 0)
     assert progress.position == 10
@@ -31,7 +31,7 @@ def test_the_position_is_the_lowest_unfinished_offset() -> None:
 
 
 def test_the_next_owner_delivers_what_is_unfinished_with_its_attempt() -> None:
-    progress = Progress(5)
+    progress = PartitionProgress(5)
     read(progress, 5, 6, 7, 8)
     progress.set_next_attempt(5, 3)
     progress.set_next_attempt(6, 0)
@@ -41,13 +41,13 @@ def test_the_next_owner_delivers_what_is_unfinished_with_its_attempt() -> None:
 
 
 def test_what_is_foretold_is_passed_on_unread() -> None:
-    progress = Progress(5, "2-3")
+    progress = PartitionProgress(5, "2-3")
     read(progress, 5)
     assert read(reopened(progress), 5, 6, 7) == [2, 0, 3]
 
 
 def test_an_offset_that_does_not_exist_holds_nothing_up() -> None:
-    progress = Progress(0)
+    progress = PartitionProgress(0)
     read(progress, 0, 5)
     progress.set_next_attempt(0, 0)
     progress.set_next_attempt(5, 0)
@@ -55,12 +55,12 @@ def test_an_offset_that_does_not_exist_holds_nothing_up() -> None:
 
 
 def test_an_offset_that_was_read_already_is_not_delivered_again() -> None:
-    progress = Progress(0)
+    progress = PartitionProgress(0)
     assert read(progress, 0, 1, 0, 1) == [1, 1, 0, 0]
 
 
 def test_an_end_that_is_taken_back_is_not_forgotten() -> None:
-    progress = Progress(0)
+    progress = PartitionProgress(0)
     read(progress, 0, 1)
     progress.set_next_attempt(0, 0)
     committed = progress.position
@@ -71,7 +71,7 @@ def test_an_end_that_is_taken_back_is_not_forgotten() -> None:
 
 
 def test_reading_waits_a_window_ahead_of_the_lowest_unfinished_offset() -> None:
-    progress = Progress(0)
+    progress = PartitionProgress(0)
     read(progress, *range(WINDOW))
     for offset in range(1, WINDOW):
         progress.set_next_attempt(offset, 0)
@@ -87,7 +87,7 @@ def test_metadata_of_others_says_nothing() -> None:
 
 @given(st.lists(st.integers(0, 40), max_size=2 * WINDOW), st.integers(0, 2**62))
 def test_metadata_is_never_over_the_brokers_limit_and_never_finishes_what_is_not(attempts: list[int], at: int) -> None:
-    progress = Progress(at)
+    progress = PartitionProgress(at)
     for index, attempt in enumerate(attempts):
         progress.read(at + index)
         progress.set_next_attempt(at + index, attempt)
