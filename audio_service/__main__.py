@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import sys
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from audio_service.api.deps import ApiDeps
 from audio_service.bootstrap import open_services
+from audio_service.pipelines.registry import PIPELINES, Registry, chosen
 from audio_service.retention import keep_within_limit
 from audio_service.serving import open_listeners, serve_http
 from audio_service.settings import AudioSettings
-from audio_service.worker.worker import GROUP, Worker
+from audio_service.worker.worker import Worker
 from common.observability.gauges import watch_lag, watch_loop
 from common.observability.telemetry import configure_logging
 from common.observability.tracing import tracing_or_exit
@@ -20,23 +22,27 @@ from common.runtime import run, until_stopped
 from common.settings import load_or_exit
 
 
-def main() -> int:
-    """Return the process's exit code."""
+def main(registry: Registry = PIPELINES) -> int:
+    """Return the process's exit code. `registry` holds the pipelines that PIPELINES may name."""
     settings = load_or_exit(AudioSettings, Path(".env"))
     configure_logging(settings.log_level, settings.log_format)
 
     async def program(stop: asyncio.Event) -> None:
+        pipelines = chosen(settings.pipelines, registry)
         with open_listeners(settings) as listeners:
             async with open_services(settings) as services, asyncio.TaskGroup() as tasks:
                 api = serve_http(ApiDeps.of(services), listeners, stop)
                 tasks.create_task(until_stopped(stop, "api", api))
                 tasks.create_task(until_stopped(stop, "retention", keep_within_limit(services, stop)))
                 tasks.create_task(until_stopped(stop, "loop watch", watch_loop(services.registry, stop)))
-                topic = settings.kafka_bot_download_requests
-                lag = watch_lag(services.registry, topic, lambda: services.broker.lag(topic, GROUP), stop)
-                tasks.create_task(until_stopped(stop, "lag watch", lag))
+                lags = {
+                    topic: partial(services.broker.lag, topic, pipeline.group)
+                    for pipeline in pipelines
+                    for topic in [pipeline.request_topic(settings)]
+                }
+                tasks.create_task(until_stopped(stop, "lag watch", watch_lag(services.registry, lags, stop)))
                 if settings.num_workers:
-                    tasks.create_task(until_stopped(stop, "worker", Worker(services).run(stop)))
+                    tasks.create_task(until_stopped(stop, "worker", Worker(services, pipelines).run(stop)))
 
     with tracing_or_exit(settings, "butakero-audio"):
         return run(program, drain=timedelta(seconds=settings.drain_seconds))

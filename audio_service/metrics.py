@@ -33,19 +33,29 @@ class WorkerMetrics:
         """Create the metrics on `registry`."""
         return cls(
             answers=Counter(
-                "butakero_answers", "Status events published.", ["outcome", "error_code"], registry=registry
+                "butakero_answers",
+                "Terminal statuses published.",
+                ["pipeline", "outcome", "error_code"],
+                registry=registry,
             ),
-            retries=Counter("butakero_retries", "Attempts that will be repeated.", ["error_code"], registry=registry),
+            retries=Counter(
+                "butakero_retries", "Attempts that will be repeated.", ["pipeline", "error_code"], registry=registry
+            ),
             dead_letters=Counter(
-                "butakero_dead_letters", "Messages moved to a dead-letter topic.", ["error_code"], registry=registry
+                "butakero_dead_letters",
+                "Messages moved to a dead-letter topic.",
+                ["pipeline", "error_code"],
+                registry=registry,
             ),
             handed_back=Counter(
                 "butakero_deliveries_handed_back",
                 "Deliveries returned unfinished without counting an attempt.",
-                ["reason"],
+                ["pipeline", "reason"],
                 registry=registry,
             ),
-            leases_lost=Counter("butakero_leases_lost", "Claims taken over by another worker.", registry=registry),
+            leases_lost=Counter(
+                "butakero_leases_lost", "Claims taken over by another worker.", ["pipeline"], registry=registry
+            ),
             cache_hits=Counter(
                 "butakero_cache_hits",
                 "Work that was spared, by what was there already: resolution, song, job, file.",
@@ -57,7 +67,9 @@ class WorkerMetrics:
             early_songs=Counter(
                 "butakero_early_songs", "Songs that could be heard before they were whole.", registry=registry
             ),
-            in_progress=Gauge("butakero_requests_in_progress", "Requests being worked on.", registry=registry),
+            in_progress=Gauge(
+                "butakero_requests_in_progress", "Requests being worked on.", ["pipeline"], registry=registry
+            ),
             stored_bytes=Gauge("butakero_stored_bytes", "Bytes of songs in the library.", registry=registry),
             evictions=Counter("butakero_evictions", "Songs removed to stay below MAX_STORED_BYTES.", registry=registry),
             evicted_bytes=Counter("butakero_evicted_bytes", "Bytes of songs removed for that.", registry=registry),

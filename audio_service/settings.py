@@ -30,6 +30,7 @@ class AudioSettings(SharedSettings):
     rate_limit_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 60
     cors_origins: str = ""
 
+    pipelines: str = ""
     num_workers: Annotated[int, Field(ge=0, le=64)] = 2
     service_max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
     service_timeout: Annotated[float, Field(gt=0, le=1440, description="minutes")] = 10.0

@@ -41,8 +41,8 @@ def main() -> int:
 
 
 async def _watch(services: Services, stop: asyncio.Event) -> None:
-    topic, registry = services.settings.kafka_bot_download_status, services.registry
-    lag = watch_lag(registry, topic, lambda: services.broker.lag(topic, services.pending.group), stop)
+    topic, registry = services.settings.topic_download_status, services.registry
+    lag = watch_lag(registry, {topic: lambda: services.broker.lag(topic, services.pending.group)}, stop)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(until_stopped(stop, "loop watch", watch_loop(registry, stop)))
         tasks.create_task(until_stopped(stop, "lag watch", lag))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 
-from common.settings import SharedSettings
+from common.settings import DatabaseBackend, SharedSettings
 
 _MAX_NAME = 32
 _BEARER = re.compile(r"[A-Za-z0-9._~+/=-]*")  # RFC 6750 §2.1
@@ -27,6 +27,7 @@ class BotSettings(SharedSettings):
     audio_processor_api_key: SecretStr = SecretStr("")
     bot_http_host: str = "127.0.0.1"
     bot_http_port: Annotated[int, Field(ge=0, le=65535)] = 8081
+    bot_database_backend: DatabaseBackend | None = None
     bot_sqlite_path: Path = Path("data/bot.db")
 
     request_timeout_seconds: Annotated[float, Field(gt=0, le=86_400)] = 600.0
@@ -37,6 +38,11 @@ class BotSettings(SharedSettings):
     resume_after_restart: bool = True
     voice_reconnect_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
     player_update_seconds: Annotated[float, Field(ge=1, le=600)] = 5.0
+
+    @property
+    def store_backend(self) -> DatabaseBackend:
+        """The database of the bot: BOT_DATABASE_BACKEND, else DATABASE_BACKEND."""
+        return self.bot_database_backend or self.database_backend
 
     @field_validator("discord_token")
     @classmethod

@@ -33,11 +33,11 @@ async def ask(
     """
     group = f"butakero.request.{request.request_id}"
     async with AsyncExitStack() as joined:
-        statuses = await _join(joined, broker, settings.kafka_bot_download_status, group)
-        progress = await _join(joined, broker, settings.kafka_bot_download_progress, group)
+        statuses = await _join(joined, broker, settings.topic_download_status, group)
+        progress = await _join(joined, broker, settings.topic_download_progress, group)
         with correlation(request.request_id):
             await broker.publish(
-                settings.kafka_bot_download_requests, message_key(request.song), request.to_bytes(), outgoing_headers()
+                settings.topic_download_requests, message_key(request.song), request.to_bytes(), outgoing_headers()
             )
         await joined.enter_async_context(running_alongside(_report(progress, request.request_id, on_progress)))
         return await _answer(statuses, request.request_id)

@@ -185,7 +185,7 @@ def keys_revoke(
 
 def _topic(shell: Shell, named: str) -> str:
     """Return the origin topic; naming the dead-letter topic itself is understood, too."""
-    return named.removesuffix(".dlq") or shell.settings.kafka_bot_download_requests
+    return named.removesuffix(".dlq") or shell.settings.topic_download_requests
 
 
 def _program() -> str:

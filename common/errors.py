@@ -50,6 +50,7 @@
     │   ├── RateLimited                 rate_limited              yes
     │   └── AccessUnavailable           access_unavailable        yes
     ├── AudioServiceUnavailable         audio_service_unavailable yes
+    ├── Misconfigured                   misconfigured             no
     └── InternalError                   internal_error            yes
 
 `code` is the wire's name (fixed, see CONTRACTS.md); `retryable` is read by the one retry policy in
@@ -487,6 +488,13 @@ class AudioServiceUnavailable(AppError):
         "El servicio de audio no responde. Probá de nuevo en un rato.",
         "The audio service does not answer. Try again in a while.",
     )
+
+
+class Misconfigured(AppError):
+    """A setting asks for something that this program does not have; the detail names the setting."""
+
+    code = "misconfigured"
+    needs_operator = True
 
 
 def error_for_code(code: str, detail: str = "") -> AppError:

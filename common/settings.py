@@ -9,14 +9,22 @@ import re
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from common.errors import Locale
+from common.errors import Locale, Misconfigured
 
 _ADDRESS = re.compile(r"[^\s:]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
+DatabaseBackend = Literal["sqlite", "mongodb"]
+
+_TOPIC = r"^[A-Za-z0-9._-]{1,200}$"
+
+
+def topic_setting(default: str, *, key: str, former: str) -> Any:  # noqa: ANN401 - stands where a field's default does
+    """A topic's name, read from `key`, else from `former`, the key that existing deployments set."""
+    return Field(default=default, pattern=_TOPIC, validation_alias=AliasChoices(key, former))
 
 
 class SharedSettings(BaseSettings):
@@ -50,11 +58,17 @@ class SharedSettings(BaseSettings):
     kafka_retention_hours: Annotated[int, Field(ge=1)] = 7 * 24
     kafka_timeout_seconds: Annotated[float, Field(ge=1, le=300)] = 10.0
     kafka_max_poll_interval_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300.0
-    kafka_bot_download_requests: str = "bot.download.requests"
-    kafka_bot_download_status: str = "bot.download.status"
-    kafka_bot_download_progress: str = "bot.download.progress"
+    topic_download_requests: str = topic_setting(
+        "bot.download.requests", key="topic_download_requests", former="kafka_bot_download_requests"
+    )
+    topic_download_status: str = topic_setting(
+        "bot.download.status", key="topic_download_status", former="kafka_bot_download_status"
+    )
+    topic_download_progress: str = topic_setting(
+        "bot.download.progress", key="topic_download_progress", former="kafka_bot_download_progress"
+    )
 
-    database_backend: Literal["sqlite", "mongodb"] = "sqlite"
+    database_backend: DatabaseBackend = "sqlite"
     mongo_host: Annotated[str, Field(min_length=1)] = "localhost"
     mongo_port: Annotated[int, Field(ge=1, le=65535)] = 27017
     mongo_user: str = ""
@@ -83,6 +97,11 @@ class SharedSettings(BaseSettings):
         if not all(_ADDRESS.fullmatch(address.strip()) for address in text.split(",")):
             raise ValueError("host:port is expected, several separated by commas")
         return text
+
+
+def unsupported(key: str, value: object) -> Misconfigured:
+    """Return the error of an `open_*` factory for a backend that it has no adapter for."""
+    return Misconfigured(f"{key}={value}: there is no such backend here")
 
 
 S = TypeVar("S", bound=BaseSettings)

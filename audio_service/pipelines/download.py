@@ -6,74 +6,111 @@ Every step can be repeated: a worker that takes over after a crash finds what it
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 from audio_service.audio.base import Encoded, Origin
 from audio_service.audio.stored import examine
 from audio_service.children.jobs import ChildProgress
-from audio_service.media.model import Encoding, MediaStatus, audio_key, human_size
-from audio_service.media.repository.base import Busy, Finished, Joined, Owned, StoredMedia, Unannounced
-from audio_service.pipelines.base import HandBack, Job, Outcome
+from audio_service.media.model import Encoding, Media, MediaStatus, audio_key, human_size
+from audio_service.media.repository.base import Busy, Finished, Joined, Owned, StoredMedia, Unannounced, Waiter
+from audio_service.pipelines.download_messages import DownloadProgress, refusal, status_of
 from audio_service.pipelines.early_song import early_song
 from audio_service.services import Services
 from audio_service.sources.base import Query, Resolved
 from audio_service.sources.client import fetch
-from audio_service.sources.query import parse_query
+from audio_service.sources.query import parse_query, rejected_key
+from audio_service.sources.ytdlp.descriptions import clean_title
 from audio_service.texts import DOWNLOADED
-from audio_service.worker.progress import ProgressFeed
-from common.errors import BlobNotFound, ProviderNotFound
-from common.messages.downloads import FileData
-from common.observability.telemetry import get_logger
+from audio_service.worker.announcer import ANSWERED_KEEP
+from audio_service.worker.pipeline import HandBack, Job, Outcome, Pipeline, TerminalStatus
+from common.errors import AppError, BlobNotFound, ProviderNotFound
+from common.messages.downloads import DownloadRequest, FileData, PlatformMetadata, ProgressEvent
+from common.observability.telemetry import get_logger, outgoing_headers
 
 log = get_logger(__name__)
 
 PROVIDERS = frozenset({"youtube"})
 AUDIO_TYPE = "audio/dca"
+MAX_ASKED = 200
+"""Characters of what was asked that a record of a failure shows in the place of a title."""
 _RESOLVING_ELSEWHERE = timedelta(milliseconds=250)
 
+DownloadJob = Job[DownloadRequest]
 
-async def download(job: Job, services: Services, progress: ProgressFeed) -> Outcome | None:
-    """Bring one request to its end, and return who is to hear of it; None when another worker's job answers it.
+
+async def download(job: DownloadJob, services: Services, progress: DownloadProgress) -> Outcome | None:
+    """Bring one request to its end, and return its outcome; None when another worker's job answers it.
 
     Raises:
         AppError: why this attempt failed; `job` says how far it came.
-        HandBack: somebody else is at it; the delivery is to come again.
+        HandBack: another worker is at it; the delivery is to come again.
     """
     query = understand(job, services)
     resolved = await resolve_once(job, query, services)
-    job.media_id = resolved.media_id
+    job.record_id = resolved.media_id
     progress.stage("downloading", media_id=resolved.media_id)
 
     claim = await claim_record(job, resolved, services)
     match claim:
         case Joined():
             services.metrics.cache_hits.labels("job").inc()
-            return None
+            return await joined(job, services)
         case Finished(media):
             services.metrics.cache_hits.labels("song").inc()
-            return Outcome(media, [job.waiter])
+            return outcome_of(job, media, [waiter_of(job)], services)
         case Unannounced(fence, media, waiters):
             job.fence = fence
-            return Outcome(media, waiters)
+            return outcome_of(job, media, waiters, services)
         case Owned(fence):
             job.fence = fence
 
-    made = await stored_before(job, resolved, services) or await fetch_and_store(job, resolved, services, progress)
-    media, waiters = await services.repository.mark_success(job.media_id, claim.fence, made)
-    log.info("download.ready", media_id=job.media_id, mode=made.encoding.mode, waiters=len(waiters))
-    return Outcome(media, waiters)
+    stored = await stored_before(job, resolved, services) or await fetch_and_store(job, resolved, services, progress)
+    media, waiters = await services.repository.mark_success(job.record_id, claim.fence, stored)
+    log.info("download.ready", media_id=job.record_id, mode=stored.encoding.mode, waiters=len(waiters))
+    return outcome_of(job, media, waiters, services)
 
 
-def understand(job: Job, services: Services) -> Query:
+async def fail(job: DownloadJob, services: Services, error: AppError) -> Outcome | None:
+    """Record why there will be no file, for every request that waits for it; None when another job answers this one.
+
+    Raises:
+        HandBack: the record is being settled right now.
+    """
+    repository = services.repository
+    if job.fence is None:
+        waits_for = await repository.waits_for(job.request.request_id)
+        job.record_id = waits_for or job.record_id or rejected_key(job.request.song)
+        lease = timedelta(seconds=services.settings.lease_seconds)
+        described = await described_or_asked(job, services)
+        match await repository.claim(job.record_id, waiter_of(job), described, lease):
+            case Joined():
+                return await joined(job, services)
+            case Busy(wait):
+                raise HandBack("record_busy", wait)
+            case Finished(media):
+                return outcome_of(job, media, [waiter_of(job)], services)
+            case Unannounced(fence, media, waiters):
+                job.fence = fence
+                return outcome_of(job, media, waiters, services)
+            case Owned(fence):
+                job.fence = fence
+    media, waiters = await repository.mark_error(
+        job.record_id, job.fence, error_code=error.code, message=error.message(services.settings.locale)
+    )
+    return outcome_of(job, media, waiters, services)
+
+
+def understand(job: DownloadJob, services: Services) -> Query:
     """Turn the request's words into a query. Raises InvalidInput, UrlNotAllowed, ProviderNotFound."""
     if job.request.provider_type.lower() not in PROVIDERS:
         raise ProviderNotFound(job.request.provider_type[:50])
     query = parse_query(job.request.song, services.settings.youtube_watch_url)
-    job.media_id = query.key
+    job.record_id = query.key
     return query
 
 
-async def resolve_once(job: Job, query: Query, services: Services) -> Resolved:
+async def resolve_once(job: DownloadJob, query: Query, services: Services) -> Resolved:
     """Resolve a query, or remember what it resolved to: a burst of the same words is one search."""
     repository = services.repository
     lease_name = f"resolve:{query.key}"
@@ -92,7 +129,7 @@ async def resolve_once(job: Job, query: Query, services: Services) -> Resolved:
         await repository.surrender(lease_name, job.owner)
 
 
-async def joined_before(job: Job, services: Services) -> Resolved | None:
+async def joined_before(job: DownloadJob, services: Services) -> Resolved | None:
     """Return the record that an earlier attempt of this request claimed: whoever joined it there is still waiting."""
     media_id = await services.repository.waits_for(job.request.request_id)
     media = await services.repository.get(media_id) if media_id else None
@@ -109,11 +146,13 @@ async def remembered(query: Query, services: Services) -> Resolved | None:
     return Resolved(media.video_id, media.metadata) if media and media.status is not MediaStatus.ERROR else None
 
 
-async def claim_record(job: Job, resolved: Resolved, services: Services) -> Owned | Joined | Finished | Unannounced:
+async def claim_record(
+    job: DownloadJob, resolved: Resolved, services: Services
+) -> Owned | Joined | Finished | Unannounced:
     """Claim the record; one whose file has gone from the store is opened again. Raises HandBack while it is busy."""
     lease = timedelta(seconds=services.settings.lease_seconds)
     while True:
-        claim = await services.repository.claim(resolved.media_id, job.waiter, resolved.metadata, lease)
+        claim = await services.repository.claim(resolved.media_id, waiter_of(job), resolved.metadata, lease)
         if isinstance(claim, Busy):
             raise HandBack("record_busy", claim.wait)
         if isinstance(claim, Finished) and not await is_stored(resolved.media_id, services):
@@ -132,7 +171,9 @@ async def is_stored(media_id: str, services: Services) -> bool:
     return True
 
 
-async def fetch_and_store(job: Job, resolved: Resolved, services: Services, progress: ProgressFeed) -> StoredMedia:
+async def fetch_and_store(
+    job: DownloadJob, resolved: Resolved, services: Services, progress: DownloadProgress
+) -> StoredMedia:
     """Download and encode in a child process, and put the file into the store; it can be heard while it comes."""
     key = audio_key(resolved.media_id)
 
@@ -144,14 +185,14 @@ async def fetch_and_store(job: Job, resolved: Resolved, services: Services, prog
     with services.workspace.job() as directory:
         async with early_song(services.blobs, key, directory, on_playable) as song:
 
-            def on_progress(news: ChildProgress) -> None:
-                if news.draft is not None:
-                    song.can_be_heard(news.draft)
+            def on_progress(report: ChildProgress) -> None:
+                if report.draft is not None:
+                    song.can_be_heard(report.draft)
                 progress.update(
-                    news.stage,
-                    percent=news.percent,
-                    eta_seconds=news.eta_seconds,
-                    speed_bytes_per_second=news.speed_bytes_per_second,
+                    report.stage,
+                    percent=report.percent,
+                    eta_seconds=report.eta_seconds,
+                    speed_bytes_per_second=report.speed_bytes_per_second,
                 )
 
             fetched = await fetch(
@@ -169,9 +210,9 @@ async def fetch_and_store(job: Job, resolved: Resolved, services: Services, prog
     return describe(fetched.encoded, resolved, services)
 
 
-async def stored_before(job: Job, resolved: Resolved, services: Services) -> StoredMedia | None:
+async def stored_before(job: DownloadJob, resolved: Resolved, services: Services) -> StoredMedia | None:
     """Adopt a file that a predecessor stored and did not live to record; puts are atomic, so it is whole."""
-    key = audio_key(job.media_id)
+    key = audio_key(job.record_id)
     try:
         stat = await services.blobs.stat(key)
     except BlobNotFound:
@@ -185,7 +226,7 @@ async def stored_before(job: Job, resolved: Resolved, services: Services) -> Sto
     if encoded is None:
         return None
     services.metrics.cache_hits.labels("file").inc()
-    log.info("download.adopted", media_id=job.media_id, bytes=stat.size)
+    log.info("download.adopted", media_id=job.record_id, bytes=stat.size)
     return describe(encoded, resolved, services)
 
 
@@ -198,3 +239,51 @@ def describe(encoded: Encoded, resolved: Resolved, services: Services) -> Stored
         encoding=Encoding(encoded.mode, encoded.reason, encoded.frames, encoded.sha256),
         message=DOWNLOADED.to(services.settings.locale),
     )
+
+
+def outcome_of(job: DownloadJob, media: Media, waiters: Sequence[Waiter], services: Services) -> Outcome:
+    """Return the statuses of a finished record's waiters, and how they are settled."""
+
+    def statuses(waiting: Sequence[Waiter]) -> list[TerminalStatus]:
+        return [status_of(waiter, media, services.settings.locale) for waiter in waiting]
+
+    fence = job.fence
+    if fence is None:
+        return Outcome(statuses(waiters))
+
+    async def settle(answered: Sequence[str]) -> list[TerminalStatus]:
+        return statuses(await services.repository.settle(media.video_id, fence, answered, keep=ANSWERED_KEEP))
+
+    return Outcome(statuses(waiters), settle)
+
+
+async def joined(job: DownloadJob, services: Services) -> None:
+    """Tell a request that joined another's job which record to follow: the progress topic is keyed by record."""
+    event = ProgressEvent(request_id=job.request.request_id, video_id=job.record_id, stage="downloading")
+    topic = services.settings.topic_download_progress
+    await services.broker.publish(topic, job.record_id, event.to_bytes(), outgoing_headers())
+
+
+def waiter_of(job: DownloadJob) -> Waiter:
+    """Return the request as it stands on a record's waiting list."""
+    return Waiter(job.request.request_id, job.request.user_id)
+
+
+async def described_or_asked(job: DownloadJob, services: Services) -> PlatformMetadata:
+    """Return the record's metadata; without a record, what was asked in the place of a title."""
+    media = await services.repository.get(job.record_id)
+    return media.metadata if media else PlatformMetadata(title=clean_title(job.request.song)[:MAX_ASKED])
+
+
+DOWNLOADS = Pipeline(
+    name="download",
+    group="audio-workers",
+    request=DownloadRequest,
+    request_topic=lambda settings: settings.topic_download_requests,
+    status_topic=lambda settings: settings.topic_download_status,
+    records=lambda services: services.repository,
+    progress=DownloadProgress,
+    run=download,
+    fail=fail,
+    refusal=refusal,
+)

@@ -112,7 +112,7 @@ class Pending:
         return None
 
     async def _publish(self, asked: PendingRequest, request: DownloadRequest) -> BrokerError | None:
-        topic = self._settings.kafka_bot_download_requests
+        topic = self._settings.topic_download_requests
         try:
             with correlation(asked.request_id), span(f"publish {topic}", "producer", request_id=asked.request_id):
                 await self._broker.publish(topic, message_key(request.song), request.to_bytes(), outgoing_headers())
@@ -147,7 +147,7 @@ class Pending:
         """Read statuses. Only a group that nobody has seen begins at `start`: at the first start of an instance, or
         when its name changed or was forgotten. What was open before that may have been answered before.
         """
-        topic = self._settings.kafka_bot_download_status
+        topic = self._settings.topic_download_status
         while not stop.is_set():
             left = asyncio.Event()
             try:
@@ -177,7 +177,7 @@ class Pending:
                 await pause(stop, PAUSE)
 
     async def _hear_progress(self, stop: asyncio.Event, progress: ProgressFollower) -> None:
-        topic, group = self._settings.kafka_bot_download_progress, f"{self._group}.progress-{uuid.uuid4().hex[:8]}"
+        topic, group = self._settings.topic_download_progress, f"{self._group}.progress-{uuid.uuid4().hex[:8]}"
         try:
             while not stop.is_set():
                 try:
@@ -226,7 +226,7 @@ class Pending:
         if utc_now() - since > _GRACE:
             return False
         try:
-            topic = self._settings.kafka_bot_download_status
+            topic = self._settings.topic_download_status
             return not self._joined.is_set() or await self._broker.lag(topic, self._group) > 0
         except BrokerError:
             return True

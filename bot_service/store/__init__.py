@@ -7,18 +7,19 @@ from contextlib import asynccontextmanager
 
 from bot_service.settings import BotSettings
 from bot_service.store.base import GuildStore
+from common.settings import unsupported
 
 
 @asynccontextmanager
 async def open_store(settings: BotSettings) -> AsyncGenerator[GuildStore, None]:
-    """Open the store that DATABASE_BACKEND names, and close it at the end.
+    """Open the store that BOT_DATABASE_BACKEND, or else DATABASE_BACKEND, names, and close it at the end.
 
     Only the chosen adapter is imported: the other's driver costs memory and start-up time.
 
     Raises:
         DatabaseUnavailable: it cannot be opened; the detail names the setting to look at.
     """
-    match settings.database_backend:
+    match settings.store_backend:
         case "sqlite":
             from bot_service.store.sqlite.store import open_sqlite  # noqa: PLC0415 - as the docstring says
 
@@ -29,3 +30,5 @@ async def open_store(settings: BotSettings) -> AsyncGenerator[GuildStore, None]:
 
             async with open_mongodb(settings) as store:
                 yield store
+        case _:  # pyright: ignore[reportUnnecessaryComparison] - a backend whose adapter is missing here
+            raise unsupported("BOT_DATABASE_BACKEND", settings.store_backend)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from common.blobs.base import BlobStore
 from common.blobs.local.store import open_local
-from common.settings import SharedSettings
+from common.settings import SharedSettings, unsupported
 
 
 @asynccontextmanager
@@ -20,5 +20,9 @@ async def open_blobs(settings: SharedSettings, *, for_writing: bool = True) -> A
     Raises:
         StorageUnavailable: it cannot be reached or written; the detail names the setting that leads to it.
     """
-    async with open_local(settings.local_storage_path, for_writing=for_writing) as store:
-        yield store
+    match settings.storage_backend:
+        case "local":
+            async with open_local(settings.local_storage_path, for_writing=for_writing) as store:
+                yield store
+        case _:  # pyright: ignore[reportUnnecessaryComparison] - a backend whose adapter is missing here
+            raise unsupported("STORAGE_BACKEND", settings.storage_backend)

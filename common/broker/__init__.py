@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from common.broker.base import Broker
-from common.settings import SharedSettings
+from common.settings import SharedSettings, unsupported
 
 
 @asynccontextmanager
@@ -33,3 +33,5 @@ async def open_broker(settings: SharedSettings) -> AsyncGenerator[Broker]:
                 settings.embedded_broker_path, limits, lease_seconds=settings.broker_lease_seconds
             ) as broker:
                 yield broker
+        case _:  # pyright: ignore[reportUnnecessaryComparison] - a backend whose adapter is missing here
+            raise unsupported("MESSAGING_BACKEND", settings.messaging_backend)

@@ -6,11 +6,14 @@ travel beside the body.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, ClassVar, TypeVar, cast
 
 import orjson
-from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
 from common.errors import InvalidMessage
 
@@ -46,6 +49,12 @@ class WireModel(BaseModel):
         return orjson.dumps(self.model_dump())
 
 
+class JobRequest(WireModel):
+    """Base of all requests for work. `request_id` names the request on every topic and in every log."""
+
+    request_id: Annotated[str, Field(min_length=1, max_length=MAX_ID)]
+
+
 M = TypeVar("M", bound=WireModel)
 
 
@@ -64,3 +73,35 @@ def parse(model: type[M], body: bytes) -> M:
         first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"
         raise InvalidMessage(f"{where}: {first['msg']}") from exc
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """What can be read of a request that does not parse: its sender waits for an answer all the same.
+
+    Attributes:
+        request_id: from the body, else the headers' correlation id, else "".
+        fields: the body's JSON object; empty when it is none.
+    """
+
+    request_id: str
+    fields: Mapping[str, object]
+
+    def id_of(self, name: str) -> str:
+        """Return a field that holds an id, "" when it is missing or can be none."""
+        return _as_id(self.fields.get(name))
+
+
+def salvage(model: type[WireModel], body: bytes, headers: Mapping[str, str]) -> Salvaged:
+    """Read what can be read of a body that `parse` refused for this model."""
+    fields: dict[str, object] = {}
+    if model.MAX_BYTES is None or len(body) <= model.MAX_BYTES:
+        with suppress(orjson.JSONDecodeError):
+            loaded: object = orjson.loads(body)
+            if isinstance(loaded, dict):
+                fields = cast("dict[str, object]", loaded)
+    return Salvaged(_as_id(fields.get("request_id") or headers.get(CORRELATION_ID)), fields)
+
+
+def _as_id(value: object) -> str:
+    return value if isinstance(value, str) and len(value) <= MAX_ID else ""

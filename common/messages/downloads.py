@@ -6,25 +6,23 @@ Field names, codes and shapes are fixed: existing clients speak them.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, ClassVar, Literal
 
 import orjson
 from pydantic import Field
 
-from common.messages.base import CORRELATION_ID, MAX_ID, WireModel, WireTime, utc_now
+from common.messages.base import MAX_ID, JobRequest, WireModel, WireTime, utc_now
 
 MAX_REQUEST_BYTES = 16 * 1024
 
 
-class DownloadRequest(WireModel):
+class DownloadRequest(JobRequest):
     """What a client asks for. Only the shape is checked here; whether the song and the provider make sense is
     the worker's question, because the answer to that is a status message and not a dead letter.
     """
 
     MAX_BYTES: ClassVar[int | None] = MAX_REQUEST_BYTES
 
-    request_id: Annotated[str, Field(min_length=1, max_length=MAX_ID)]
     user_id: Annotated[str, Field(max_length=MAX_ID)]
     song: str
     provider_type: str
@@ -108,25 +106,3 @@ class ProgressEvent(WireModel):
     def to_bytes(self) -> bytes:
         """Return the JSON that goes on the wire; only what is playable says so."""
         return orjson.dumps(self.model_dump(exclude=None if self.playable else _OF_PLAYABLE))
-
-
-def salvage_request(body: bytes, headers: Mapping[str, str]) -> tuple[str, str]:
-    """Return (request_id, user_id) of a request that did not parse, as far as they can be told, else "".
-
-    A sender whose message is damaged still waits for an answer: the body's own id is used when it can be read,
-    then the correlation id of the headers.
-    """
-    found: dict[str, Any] = {}
-    if len(body) <= MAX_REQUEST_BYTES:
-        try:
-            loaded: Any = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            loaded = None
-        if isinstance(loaded, dict):
-            found = cast("dict[str, Any]", loaded)
-    request_id = found.get("request_id") or headers.get(CORRELATION_ID, "")
-    user_id = found.get("user_id", "")
-    return (
-        request_id if isinstance(request_id, str) and len(request_id) <= MAX_ID else "",
-        user_id if isinstance(user_id, str) and len(user_id) <= MAX_ID else "",
-    )

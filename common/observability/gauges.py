@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
@@ -51,19 +51,20 @@ async def watch_loop(registry: CollectorRegistry, stop: asyncio.Event, *, every:
 
 async def watch_lag(
     registry: CollectorRegistry,
-    topic: str,
-    ask: Callable[[], Awaitable[int]],
+    lags: Mapping[str, Callable[[], Awaitable[int]]],
     stop: asyncio.Event,
     *,
     every: timedelta = LAG_EVERY,
 ) -> None:
-    """Show how many messages of the topic a group has not finished, as `ask` says; NaN while the broker does not."""
-    lag = queue_lag(registry).labels(topic)
-    lag.set(math.nan)
+    """Show for each topic how many messages its group has not finished, as `lags` answers; NaN when it fails."""
+    gauge = queue_lag(registry)
+    for topic in lags:
+        gauge.labels(topic).set(math.nan)
     while not stop.is_set():
-        try:
-            lag.set(await ask())
-        except BrokerError as exc:
-            log.debug("lag.unknown", topic=topic, code=exc.code)
-            lag.set(math.nan)
+        for topic, ask in lags.items():
+            try:
+                gauge.labels(topic).set(await ask())
+            except BrokerError as exc:
+                log.debug("lag.unknown", topic=topic, code=exc.code)
+                gauge.labels(topic).set(math.nan)
         await pause(stop, every)

@@ -31,7 +31,7 @@ DEFAULTS = {
     # One host, one port, found by the name of the replica set.
     *("mongo_port", "mongo_direct_connection"),
     # The contract's topic names; one broker has one copy of each partition.
-    *("kafka_bot_download_requests", "kafka_bot_download_status", "kafka_bot_download_progress"),
+    *("topic_download_requests", "topic_download_status", "topic_download_progress"),
     *("kafka_partitions", "kafka_replication_factor", "kafka_retention_hours"),
     *("kafka_timeout_seconds", "kafka_max_poll_interval_seconds"),
     # Nothing but the containers of this project reaches the internal network.

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from audio_service.settings import AudioSettings
-from audio_service.worker.worker import GROUP
+from audio_service.pipelines.download import DOWNLOADS
 from bot_service.settings import BotSettings
-from butakero.dlq import GROUP as DLQ_GROUP
+from butakero.dlq import DOWNLOADS.group as DLQ_GROUP
 from common.broker.base import MAX_MESSAGE_BYTES
 from common.broker.kafka.publisher import SLACK_BYTES
 from common.settings import SharedSettings, load
@@ -191,7 +191,7 @@ class TestSettings:
                 "METRICS_PORT",
                 "AUDIO_PROCESSOR_API_KEY",
             ),
-            *("KAFKA_BOT_DOWNLOAD_REQUESTS", "KAFKA_BOT_DOWNLOAD_STATUS", "KAFKA_BOT_DOWNLOAD_PROGRESS"),
+            *("TOPIC_DOWNLOAD_REQUESTS", "TOPIC_DOWNLOAD_STATUS", "TOPIC_DOWNLOAD_PROGRESS"),
         }
         assert here - only_here == there
 
@@ -413,7 +413,7 @@ class TestNetwork:
 class TestKafka:
     def test_the_topics_are_made_as_the_services_would_make_them(self, deployed: Deployed) -> None:
         settings = deployed.environment("audio-processor")
-        names = {value for key, value in settings.items() if key.startswith("KAFKA_BOT_DOWNLOAD_")}
+        names = {value for key, value in settings.items() if key.startswith("TOPIC_DOWNLOAD_")}
         assert {one["spec"]["topicName"] for one in deployed.every("KafkaTopic")} == names | {
             f"{one}.dlq" for one in names
         }
@@ -427,7 +427,7 @@ class TestKafka:
 
     def test_the_names_are_the_defaults_which_are_the_contracts(self, deployed: Deployed) -> None:
         settings = AudioSettings()
-        for key in ("kafka_bot_download_requests", "kafka_bot_download_status", "kafka_bot_download_progress"):
+        for key in ("topic_download_requests", "topic_download_status", "topic_download_progress"):
             assert deployed.environment("discord-bot")[key.upper()] == getattr(settings, key)
 
     def test_the_cluster_can_hold_that_many_copies(self, deployed: Deployed) -> None:
@@ -443,9 +443,9 @@ class TestKafka:
         scaled = deployed.one("ScaledObject", "audio-processor")["spec"]
         settings = deployed.environment("audio-processor")
         (trigger,) = scaled["triggers"]
-        topic = settings["KAFKA_BOT_DOWNLOAD_REQUESTS"]
+        topic = settings["TOPIC_DOWNLOAD_REQUESTS"]
         assert trigger["metadata"]["topic"] == topic
-        assert trigger["metadata"]["consumerGroup"] == f"{GROUP}.{topic}"
+        assert trigger["metadata"]["consumerGroup"] == f"{DOWNLOADS.group}.{topic}"
         assert trigger["metadata"]["bootstrapServers"] == settings["KAFKA_BROKERS"]
         assert scaled["minReplicaCount"] <= scaled["maxReplicaCount"] <= int(settings["KAFKA_PARTITIONS"])
         assert scaled["scaleTargetRef"]["name"] == "audio-processor"
@@ -459,7 +459,7 @@ class TestKafka:
                 for topic in ("requests", "status", "progress", "requests.dlq")
                 for do in ("Read", "Write")
             ],
-            ("audio-service", "group", f"{GROUP}.bot.download.requests", "Read"),
+            ("audio-service", "group", f"{DOWNLOADS.group}.bot.download.requests", "Read"),
             ("audio-service", "group", f"{DLQ_GROUP}.bot.download.requests.dlq", "Read"),
             ("audio-service", "group", "butakero.request.1.bot.download.status", "Delete"),
             ("discord-bot", "topic", "requests", "Write"),
@@ -468,7 +468,7 @@ class TestKafka:
             ("discord-bot", "group", "bot-kubernetes.bot.download.status", "Read"),
             ("discord-bot", "group", "bot-kubernetes.progress-1.bot.download.progress", "Delete"),
             ("autoscaler", "topic", "requests", "Describe"),
-            ("autoscaler", "group", f"{GROUP}.bot.download.requests", "Describe"),
+            ("autoscaler", "group", f"{DOWNLOADS.group}.bot.download.requests", "Describe"),
         ],
     )
     def test_users_may_do_what_they_do(self, user: str, kind: str, name: str, operation: str) -> None:
@@ -480,9 +480,9 @@ class TestKafka:
         [
             ("discord-bot", "topic", "bot.download.requests", "Read"),
             ("discord-bot", "topic", "bot.download.status", "Write"),
-            ("discord-bot", "group", f"{GROUP}.bot.download.requests", "Read"),
+            ("discord-bot", "group", f"{DOWNLOADS.group}.bot.download.requests", "Read"),
             ("autoscaler", "topic", "bot.download.requests", "Read"),
-            ("autoscaler", "group", f"{GROUP}.bot.download.requests", "Read"),
+            ("autoscaler", "group", f"{DOWNLOADS.group}.bot.download.requests", "Read"),
             ("audio-service", "topic", "other", "Read"),
             ("audio-service", "group", "bot-kubernetes.bot.download.status", "Read"),
         ],

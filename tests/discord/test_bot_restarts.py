@@ -60,7 +60,7 @@ class Stand:
 
     async def request(self) -> DownloadRequest:
         """Take the next request out of the queue."""
-        topic = self.client.settings.kafka_bot_download_requests
+        topic = self.client.settings.topic_download_requests
         async with self.client.broker.consume(topic, "test") as deliveries:
             async for delivery in deliveries:
                 await delivery.ack()
@@ -72,7 +72,7 @@ class Stand:
         known = next(status for status in self.library.statuses if status.platform_metadata.title == song.title)
         status = known.model_copy(update={"request_id": request_id})
         await self.client.broker.publish(
-            self.client.settings.kafka_bot_download_status, request_id, status.to_bytes(), {"schema_version": "1"}
+            self.client.settings.topic_download_status, request_id, status.to_bytes(), {"schema_version": "1"}
         )
 
     async def wish(self, name: str) -> Told:

@@ -19,8 +19,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from audio_service.pipelines.download import DOWNLOADS
 from audio_service.settings import AudioSettings
-from audio_service.worker.worker import GROUP
 from common.broker import open_broker
 from tests.e2e.crash_matrix import Case, Expected
 from tests.reporting import Table
@@ -41,7 +41,9 @@ PATIENCE_SECONDS = 2.0
 """Of the service with Kafka, where an outage is to outlast it."""
 
 _HANDED_BACK = re.compile(
-    r'^butakero_deliveries_handed_back_total\{reason="(broker_unavailable|db_connection_failed)"\} [1-9]', re.MULTILINE
+    r'^butakero_deliveries_handed_back_total\{pipeline="download",'
+    r'reason="(broker_unavailable|db_connection_failed)"\} [1-9]',
+    re.MULTILINE,
 )
 
 
@@ -126,7 +128,7 @@ class Burst:
         async with open_broker(self.service) as broker:
 
             async def done() -> bool:
-                return not await broker.lag(self.service.kafka_bot_download_requests, GROUP)
+                return not await broker.lag(self.service.topic_download_requests, DOWNLOADS.group)
 
             await until(done)
 

@@ -31,9 +31,9 @@ def on_kafka(kafka: Kafka, tmp_path: Path, site: MediaSite) -> MakeSettings:
             messaging_backend="kafka",
             kafka_brokers=kafka.bootstrap,
             kafka_partitions=4,
-            kafka_bot_download_requests=f"{system}.requests",
-            kafka_bot_download_status=f"{system}.status",
-            kafka_bot_download_progress=f"{system}.progress",
+            topic_download_requests=f"{system}.requests",
+            topic_download_status=f"{system}.status",
+            topic_download_progress=f"{system}.progress",
             **overrides,
         )
 

@@ -73,7 +73,7 @@ async def test_a_burst_is_one_download_a_song_and_one_status_a_request_with_flat
             statuses = await client.all_of(ids)
             await client.drained()
             seconds = time.monotonic() - began
-            assert await client.broker.lag(settings.kafka_bot_download_requests, "audio-workers") == 0
+            assert await client.broker.lag(settings.topic_download_requests, "audio-workers") == 0
             assert await audio.terminate() == 0
         assert all(status.success for status in statuses)
         assert client.answers() == dict.fromkeys(ids, 1)

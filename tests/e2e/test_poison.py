@@ -35,11 +35,11 @@ def at_hand(path: Path, settings: AudioSettings) -> Place:
 
 
 async def letters_of(client: Client) -> list[Message]:
-    return await client.broker.peek(f"{client.settings.kafka_bot_download_requests}.dlq")
+    return await client.broker.peek(f"{client.settings.topic_download_requests}.dlq")
 
 
 async def positions_of(client: Client) -> list[str]:
-    messages = await client.broker.peek(client.settings.kafka_bot_download_requests)
+    messages = await client.broker.peek(client.settings.topic_download_requests)
     return [message.position for message in messages]
 
 
@@ -71,7 +71,7 @@ async def test_a_request_that_kills_its_child_each_time_is_buried_and_comes_back
         partition, _, offset = (await positions_of(client))[0].partition(":")
         assert why(letter.headers) == {
             "error_code": "processing_crashed",
-            "origin_topic": settings.kafka_bot_download_requests,
+            "origin_topic": settings.topic_download_requests,
             "origin_partition": partition,
             "attempt": str(ATTEMPTS),
         }
@@ -107,7 +107,7 @@ async def test_bytes_that_do_not_parse_hold_nothing_up(system: System, site: Med
         assert [why(letter.headers) for letter in letters] == [
             {
                 "error_code": "invalid_message",
-                "origin_topic": settings.kafka_bot_download_requests,
+                "origin_topic": settings.topic_download_requests,
                 "origin_partition": str(next(iter(spread(await positions_of(client))))),
                 "attempt": "1",
             }

@@ -115,7 +115,7 @@ async def test_a_killed_process_leaves_no_child_behind_and_another_finishes_its_
 
 async def test_those_who_joined_a_request_that_kills_workers_hear_of_its_end(tmp_path: Path, site: MediaSite) -> None:
     settings = settings_for(tmp_path, site.address)
-    topic = settings.kafka_bot_download_requests
+    topic = settings.topic_download_requests
     deadly, joined = "web-deadly", Waiter("joined-1", "43")
     async with open_client(settings) as client:
         request = await client.ask("words that no search will find again")
@@ -171,7 +171,7 @@ async def test_two_queries_for_the_same_song_end_in_one_record(tmp_path: Path, s
 
 async def test_a_malformed_message_is_a_dead_letter_and_its_sender_hears_of_it(tmp_path: Path, site: MediaSite) -> None:
     settings = settings_for(tmp_path, site.address)
-    topic = settings.kafka_bot_download_requests
+    topic = settings.topic_download_requests
     async with open_client(settings) as client, open_worker(settings) as services:
         await client.publish(b"{", "waiting-1")
         await client.publish(b'{"request_id": "waiting-2", "user_id": "7"}', "waiting-2")
@@ -211,7 +211,7 @@ async def test_a_library_that_is_locked_for_long_costs_a_request_time_and_no_att
         with closing(sqlite3.connect(settings.sqlite_path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             request = await client.ask(site.page(site.file(add_song(site, "patient"))))
-            handed_back = services.metrics.handed_back.labels("db_connection_failed")
+            handed_back = services.metrics.handed_back.labels("download", "db_connection_failed")
 
             async def counted() -> bool:
                 return bool(next(iter(handed_back.collect())).samples[0].value)

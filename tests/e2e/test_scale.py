@@ -81,7 +81,7 @@ async def test_throughput_grows_with_workers_up_to_the_partitions(system: System
             [("2", f"{two:.2f}", "1.00x"), ("4", f"{four:.2f}", f"{four / two:.2f}x")],
         )
     )
-    messages = await client.broker.peek(client.settings.kafka_bot_download_requests, limit=len(songs))
+    messages = await client.broker.peek(client.settings.topic_download_requests, limit=len(songs))
     assert spread(message.position for message in messages) == dict.fromkeys(range(len(KEYS)), len(songs) // len(KEYS))
     assert set(client.answers().values()) == {1}
     assert [cluster.site.gets[cluster.site.file_path(song)] for song in songs] == [1] * len(songs)

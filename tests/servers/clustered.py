@@ -40,9 +40,9 @@ class Clustered:
             "messaging_backend": "kafka",
             "kafka_brokers": self.kafka.bootstrap,
             "kafka_partitions": len(KEYS),
-            "kafka_bot_download_requests": f"{self.name}.requests",
-            "kafka_bot_download_status": f"{self.name}.status",
-            "kafka_bot_download_progress": f"{self.name}.progress",
+            "topic_download_requests": f"{self.name}.requests",
+            "topic_download_status": f"{self.name}.status",
+            "topic_download_progress": f"{self.name}.progress",
             **overrides,
         }
         return settings_for(self.directory, self.site.address, **values)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from audio_service.bootstrap import open_services
+from audio_service.pipelines.registry import chosen
 from audio_service.settings import AudioSettings
 from audio_service.worker.worker import Worker
 from common.broker.base import Delivery
@@ -115,7 +116,7 @@ def main() -> int:
                 source=watch(services.source, "source"),
                 children=watch(services.children, "children"),
             )
-            tasks.create_task(until_stopped(stop, "worker", Worker(watched).run(stop)))
+            tasks.create_task(until_stopped(stop, "worker", Worker(watched, chosen(settings.pipelines)).run(stop)))
 
     return run(program, drain=timedelta(seconds=settings.drain_seconds))
 

@@ -20,6 +20,7 @@ import httpx
 from pydantic import SecretStr
 
 from audio_service.bootstrap import open_services
+from audio_service.pipelines.registry import chosen
 from audio_service.services import Services
 from audio_service.settings import AudioSettings
 from audio_service.worker.worker import Worker
@@ -86,7 +87,7 @@ class Client:
     async def publish(self, body: bytes, correlation_id: str = "", *, key: str = "key") -> None:
         """Publish a body as it is."""
         headers = {CORRELATION_ID: correlation_id, "schema_version": "1"}
-        await self.broker.publish(self.settings.kafka_bot_download_requests, key, body, headers)
+        await self.broker.publish(self.settings.topic_download_requests, key, body, headers)
 
     async def status(self, request: DownloadRequest | str) -> StatusEvent:
         """Wait for the status of one request."""
@@ -109,7 +110,7 @@ class Client:
         """Wait until the workers have finished every request."""
 
         async def finished() -> bool:
-            return not await self.broker.lag(self.settings.kafka_bot_download_requests, "audio-workers")
+            return not await self.broker.lag(self.settings.topic_download_requests, "audio-workers")
 
         await until(finished)
 
@@ -117,7 +118,7 @@ class Client:
         """Wait until every status that was published is in `statuses`."""
 
         async def heard() -> bool:
-            return not await self.broker.lag(self.settings.kafka_bot_download_status, self.group)
+            return not await self.broker.lag(self.settings.topic_download_status, self.group)
 
         await until(heard)
 
@@ -137,7 +138,7 @@ async def open_client(settings: AudioSettings) -> AsyncGenerator[Client]:
                     if delivery.message.position not in seen:
                         seen.add(delivery.message.position)
                         async with client.heard:
-                            if topic == settings.kafka_bot_download_status:
+                            if topic == settings.topic_download_status:
                                 client.statuses.append(parse(StatusEvent, delivery.message.value))
                             else:
                                 client.progress.append(parse(ProgressEvent, delivery.message.value))
@@ -145,8 +146,8 @@ async def open_client(settings: AudioSettings) -> AsyncGenerator[Client]:
                     await _ack(delivery)
 
         listeners = [
-            tasks.create_task(hear(settings.kafka_bot_download_status, ready[0])),
-            tasks.create_task(hear(settings.kafka_bot_download_progress, ready[1])),
+            tasks.create_task(hear(settings.topic_download_status, ready[0])),
+            tasks.create_task(hear(settings.topic_download_progress, ready[1])),
         ]
         for joined in ready:
             await joined.wait()
@@ -173,7 +174,7 @@ async def open_worker(settings: AudioSettings) -> AsyncGenerator[Services]:
     """Run the workers in this process; leaving drains them."""
     async with open_services(settings) as services:
         stop = asyncio.Event()
-        work = asyncio.ensure_future(Worker(services).run(stop))
+        work = asyncio.ensure_future(Worker(services, chosen(settings.pipelines)).run(stop))
         try:
             yield services
         finally:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from audio_service.media.repository.base import MediaRepository
 from audio_service.settings import AudioSettings
+from common.settings import unsupported
 
 
 @asynccontextmanager
@@ -29,3 +30,5 @@ async def open_repository(settings: AudioSettings) -> AsyncGenerator[MediaReposi
 
             async with open_mongodb(settings) as repository:
                 yield repository
+        case _:  # pyright: ignore[reportUnnecessaryComparison] - a backend whose adapter is missing here
+            raise unsupported("DATABASE_BACKEND", settings.database_backend)

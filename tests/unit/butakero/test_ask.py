@@ -28,15 +28,13 @@ def answer(request_id: str) -> StatusEvent:
 async def work(broker: Broker, heard: Heard, *events: ProgressEvent | StatusEvent | bytes) -> DownloadRequest:
     """Be the audio service for one request: publish `events`, then the answer."""
     settings = heard.shell.settings
-    async with broker.consume(settings.kafka_bot_download_requests, "audio-workers") as deliveries:
+    async with broker.consume(settings.topic_download_requests, "audio-workers") as deliveries:
         delivery = await anext(deliveries)
         request = parse(DownloadRequest, delivery.message.value)
         for event in (*events, answer(request.request_id)):
             body = event if isinstance(event, bytes) else event.to_bytes()
             topic = (
-                settings.kafka_bot_download_progress
-                if isinstance(event, ProgressEvent)
-                else settings.kafka_bot_download_status
+                settings.topic_download_progress if isinstance(event, ProgressEvent) else settings.topic_download_status
             )
             await broker.publish(topic, "v", body, {})
         await delivery.ack()
@@ -73,20 +71,20 @@ async def test_progress_of_the_record_is_followed_whoever_makes_it(broker: Broke
 
     async def publish(request_id: str, video_id: str, percent: float | None) -> None:
         event = ProgressEvent(request_id=request_id, video_id=video_id, stage="downloading", percent=percent)
-        await broker.publish(settings.kafka_bot_download_progress, video_id, event.to_bytes(), {})
+        await broker.publish(settings.topic_download_progress, video_id, event.to_bytes(), {})
 
     async with asyncio.TaskGroup() as tasks:
         asking = tasks.create_task(ask(broker, settings, request, on_progress))
-        async with broker.consume(settings.kafka_bot_download_requests, "audio-workers") as deliveries:
+        async with broker.consume(settings.topic_download_requests, "audio-workers") as deliveries:
             await anext(deliveries)
             await publish("other", "v", 10)
             await publish(request.request_id, "v", None)
             await publish("other", "w", 20)
-            await broker.publish(settings.kafka_bot_download_progress, "v", b"{", {})
+            await broker.publish(settings.topic_download_progress, "v", b"{", {})
             await publish("other", "v", 60)
             await enough.wait()
             status = answer(request.request_id)
-            await broker.publish(settings.kafka_bot_download_status, "v", status.to_bytes(), {})
+            await broker.publish(settings.topic_download_status, "v", status.to_bytes(), {})
         assert await asking == status
     assert seen == [("downloading", None), ("downloading", 60)]
 
@@ -97,11 +95,9 @@ async def test_no_group_stays_behind(broker: Broker, heard: Heard) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await ask(broker, settings, request, lambda _: None)
-    await broker.publish(settings.kafka_bot_download_status, "v", answer("x").to_bytes(), {})
+    await broker.publish(settings.topic_download_status, "v", answer("x").to_bytes(), {})
     # A group that had stayed would begin where it joined, and have this message before it.
-    async with broker.consume(
-        settings.kafka_bot_download_status, f"butakero.request.{request.request_id}", start="latest"
-    ):
+    async with broker.consume(settings.topic_download_status, f"butakero.request.{request.request_id}", start="latest"):
         group = f"butakero.request.{request.request_id}"
-        assert await broker.lag(settings.kafka_bot_download_status, group) == 0
-    assert await broker.lag(settings.kafka_bot_download_requests, "audio-workers") == 1
+        assert await broker.lag(settings.topic_download_status, group) == 0
+    assert await broker.lag(settings.topic_download_requests, "audio-workers") == 1

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidMessage
-from common.messages.base import parse
-from common.messages.downloads import MAX_REQUEST_BYTES, DownloadRequest, StatusEvent, message_key, salvage_request
+from common.messages.base import parse, salvage
+from common.messages.downloads import MAX_REQUEST_BYTES, DownloadRequest, StatusEvent, message_key
 
 REQUEST = {
     "request_id": "0b5e6a2e-5f0c-4c53-9a1f-0d2b8a6a5a10",
@@ -61,15 +61,26 @@ def test_the_error_never_quotes_the_body() -> None:
 def test_no_bytes_escape_as_another_error(body: bytes) -> None:
     with suppress(InvalidMessage):
         parse(DownloadRequest, body)
-    salvage_request(body, {})
+    salvage(DownloadRequest, body, {})
 
 
-def test_the_sender_of_a_damaged_request_is_found_in_the_body_or_the_headers() -> None:
-    damaged = json.dumps({"request_id": "r-1", "user_id": "u-1"}).encode()
-    assert salvage_request(damaged, {"correlation_id": "other"}) == ("r-1", "u-1")
-    assert salvage_request(b"{", {"correlation_id": "r-2"}) == ("r-2", "")
-    assert salvage_request(b"{", {}) == ("", "")
-    assert salvage_request(b'{"request_id": {"$ne": 1}, "user_id": []}', {}) == ("", "")
+@pytest.mark.parametrize(
+    ("body", "correlation_id", "request_id", "user_id"),
+    [
+        (b'{"request_id": "r-1", "user_id": "u-1"}', "other", "r-1", "u-1"),
+        (b"{", "r-2", "r-2", ""),
+        (b"{", "", "", ""),
+        (b'{"request_id": {"$ne": 1}, "user_id": []}', "", "", ""),
+        (b'{"request_id": "%s"}' % (b"x" * 101), "", "", ""),
+        (b'{"request_id": "r-3", "song": "%s"}' % (b"x" * MAX_REQUEST_BYTES), "r-4", "r-4", ""),
+    ],
+    ids=["body", "headers", "nowhere", "no ids", "too long", "over the limit"],
+)
+def test_the_sender_of_a_damaged_request_is_found_in_the_body_or_the_headers(
+    body: bytes, correlation_id: str, request_id: str, user_id: str
+) -> None:
+    salvaged = salvage(DownloadRequest, body, {"correlation_id": correlation_id})
+    assert (salvaged.request_id, salvaged.id_of("user_id")) == (request_id, user_id)
 
 
 def test_an_error_status_carries_empty_data_and_never_misses_it() -> None:

@@ -122,13 +122,13 @@ class Bot:
             platform_metadata=PlatformMetadata(title="Song"),
             file_data=FileData(file_path="audio/v.dca"),
         )
-        await self.broker.publish(self.settings.kafka_bot_download_progress, video_id, event.to_bytes(), {})
+        await self.broker.publish(self.settings.topic_download_progress, video_id, event.to_bytes(), {})
 
     async def all_read(self) -> None:
         """Wait until every status was settled."""
 
         async def settled() -> bool:
-            return await self.broker.lag(self.settings.kafka_bot_download_status, "bot-here") == 0
+            return await self.broker.lag(self.settings.topic_download_status, "bot-here") == 0
 
         await until(settled)
 
@@ -137,7 +137,7 @@ async def publish_status(broker: Broker, settings: BotSettings, request_id: str,
     status = StatusEvent(
         request_id=request_id, user_id="7", video_id=video_id, message="ok", success=True, status="success"
     )
-    await broker.publish(settings.kafka_bot_download_status, video_id, status.to_bytes(), {})
+    await broker.publish(settings.topic_download_status, video_id, status.to_bytes(), {})
 
 
 def settings_in(root: Path, **changes: object) -> BotSettings:
@@ -199,7 +199,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_request_is_stored_and_published_with_its_key_and_guild(bot: Bot) -> None:
     asked = await bot.ask("  A   Song ")
     assert await bot.store.request(asked.request_id) == asked
-    [message] = await bot.broker.peek(bot.settings.kafka_bot_download_requests)
+    [message] = await bot.broker.peek(bot.settings.topic_download_requests)
     request = parse(DownloadRequest, message.value)
     assert (message.key, message.headers["correlation_id"]) == ("a song", asked.request_id)
     assert (request.request_id, request.user_id, request.guild_id) == (asked.request_id, "7", "1")
@@ -216,7 +216,7 @@ async def test_a_status_ends_its_request_once_however_often_it_comes(bot: Bot) -
 
 async def test_what_nobody_here_asked_for_and_what_nobody_can_read_is_passed_over(bot: Bot) -> None:
     await bot.answer("somebody else's")
-    await bot.broker.publish(bot.settings.kafka_bot_download_status, "k", b"{", {})
+    await bot.broker.publish(bot.settings.topic_download_status, "k", b"{", {})
     asked = await bot.ask()
     await bot.answer(asked.request_id)
     await bot.all_read()
@@ -240,7 +240,7 @@ async def test_a_request_that_was_stored_and_not_published_is_published_after_th
     asked = request_of("words")
     async with open_store(settings) as store:
         await store.add_requests([asked])
-    async with open_bot(settings) as bot, bot.broker.consume(settings.kafka_bot_download_requests, "w") as deliveries:
+    async with open_bot(settings) as bot, bot.broker.consume(settings.topic_download_requests, "w") as deliveries:
         delivery = await anext(deliveries)
         assert parse(DownloadRequest, delivery.message.value) == download_request(asked)
 
@@ -250,7 +250,7 @@ async def test_a_first_start_with_open_requests_hears_what_was_said_before(tmp_p
     async with open_bot(before) as first:
         asked = await first.ask()
     renamed = settings_in(tmp_path, instance_id="renamed")
-    async with open_broker(before) as broker, broker.consume(before.kafka_bot_download_status, "keeps it"):
+    async with open_broker(before) as broker, broker.consume(before.topic_download_status, "keeps it"):
         await publish_status(broker, before, asked.request_id)
         async with open_bot(renamed) as second:
             await second.told.until(lambda: second.told.finished == [(asked.request_id, "v")])
@@ -411,7 +411,7 @@ async def test_an_answer_that_lies_unread_goes_before_the_time_out(tmp_path: Pat
 
 async def test_a_queue_that_is_full_refuses_and_nothing_stays_stored(tmp_path: Path) -> None:
     async with open_bot(settings_in(tmp_path, embedded_broker_max_backlog=2)) as bot:
-        topic = bot.settings.kafka_bot_download_requests
+        topic = bot.settings.topic_download_requests
         async with bot.broker.consume(topic, "audio-workers"):
             pairs = [(asked, download_request(asked)) for asked in (request_of() for _ in range(5))]
             refused = await bot.pending.open_all(pairs)
@@ -442,7 +442,7 @@ async def test_before_the_answers_can_be_heard_nothing_is_published(
         with pytest.raises(BrokerUnavailable):
             await pending.open(asked, download_request(asked))
         assert await store.open_requests() == []
-        assert await broker.peek(settings.kafka_bot_download_requests) == []
+        assert await broker.peek(settings.topic_download_requests) == []
 
 
 async def test_a_store_that_is_away_refuses_and_comes_back(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Stage:
     bot: Bot
 
     async def requests(self) -> list[DownloadRequest]:
-        topic = self.bot.settings.kafka_bot_download_requests
+        topic = self.bot.settings.topic_download_requests
         return [parse(DownloadRequest, message.value) for message in await self.bot.broker.peek(topic)]
 
 

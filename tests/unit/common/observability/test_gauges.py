@@ -52,7 +52,7 @@ async def test_the_lag_is_what_the_group_has_not_finished(broker: Broker) -> Non
     for _ in range(3):
         await broker.publish("songs", "key", b"{}", {})
     async with running_alongside(
-        watch_lag(registry, "songs", lambda: broker.lag("songs", "workers"), stop, every=SOON)
+        watch_lag(registry, {"songs": lambda: broker.lag("songs", "workers")}, stop, every=SOON)
     ):
         await until(lambda: lag_of(registry) == 3)
         async with broker.consume("songs", "workers") as deliveries:
@@ -65,7 +65,7 @@ async def test_a_lag_that_nobody_can_tell_is_no_number(tmp_path: Path) -> None:
     async with open_embedded(tmp_path / "closed.db", BacklogLimits(1000, 10_000_000), lease_seconds=5) as closed:
         await closed.publish("songs", "key", b"{}", {})
         watching = asyncio.ensure_future(
-            watch_lag(registry, "songs", lambda: closed.lag("songs", "workers"), stop, every=SOON)
+            watch_lag(registry, {"songs": lambda: closed.lag("songs", "workers")}, stop, every=SOON)
         )
         await until(lambda: lag_of(registry) == 1)
     await until(lambda: math.isnan(lag_of(registry)))
@@ -77,4 +77,4 @@ async def test_watching_ends_with_the_program(broker: Broker) -> None:
     stop = asyncio.Event()
     stop.set()
     await watch_loop(CollectorRegistry(), stop)
-    await watch_lag(CollectorRegistry(), "songs", lambda: broker.lag("songs", "workers"), stop)
+    await watch_lag(CollectorRegistry(), {"songs": lambda: broker.lag("songs", "workers")}, stop)
