@@ -22,7 +22,7 @@ SECRETS = {"mongo_password"}
 DEFAULTS = {
     # The defaults are meant for production.
     *("locale", "log_level", "log_format", "drain_seconds", "bot_http_port", "request_timeout_seconds"),
-    *("playlist_limit", "queue_limit", "idle_seconds", "alone_seconds", "resume_after_restart"),
+    *("bot_database_backend", "playlist_limit", "queue_limit", "idle_seconds", "alone_seconds", "resume_after_restart"),
     *("voice_reconnect_seconds", "player_update_seconds"),
     # Nobody but this machine reaches the audio service's API.
     "audio_processor_api_key",

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from audio_service.settings import AudioSettings
 from audio_service.pipelines.download import DOWNLOADS
+from audio_service.settings import AudioSettings
 from bot_service.settings import BotSettings
-from butakero.dlq import DOWNLOADS.group as DLQ_GROUP
+from butakero.dlq import GROUP as DLQ_GROUP
 from common.broker.base import MAX_MESSAGE_BYTES
 from common.broker.kafka.publisher import SLACK_BYTES
 from common.settings import SharedSettings, load
@@ -35,10 +35,18 @@ LEFT_TO_THEIR_DEFAULTS = {
     # The defaults are meant for production.
     *("locale", "log_level", "log_format", "drain_seconds", "http_port", "lease_seconds", "resolution_ttl_seconds"),
     *("service_max_attempts", "service_timeout", "retry_base_seconds", "retry_max_seconds"),
-    *("network_timeout_seconds", "max_redirects", "max_duration_seconds", "max_download_bytes"),
+    *("pipelines", "network_timeout_seconds", "max_redirects", "max_duration_seconds", "max_download_bytes"),
     *("child_memory_bytes", "child_cpu_seconds", "opus_bitrate", "opus_complexity"),
     *("youtube_api_url", "youtube_watch_url", "network_allow"),
-    *("bot_http_port", "discord_guilds", "discord_proxy", "request_timeout_seconds", "playlist_limit", "queue_limit"),
+    *(
+        "bot_database_backend",
+        "bot_http_port",
+        "discord_guilds",
+        "discord_proxy",
+        "request_timeout_seconds",
+        "playlist_limit",
+        "queue_limit",
+    ),
     *("idle_seconds", "alone_seconds", "resume_after_restart", "voice_reconnect_seconds", "player_update_seconds"),
     *("broker_lease_seconds", "kafka_timeout_seconds", "kafka_max_poll_interval_seconds", "kafka_retention_hours"),
     *("mongo_port", "mongo_direct_connection", "mongo_collection_songs"),
