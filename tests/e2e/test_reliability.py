@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
@@ -24,29 +23,6 @@ def add_song(site: MediaSite, name: str) -> Path:
     return song
 
 
-async def test_every_delivery_twice_and_reordered_ends_in_one_file_one_record_one_status(
-    tmp_path: Path, site: MediaSite
-) -> None:
-    settings = settings_for(tmp_path, site.address, num_workers=4)
-    songs = [add_song(site, f"song-{number}") for number in range(5)]
-    async with open_client(settings) as client:
-        requests = [await client.ask(site.page(site.file(song)), times=0) for song in songs for _ in range(2)]
-        deliveries = [request for request in requests for _ in range(2)]
-        random.shuffle(deliveries)
-        for request in deliveries:
-            await client.publish(request.to_bytes(), request.request_id)
-        async with open_worker(settings) as services:
-            statuses = await client.all_of(request.request_id for request in requests)
-            await client.drained()
-            assert all(status.success for status in statuses), statuses
-            assert client.answers() == {request.request_id: 1 for request in requests}
-            assert len({status.video_id for status in statuses}) == len(songs)
-            records = (await services.repository.list(limit=100)).items
-            assert {record.video_id for record in records} == {status.video_id for status in statuses}
-    assert [site.gets[site.file_path(song)] for song in songs] == [1] * len(songs)
-    assert len(list((tmp_path / "storage" / "audio").iterdir())) == len(songs)
-
-
 async def test_a_hundred_requests_for_one_new_song_are_one_download_and_a_hundred_statuses(
     tmp_path: Path, site: MediaSite
 ) -> None:
@@ -64,37 +40,6 @@ async def test_a_hundred_requests_for_one_new_song_are_one_download_and_a_hundre
         assert all(status.success for status in statuses)
         assert here.answers() == dict.fromkeys(ids, 1)
     assert site.gets[site.file_path(song)] == 1
-
-
-async def test_sigterm_during_a_download_lets_it_finish(tmp_path: Path, site: MediaSite) -> None:
-    settings = settings_for(tmp_path, site.address, http_port=free_port())
-    song = add_song(site, "slow")
-    async with open_client(settings) as client, open_audio_process(settings) as audio:
-        request = await client.ask(site.page(site.file(song, hold=1000)))
-        await site.gate().reached.wait()
-        audio.process.terminate()
-        site.gate().release()
-        assert (await client.status(request)).success
-        assert await audio.process.wait() == 0
-    assert site.gets[site.file_path(song)] == 1
-
-
-async def test_sigterm_hands_back_what_does_not_finish_in_time(tmp_path: Path, site: MediaSite) -> None:
-    settings = settings_for(tmp_path, site.address, http_port=free_port(), drain_seconds=0.3)
-    song = add_song(site, "stuck")
-    async with open_client(settings) as client:
-        async with open_audio_process(settings) as audio:
-            request = await client.ask(site.page(site.file(song, hold=1000)))
-            await site.gate().reached.wait()
-            assert await audio.terminate() == 0
-            assert not client.statuses
-        left = [path for path in (tmp_path / "tmp").rglob("*") if path.is_file() and path.name != ".sweep"]
-        assert not left
-        site.gate().release()
-        async with open_worker(settings):
-            assert (await client.status(request)).success
-    # The first, broken off, and the one that finished.
-    assert site.gets[site.file_path(song)] == 2
 
 
 async def test_a_killed_process_leaves_no_child_behind_and_another_finishes_its_work(

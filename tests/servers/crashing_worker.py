@@ -1,13 +1,15 @@
 """A worker process that is killed (SIGKILL, by itself) right after a step, for crash tests.
 
-`python -m tests.servers.crashing_worker STEP TRACE` reads the service's settings from the environment. Every call that
-passes between the worker and the real ports is a step when it returns; its name is appended to the file TRACE. With
-STEP "never" it ends on SIGTERM like the service; with "raise" its consumer loop raises.
+`python -m tests.servers.crashing_worker MODULE:FUNCTION STEP TRACE` reads the service's settings from the environment;
+the function makes the registry of pipelines, given a wrapper for ports that are not among the services. Every call
+that passes between the worker and the real ports is a step when it returns; its name is appended to the file TRACE.
+With STEP "never" it ends on SIGTERM like the service; with "raise" its consumer loop raises.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 import os
 import signal
@@ -29,7 +31,9 @@ from common.runtime import run, until_stopped
 from common.settings import load_or_exit
 
 # They run beside the work at times of their own, or read without changing anything.
-_NOT_STEPS = frozenset({"broker.publish:progress", "repository.renew", "blobs.read", "broker.health", "broker.lag"})
+_NOT_STEPS = frozenset(
+    {"broker.publish:progress", "repository.renew", "records.renew", "blobs.read", "broker.health", "broker.lag"}
+)
 
 
 class Tripwire:
@@ -103,11 +107,14 @@ def main() -> int:
     """Run the worker."""
     settings = load_or_exit(AudioSettings)
     configure_logging(settings.log_level, "console")
-    wire = Tripwire(sys.argv[1], Path(sys.argv[2]))
+    module, _, function = sys.argv[1].partition(":")
+    make_registry = getattr(importlib.import_module(module), function)
+    wire = Tripwire(sys.argv[2], Path(sys.argv[3]))
+
+    watch: Callable[[Any, str], Any] = lambda port, name: Watched(port, name, wire)  # noqa: E731 - typed
 
     async def program(stop: asyncio.Event) -> None:
         async with open_services(settings) as services, asyncio.TaskGroup() as tasks:
-            watch: Callable[[Any, str], Any] = lambda port, name: Watched(port, name, wire)  # noqa: E731 - typed
             watched = replace(
                 services,
                 broker=WatchedBroker(services.broker, "broker", wire),  # pyright: ignore[reportArgumentType] - stands for it
@@ -116,7 +123,8 @@ def main() -> int:
                 source=watch(services.source, "source"),
                 children=watch(services.children, "children"),
             )
-            tasks.create_task(until_stopped(stop, "worker", Worker(watched, chosen(settings.pipelines)).run(stop)))
+            worker = Worker(watched, chosen(settings.pipelines, make_registry(watch)))
+            tasks.create_task(until_stopped(stop, "worker", worker.run(stop)))
 
     return run(program, drain=timedelta(seconds=settings.drain_seconds))
 
