@@ -14,7 +14,7 @@ from audio_service.audio.stored import examine
 from audio_service.children.jobs import ChildProgress
 from audio_service.media.model import Encoding, Media, MediaStatus, audio_key, human_size
 from audio_service.media.repository.base import Busy, Finished, Joined, Owned, StoredMedia, Unannounced, Waiter
-from audio_service.pipelines.download_messages import DownloadProgress, refusal, status_of
+from audio_service.pipelines.download_messages import DownloadProgress, error_status, refusal, status_of
 from audio_service.pipelines.early_song import early_song
 from audio_service.services import Services
 from audio_service.sources.base import Query, Resolved
@@ -81,6 +81,8 @@ async def fail(job: DownloadJob, services: Services, error: AppError) -> Outcome
     if job.fence is None:
         waits_for = await repository.waits_for(job.request.request_id)
         job.record_id = waits_for or job.record_id or rejected_key(job.request.song)
+        if not job.record_id:
+            return Outcome([error_status(waiter_of(job), "", error.code, error.message(services.settings.locale))])
         lease = timedelta(seconds=services.settings.lease_seconds)
         described = await described_or_asked(job, services)
         match await repository.claim(job.record_id, waiter_of(job), described, lease):

@@ -84,16 +84,17 @@ def status_of(waiter: Waiter, media: Media, locale: Locale) -> TerminalStatus:
         return TerminalStatus(waiter.request_id, media.video_id, success)
     error = error_for_code(media.error_code or "internal_error")
     # The record's own code, which a newer version may have written and this one not know.
-    return _error(waiter, media.video_id, media.error_code or error.code, error.message(locale))
+    return error_status(waiter, media.video_id, media.error_code or error.code, error.message(locale))
 
 
 def refusal(salvaged: Salvaged, services: Services, error: AppError) -> TerminalStatus:
     """Return the error status of a request that did not parse; no record stands for it."""
     waiter = Waiter(salvaged.request_id, salvaged.id_of("user_id"))
-    return _error(waiter, "", error.code, error.message(services.settings.locale))
+    return error_status(waiter, "", error.code, error.message(services.settings.locale))
 
 
-def _error(waiter: Waiter, media_id: str, code: str, message: str) -> TerminalStatus:
+def error_status(waiter: Waiter, media_id: str, code: str, message: str) -> TerminalStatus:
+    """Return an error status; `media_id` "" when no record stands for the request."""
     status = StatusEvent(
         request_id=waiter.request_id,
         user_id=waiter.user_id,

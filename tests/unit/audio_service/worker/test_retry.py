@@ -32,3 +32,10 @@ def test_the_delay_stays_below_its_doubling_ceiling(attempt: int, elapsed: float
 def test_delays_are_spread() -> None:
     delays = {POLICY.next_delay(SourceUnavailable(), 3, 0) for _ in range(50)}
     assert len(delays) > 10
+
+
+def test_an_attempt_that_would_begin_after_the_budget_is_not_made() -> None:
+    policy = RetryPolicy(max_attempts=4, budget_seconds=600, base_seconds=100, max_seconds=100)
+    delays = [policy.next_delay(SourceUnavailable(), attempt=1, elapsed_seconds=550) for _ in range(200)]
+    assert any(delay is None for delay in delays)
+    assert all(delay is None or 550 + delay.total_seconds() < 600 for delay in delays)
