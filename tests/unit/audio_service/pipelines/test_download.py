@@ -9,9 +9,10 @@ import pytest
 
 from audio_service.media.model import Encoding, MediaStatus, audio_key
 from audio_service.media.repository.base import Owned, StoredMedia, Waiter
-from audio_service.pipelines.download import DOWNLOADS, DownloadJob, download, fail
+from audio_service.pipelines.download import DOWNLOADS, DownloadJob, claim_record, download, fail
 from audio_service.pipelines.download_messages import DownloadProgress
 from audio_service.services import Services
+from audio_service.sources.base import Resolved
 from audio_service.sources.query import parse_query
 from audio_service.worker.pipeline import HandBack, Job, Outcome
 from common.dca import DcaMetadata, DcaWriter
@@ -119,6 +120,20 @@ async def test_an_outcome_that_was_never_announced_is_announced_to_all_who_wait(
     assert await outcome.settle(["dead"]) != []
     assert await outcome.settle([job.request.request_id]) == []
     assert await services.repository.is_answered("dead")
+
+
+async def test_a_finished_record_whose_file_is_gone_is_claimed_anew(services: Services) -> None:
+    await finished(services)
+    await services.blobs.delete(audio_key(RECORD))
+    assert isinstance(await claim_record(job_for(), Resolved(RECORD, METADATA), services), Owned)
+
+
+async def test_a_later_attempt_fails_on_the_record_that_an_earlier_one_claimed(services: Services) -> None:
+    job = job_for()
+    await services.repository.claim(RECORD, Waiter(job.request.request_id, "42"), METADATA, timedelta(0))
+    job.record_id = "another-record"
+    [status] = told(await fail(job, services, MediaPrivate("x")))
+    assert status.video_id == RECORD
 
 
 async def test_a_file_that_a_dead_worker_stored_is_adopted(services: Services) -> None:

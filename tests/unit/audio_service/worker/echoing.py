@@ -47,6 +47,7 @@ class Echo:
 
     name: str
     runs: list[str] = field(default_factory=list[str])
+    jobs: list[Job[EchoRequest]] = field(default_factory=list[Job[EchoRequest]])
     deadlines: list[float] = field(default_factory=list[float])
     running: int = 0
     most: int = 0
@@ -98,6 +99,7 @@ class Echo:
 
     async def _run(self, job: Job[EchoRequest], _services: Services, _progress: EchoProgress) -> Outcome | None:
         self.runs.append(job.request.request_id)
+        self.jobs.append(job)
         self.deadlines.append(job.deadline_seconds)
         self.running += 1
         self.most = max(self.most, self.running)
@@ -129,6 +131,7 @@ class Echo:
             case "joined":
                 return None
             case "waiting list":
+                job.record_id, job.fence = "record", 7
                 return Outcome([self._status(request_id)], self._settle)
             case _:
                 pass

@@ -162,3 +162,21 @@ async def test_stopping_finishes_the_jobs_in_hand_and_takes_no_more(services: Se
         await echo.ask(services, request_id="later")
     assert await echo.statuses(services) == [("in hand", "")]
     assert await services.broker.lag("echo.requests", "workers") == 1
+
+
+async def test_a_settled_claim_is_not_renewed_any_more(services: Services, echo: Echo) -> None:
+    await end_of(services, echo, "waiting list")
+    assert [job.fence for job in echo.jobs] == [None]
+
+
+async def test_a_request_whose_attempts_all_killed_their_worker_is_not_tried_again(tmp_path: Path, echo: Echo) -> None:
+    async with open_embedded_services(tmp_path, service_max_attempts=2) as services:
+        await echo.ask(services, request_id="deadly")
+        async with services.broker.consume("echo.requests", "workers") as deliveries:
+            for _ in range(2):
+                await (await anext(deliveries)).retry(timedelta(0))
+        async with working(services, echo):
+            await until(lambda: echo.finished(services))
+        assert await echo.statuses(services) == [("deadly", "processing_crashed")]
+        assert await dead_letters(services) == ["processing_crashed"]
+    assert echo.runs == []
