@@ -129,7 +129,8 @@ def load(settings_class: type[S], env_file: Path | None = None, *, secrets: Path
     try:
         return settings_class(_env_file=env_file, _secrets_dir=secrets if secrets.is_dir() else None)
     except ValidationError as exc:
-        lines = [_explain(error["loc"], error["msg"]) for error in exc.errors(include_input=False)]
+        keys = _keys_of(settings_class)
+        lines = [_explain(error["loc"], error["msg"], keys) for error in exc.errors(include_input=False)]
         raise SettingsError("\n".join(lines)) from exc
 
 
@@ -142,6 +143,14 @@ def load_or_exit(settings_class: type[S], env_file: Path | None = None) -> S:
         raise SystemExit(EX_CONFIG) from exc
 
 
-def _explain(location: tuple[int | str, ...], message: str) -> str:
-    key = str(location[0]).upper() if location else "settings"
+def _keys_of(settings_class: type[BaseSettings]) -> dict[str, str]:
+    """Return how a message names each setting that has a former key."""
+    choices = (field.validation_alias for field in settings_class.model_fields.values())
+    pairs = [alias.choices for alias in choices if isinstance(alias, AliasChoices)]
+    return {str(key): f"{str(key).upper()} (formerly {str(former).upper()})" for key, former in pairs}
+
+
+def _explain(location: tuple[int | str, ...], message: str, keys: dict[str, str]) -> str:
+    name = str(location[0]) if location else "settings"
+    key = keys.get(name, name.upper() if location else name)
     return f"{key}: {message.removeprefix('Value error, ')}"

@@ -1,0 +1,66 @@
+"""Settings whose keys have a former name, and backends that a factory has no adapter for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from audio_service.media.repository import open_repository
+from audio_service.settings import AudioSettings
+from bot_service.settings import BotSettings
+from bot_service.store import open_store
+from common.blobs import open_blobs
+from common.broker import open_broker
+from common.errors import Misconfigured
+from common.settings import SettingsError, load
+
+TOPICS = ["REQUESTS", "STATUS", "PROGRESS"]
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_topic_is_named_by_its_former_key_too(monkeypatch: pytest.MonkeyPatch, topic: str) -> None:
+    monkeypatch.setenv(f"KAFKA_BOT_DOWNLOAD_{topic}", "theirs")
+    assert getattr(load(AudioSettings), f"topic_download_{topic.lower()}") == "theirs"
+    monkeypatch.setenv(f"TOPIC_DOWNLOAD_{topic}", "ours")
+    assert getattr(load(AudioSettings), f"topic_download_{topic.lower()}") == "ours"
+
+
+@pytest.mark.parametrize("key", ["TOPIC_DOWNLOAD_STATUS", "KAFKA_BOT_DOWNLOAD_STATUS"])
+def test_a_topic_that_no_broker_takes_is_refused_by_its_key(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv(key, "no spaces")
+    with pytest.raises(SettingsError, match=rf"{key}.*: String should match"):
+        load(AudioSettings)
+
+
+def test_the_bot_may_have_a_database_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISCORD_TOKEN", "token")
+    monkeypatch.setenv("DATABASE_BACKEND", "mongodb")
+    assert load(BotSettings).store_backend == "mongodb"
+    monkeypatch.setenv("BOT_DATABASE_BACKEND", "sqlite")
+    assert load(BotSettings).store_backend == "sqlite"
+
+
+@pytest.mark.parametrize(
+    ("opened", "key", "field"),
+    [
+        (open_broker, "MESSAGING_BACKEND", "messaging_backend"),
+        (open_blobs, "STORAGE_BACKEND", "storage_backend"),
+        (open_repository, "DATABASE_BACKEND", "database_backend"),
+        (open_store, "BOT_DATABASE_BACKEND", "bot_database_backend"),
+    ],
+)
+async def test_a_backend_without_an_adapter_is_refused_by_its_key(
+    opened: Callable[[Any], AbstractAsyncContextManager[object]], key: str, field: str
+) -> None:
+    bot = opened is open_store
+    plain = BotSettings(discord_token=SecretStr("token")) if bot else AudioSettings()
+    settings = plain.model_copy(update={field: "papyrus"})
+    with pytest.raises(Misconfigured) as caught:
+        async with opened(settings):
+            pass
+    assert caught.value.detail.startswith(f"{key}=papyrus")
+    assert caught.value.needs_operator
