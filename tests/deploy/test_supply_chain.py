@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,18 @@ from tests.deploy.compose import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 LOCKS = ("audio", "bot", "dev")
+RELEASE = ROOT / "scripts" / "release.sh"
+RELEASE_STEPS = {
+    "scripts/release.sh check",
+    'scripts/release.sh push "$ARCHITECTURE"',
+    "scripts/release.sh join",
+    "scripts/release.sh publish",
+}
+# A job that may write, and what: everything else may read the sources.
+WRITES = {
+    ("release", "images"): {"contents": "read", "packages": "write"},
+    ("release", "release"): {"contents": "write", "packages": "write"},
+}
 Json = dict[str, Any]
 
 
@@ -51,14 +66,14 @@ def made(target: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_ci_calls_make_targets_and_nothing_else() -> None:
+def test_workflows_call_make_targets_and_the_steps_of_a_release_and_nothing_else() -> None:
     targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
     commands = [step["run"] for step in steps() if "run" in step]
     assert {"make check", "make test", "make audit", "make sbom"} <= set(commands)
     for command in commands:
         called = re.fullmatch(r"make ([a-z-]+)", command)
-        assert called, command
-        assert called[1] in targets, command
+        assert called or command in RELEASE_STEPS, command
+        assert not called or called[1] in targets, command
 
 
 def test_what_ci_uses_is_pinned_to_a_commit_and_says_which_version_that_is() -> None:
@@ -69,13 +84,13 @@ def test_what_ci_uses_is_pinned_to_a_commit_and_says_which_version_that_is() -> 
         assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use), use
 
 
-def test_ci_may_read_the_sources_and_keeps_no_credentials() -> None:
+def test_workflows_may_read_the_sources_and_keep_no_credentials_and_only_a_release_writes() -> None:
     for path in WORKFLOWS:
         assert workflow(path)["permissions"] == {}
         assert "pull_request_target" not in path.read_text()
         assert "secrets." not in path.read_text()
-        for job in workflow(path)["jobs"].values():
-            assert job["permissions"] == {"contents": "read"}
+        for name, job in workflow(path)["jobs"].items():
+            assert job["permissions"] == WRITES.get((path.stem, name), {"contents": "read"})
             assert job["timeout-minutes"] <= 60
     checkouts = [step for step in steps() if "checkout" in step.get("uses", "")]
     assert checkouts
@@ -85,6 +100,106 @@ def test_ci_may_read_the_sources_and_keeps_no_credentials() -> None:
 def test_nothing_that_a_stranger_writes_reaches_a_shell() -> None:
     for step in steps():
         assert "${{" not in step.get("run", "")
+
+
+def test_only_a_tag_starts_a_release_and_nothing_is_pushed_before_the_tests_have_passed() -> None:
+    path = ROOT / ".github" / "workflows" / "release.yml"
+    assert '\non:\n  push:\n    tags: ["v*"]\n\n' in path.read_text()
+    release = workflow(path)
+    assert release["jobs"]["images"]["needs"] == "test"
+    assert release["jobs"]["release"]["needs"] == "images"
+    assert [step["run"] for step in release["jobs"]["test"]["steps"] if "run" in step] == [
+        "scripts/release.sh check",
+        "make check",
+        "make test",
+    ]
+
+
+def step_of_a_release(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [RELEASE, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PATH": os.environ["PATH"], **environment},
+    )
+
+
+def test_the_version_is_one_and_has_its_notes() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    checked = step_of_a_release("check", TAG=f"v{version}")
+    assert (checked.returncode, checked.stderr) == (0, "")
+    notes = step_of_a_release("notes", TAG=f"v{version}").stdout
+    assert "### Added" in notes
+    assert "## [" not in notes
+    assert notes.strip() in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_a_tag_of_another_version_is_refused() -> None:
+    refused = step_of_a_release("check", TAG="v9.9.9")
+    assert refused.returncode == 1
+    assert "the tag says 9.9.9" in refused.stderr
+
+
+def test_a_release_pushes_each_image_for_each_architecture_and_joins_them(tmp_path: Path) -> None:
+    """Through a `docker` and a `gh` that write down what they are told."""
+    calls = tmp_path / "calls"
+    for program in ("docker", "gh"):
+        (tmp_path / program).write_text(f'#!/bin/sh\necho {program} "$@" >>{calls}\ncat >/dev/null\n')
+        (tmp_path / program).chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "TAG": "v0.2.0",
+        "REPOSITORY": "Some-One/Music",
+        "REVISION": "abc",
+        "ACTOR": "someone",
+        "GH_TOKEN": "planted-secret",
+    }
+    for arguments in (["push", "amd64"], ["push", "arm64"], ["join"], ["publish"]):
+        done = step_of_a_release(*arguments, **environment)
+        assert done.returncode == 0, done.stderr
+    told = calls.read_text()
+    for image in ("audio", "bot"):
+        name = f"ghcr.io/some-one/music/{image}:0.2.0"
+        assert f"--file docker/Dockerfile.{image} --tag {name}-arm64" in told
+        assert (
+            f"imagetools create --tag {name} --tag ghcr.io/some-one/music/{image}:latest {name}-amd64 {name}-arm64"
+            in told
+        )
+    assert "gh release create v0.2.0 --repo Some-One/Music" in told
+    assert "planted-secret" not in told
+    assert step_of_a_release("push", "riscv64", **environment).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("schema", "pattern"),
+    [
+        ("vendor.github-workflows", "workflows/*.yml"),
+        ("vendor.dependabot", "dependabot.yml"),
+        ("vendor.github-issue-config", "ISSUE_TEMPLATE/config.yml"),
+        ("vendor.github-issue-forms", "ISSUE_TEMPLATE/[!c]*.yml"),
+    ],
+)
+def test_what_github_reads_is_as_github_wants_it(schema: str, pattern: str) -> None:
+    files = [str(path) for path in sorted((ROOT / ".github").glob(pattern))]
+    assert files
+    program = Path(sys.executable).with_name("check-jsonschema")
+    checked = subprocess.run(
+        [program, "--builtin-schema", schema, *files], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_yt_dlp_is_moved_daily_and_has_no_dependencies_that_the_locks_would_miss() -> None:
+    """Dependabot rewrites one line of each lock; it resolves nothing."""
+    updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text())["updates"]
+    [python] = [update for update in updates if update["package-ecosystem"] == "pip"]
+    assert python["schedule"]["interval"] == "daily"
+    names = {allowed["dependency-name"] for allowed in python["allow"]}
+    assert names == {"yt-dlp", "yt-dlp-ejs"}
+    for name in names:
+        assert all("extra ==" in requirement for requirement in importlib.metadata.requires(name) or [])
 
 
 @pytest.mark.parametrize("name", LOCKS)
