@@ -29,7 +29,7 @@ DEFAULTS = {
     *("max_stored_bytes", "retention_interval_seconds", "retention_grace_seconds"),
     # The host name, which Docker makes another one for each container.
     "instance_id",
-    # Published on the host's loopback alone; whoever opens it further makes keys first (README, "Access to the API").
+    # Published on the host's loopback alone; whoever opens it further makes keys first (docs/access.md).
     *("api_keys_file", "oauth_issuer", "oauth_audience", "oauth_jwks_url", "cors_origins", "metrics_port"),
     *("rate_limit_per_minute", "rate_limit_burst"),
     # Media comes from public addresses alone; what is on the internal network stays out of reach.
