@@ -1,0 +1,1 @@
+"""The documents against the code: commands, paths and facts that they state."""
