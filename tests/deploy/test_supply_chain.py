@@ -263,15 +263,3 @@ def test_security_rules_are_part_of_make_check() -> None:
     assert 'select = ["ALL"]' in ruff
     assert not re.search(r'^\s*"S\d', ruff, re.MULTILINE)
     assert "ruff check ." in made("check").stdout
-
-
-@pytest.mark.parametrize("page", ["SECURITY.md", "docs/runbook.md"])
-def test_what_the_page_names_is_there(page: str) -> None:
-    text = (ROOT / page).read_text()
-    settings = (ROOT / ".env.example").read_text()
-    paths = re.findall(r"`((?:audio_service|bot_service|common|scripts|monitoring|k8s)/[\w./-]*)`?", text)
-    assert paths
-    for path in (*paths, *re.findall(r"\]\(([^)#]+)\)", text)):
-        assert (ROOT / path).exists(), path
-    for key in re.findall(r"`([A-Z]+_[A-Z_]+)`", text):
-        assert re.search(rf"^#?{key}=", settings, re.MULTILINE), key
