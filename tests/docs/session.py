@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.docs.pages import ROOT, Command, shape
-from tests.e2e.cli_program import LIMIT_SECONDS, Running
+from tests.e2e.cli_program import Running
+from tests.waiting import PATIENCE_SECONDS
 
 _BESIDE = (
     "Makefile",
@@ -65,7 +66,7 @@ class Session:
             check=False,
             capture_output=True,
             text=True,
-            timeout=LIMIT_SECONDS,
+            timeout=PATIENCE_SECONDS,
         )
         assert ran.returncode == 0, f"$ {text}\n{ran.stdout}\n{ran.stderr}"
         assert "Traceback" not in ran.stdout + ran.stderr
