@@ -24,8 +24,8 @@ from bot_service.discord_ui.request_replies import Arrivals
 from bot_service.health import create_app
 from bot_service.player.guild_player import GuildPlayer, Stage
 from bot_service.player.players import Players
-from bot_service.player.rules.effects import Notice, NoticeKind
 from bot_service.player.rules.events import Event
+from bot_service.player.rules.outcomes import Notice, NoticeKind
 from bot_service.player.rules.state import PlayerLimits
 from bot_service.player.voice.link import VoiceLink
 from bot_service.player.voice_changes import VoiceChange, events_of

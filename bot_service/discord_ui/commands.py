@@ -24,12 +24,12 @@ from bot_service.discord_ui.permissions import (
 from bot_service.discord_ui.request_replies import PlaylistId
 from bot_service.player.players import Players
 from bot_service.player.rules.events import Command, Dropped, Enqueue, Skip
-from bot_service.player.rules.outcomes import Enqueued, Outcome
-from bot_service.player.rules.refusals import PlayerRefusal, RefusalCode
-from bot_service.player.rules.track import Entry, Track
+from bot_service.player.rules.model import Entry
+from bot_service.player.rules.outcomes import Enqueued, Outcome, PlayerRefusal, RefusalCode
 from bot_service.requests.audio_api import Playlist, Suggestion
 from bot_service.requests.songs import Asker, Found
 from bot_service.services import Services
+from bot_service.store.base import Track
 from common.errors import AppError, AudioServiceUnavailable, BrokerError
 from common.messages.base import utc_now
 from common.observability.telemetry import get_logger

@@ -26,9 +26,8 @@ from bot_service.discord_ui.views import queue_view
 from bot_service.player.guild_player import GuildPlayer
 from bot_service.player.players import Players
 from bot_service.player.rules.events import Command, Pause, Previous, Resume, SetLoop, Shuffle, Skip, Stop
-from bot_service.player.rules.phase import Phase
-from bot_service.player.rules.queue import LoopMode
-from bot_service.player.rules.refusals import PlayerRefusal, RefusalCode
+from bot_service.player.rules.model import LoopMode, Phase
+from bot_service.player.rules.outcomes import PlayerRefusal, RefusalCode
 from bot_service.requests.songs import Asker
 from bot_service.services import Services
 from bot_service.store.base import FavouritesFull

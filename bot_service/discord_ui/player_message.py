@@ -23,9 +23,9 @@ from bot_service.discord_ui.replies.errors import explain_code, explain_voice
 from bot_service.discord_ui.replies.escape import plain
 from bot_service.discord_ui.views import player_view
 from bot_service.player.guild_player import GuildPlayer
-from bot_service.player.rules.effects import Notice, NoticeKind
 from bot_service.player.rules.events import MessageKept
-from bot_service.player.rules.phase import Phase
+from bot_service.player.rules.model import Phase
+from bot_service.player.rules.outcomes import Notice, NoticeKind
 from bot_service.player.snapshot import Snapshot
 from common.errors import Locale
 from common.observability.telemetry import get_logger

@@ -23,12 +23,12 @@ from bot_service.discord_ui.replies.escape import plain
 from bot_service.discord_ui.replies.shape import clock, percent_bar
 from bot_service.player.players import Players
 from bot_service.player.rules.events import Dropped, Ready
-from bot_service.player.rules.outcomes import Arrived, Outcome
-from bot_service.player.rules.refusals import PlayerRefusal
-from bot_service.player.rules.track import Entry, Track
+from bot_service.player.rules.model import Entry
+from bot_service.player.rules.outcomes import Arrived, Outcome, PlayerRefusal
 from bot_service.requests.pending import Handler
+from bot_service.requests.tracks import track_of_progress, track_of_status
 from bot_service.services import Services
-from bot_service.store.base import PendingRequest
+from bot_service.store.base import PendingRequest, Track
 from common.errors import Locale
 from common.messages.base import utc_now
 from common.messages.downloads import ProgressEvent, StatusEvent
@@ -119,7 +119,7 @@ class Arrivals:
         Raises:
             InvalidMessage: the event does not say what the song is.
         """
-        track = Track.of_progress(event)
+        track = track_of_progress(event)
         outcome = await self._ask(asked, Ready(asked.request_id, track))
         if not isinstance(outcome, Arrived):
             return
@@ -135,7 +135,7 @@ class Arrivals:
             await self._give_up(asked, status.error_code or "internal_error")
             return
         self._metrics.requests.labels("success").inc()
-        track = Track.of_status(status)
+        track = track_of_status(status)
         self._songs.know(track)
         outcome = await self._ask(asked, Ready(asked.request_id, track))
         await self._tell_end(asked, "" if self._has_arrived(asked) else _arrival(track, outcome, asked.locale))

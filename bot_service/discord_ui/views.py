@@ -12,8 +12,7 @@ from bot_service.discord_ui.replies import texts
 from bot_service.discord_ui.replies.embeds import page_count
 from bot_service.discord_ui.replies.escape import label
 from bot_service.discord_ui.replies.shape import length
-from bot_service.player.rules.phase import Phase
-from bot_service.player.rules.queue import LoopMode
+from bot_service.player.rules.model import LoopMode, Phase
 from bot_service.player.snapshot import Snapshot
 from bot_service.requests.audio_api import Suggestion
 from common.errors import Locale

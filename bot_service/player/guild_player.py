@@ -14,22 +14,11 @@ from dataclasses import dataclass
 from random import SystemRandom
 
 from bot_service.player.lane import Lane
-from bot_service.player.rules import effects as fx
-from bot_service.player.rules.events import (
-    Command,
-    Elapsed,
-    Enqueue,
-    Event,
-    Ready,
-    SetRules,
-    Timer,
-    TrackEnded,
-    VoiceLost,
-)
+from bot_service.player.rules import outcomes as out
+from bot_service.player.rules.events import Command, Elapsed, Enqueue, Event, Ready, SetRules, TrackEnded, VoiceLost
 from bot_service.player.rules.machine import step
-from bot_service.player.rules.outcomes import Outcome
-from bot_service.player.rules.phase import Phase
-from bot_service.player.rules.refusals import PlayerRefusal, RefusalCode
+from bot_service.player.rules.model import Phase, Timer
+from bot_service.player.rules.outcomes import Outcome, PlayerRefusal, RefusalCode
 from bot_service.player.rules.state import PlayerLimits, PlayerState
 from bot_service.player.snapshot import Snapshot
 from bot_service.player.timers import Timers
@@ -58,7 +47,7 @@ class Stage:
     """
 
     refresh: Callable[[Snapshot], None]
-    notice: Callable[[int, fx.Notice], None]
+    notice: Callable[[int, out.Notice], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,51 +172,51 @@ class GuildPlayer:
             case _:
                 pass
 
-    async def _perform(self, effect: fx.Effect) -> None:
+    async def _perform(self, effect: out.Effect) -> None:
         try:
             await self._act(effect)
         except Exception as exc:
             log.exception("player.effect_failed", guild_id=self.guild_id, effect=type(effect).__name__)
             code = exc.code if isinstance(exc, AppError) else InternalError.code
             match effect:
-                case fx.Join() | fx.Proceed() | fx.Hold():
+                case out.Join() | out.Proceed() | out.Hold():
                     self.tell(VoiceLost(None, "failed", may_retry=True))
-                case fx.Play():
+                case out.Play():
                     self.tell(TrackEnded(effect.play_id, effect.start_frame, finished=False, reason=code))
                 case _:
                     pass
 
-    async def _act(self, effect: fx.Effect) -> None:  # noqa: C901, PLR0912 - one line for each effect
+    async def _act(self, effect: out.Effect) -> None:  # noqa: C901, PLR0912 - one line for each effect
         match effect:
-            case fx.Join():
+            case out.Join():
                 await self._voice.join(effect.channel_id)
-            case fx.Leave():
+            case out.Leave():
                 await self._voice.leave()
-            case fx.Play():
+            case out.Play():
                 await self._play(effect)
-            case fx.Halt():
+            case out.Halt():
                 self._voice.halt()
-            case fx.Hold():
+            case out.Hold():
                 self._voice.hold()
-            case fx.Proceed():
+            case out.Proceed():
                 self._voice.proceed()
-            case fx.Prefetch():
+            case out.Prefetch():
                 await self._voice.prefetch(effect.track)
-            case fx.Arm():
+            case out.Arm():
                 self._timers.arm(effect.timer, effect.seconds)
-            case fx.Disarm():
+            case out.Disarm():
                 self._timers.disarm(effect.timer)
-            case fx.Save():
+            case out.Save():
                 self._unsaved = True
                 self._save_soon()
-            case fx.Remember():
+            case out.Remember():
                 self._remember(effect)
-            case fx.Refresh():
+            case out.Refresh():
                 self._stage.refresh(self.snapshot)
-            case fx.Notice():
+            case out.Notice():
                 self._stage.notice(self.guild_id, effect)
 
-    async def _play(self, effect: fx.Play) -> None:
+    async def _play(self, effect: out.Play) -> None:
         wait, self._wait = self._wait, None
         track = effect.entry.track
         if track is None:
@@ -239,7 +228,7 @@ class GuildPlayer:
             await self._voice.play(effect.play_id, track, effect.start_frame, asked_at=asked_at)
         self._on = effect.play_id
 
-    def _remember(self, effect: fx.Remember) -> None:
+    def _remember(self, effect: out.Remember) -> None:
         entry, when = effect.entry, utc_now()
         track = entry.track
         if track is not None:

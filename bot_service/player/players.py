@@ -9,7 +9,7 @@ from typing import Self
 
 from bot_service.player.guild_player import GuildPlayer, OpenVoice, Stage
 from bot_service.player.rules.events import Restore, Stop
-from bot_service.player.rules.refusals import PlayerRefusal, RefusalCode
+from bot_service.player.rules.outcomes import PlayerRefusal, RefusalCode
 from bot_service.player.rules.state import PlayerLimits
 from bot_service.store.base import GuildStore
 from common.errors import AppError

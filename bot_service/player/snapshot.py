@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bot_service.player.rules.phase import Phase
-from bot_service.player.rules.queue import LoopMode
+from bot_service.player.rules.model import Entry, LoopMode, Phase
 from bot_service.player.rules.state import PlayerState
-from bot_service.player.rules.track import Entry
 from bot_service.store.base import GuildSettings
 from common.dca import FRAME_MS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from bot_service.player.rules.events import Timer
+from bot_service.player.rules.model import Timer
 
 
 class Timers:

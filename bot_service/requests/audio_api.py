@@ -19,8 +19,9 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from bot_service.player.rules.track import Track
+from bot_service.requests.tracks import track_of_media
 from bot_service.settings import BotSettings
+from bot_service.store.base import Track
 from common.errors import (
     AccessError,
     AppError,
@@ -284,7 +285,7 @@ def _read(answer: object, reader: Callable[[Any], T]) -> T:
 
 
 def _track_of(record: Mapping[str, Any]) -> Track | None:
-    return Track.of_media(record) if record["success"] else None
+    return track_of_media(record) if record["success"] else None
 
 
 def _suggestion_of(item: Mapping[str, Any]) -> Suggestion:

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from bot_service.player.rules.track import Track
+from bot_service.store.base import Track
 
 CONFIDENT = 0.6
 """The least share of a title's words that the query has to name."""

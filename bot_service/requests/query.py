@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from bot_service.player.rules.track import Track
 from bot_service.requests.matching import confident_match, words_of
+from bot_service.store.base import Track
 from common.errors import InvalidInput, UrlNotAllowed
 from common.links import as_url, is_youtube, normalise_url, youtube_id, youtube_list
 

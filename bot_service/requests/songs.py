@@ -12,12 +12,11 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bot_service.player.rules.track import Track
 from bot_service.requests.audio_api import AudioApi, Playlist, Suggestion
 from bot_service.requests.matching import confident_match
 from bot_service.requests.pending import Pending, download_request
 from bot_service.requests.query import among, identity, searches, understand
-from bot_service.store.base import GuildStore, PendingRequest
+from bot_service.store.base import GuildStore, PendingRequest, Track
 from common.errors import (
     AppError,
     AudioServiceUnavailable,

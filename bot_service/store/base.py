@@ -15,11 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
-from bot_service.player.rules.phase import Phase
-from bot_service.player.rules.queue import LoopMode
-from bot_service.player.rules.track import Entry, Track
+from common.dca import FRAME_MS
 from common.errors import Locale
 from common.health import Health
 
@@ -33,20 +31,57 @@ class FavouritesFull(Exception):
     """The user has MAX_FAVOURITES already: one has to go before another can come. Nothing was changed."""
 
 
+SavedPhase = Literal["idle", "connecting", "playing", "paused", "recovering"]
+SavedLoop = Literal["off", "track", "queue"]
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A song of the library. `file_path` is its key in the blob store; `duration_ms` is 0 when unknown.
+
+    `unfinished`: its download is still under way and may yet fail. It can be played, but is not in the library.
+    """
+
+    video_id: str
+    title: str
+    duration_ms: int
+    url: str
+    thumbnail_url: str
+    platform: str
+    file_path: str
+    unfinished: bool = False
+
+    @property
+    def frames(self) -> int:
+        """Number of 20 ms frames by the stated duration; 0 when that is unknown."""
+        return -(-self.duration_ms // FRAME_MS)
+
+
+@dataclass(frozen=True, slots=True)
+class SavedEntry:
+    """An entry of a saved queue; `track` is None while it is being fetched."""
+
+    entry_id: str
+    requester_id: int
+    song: str
+    asked_at: datetime
+    track: Track | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class SavedPlayer:
-    """A guild's player, as it was. `next_frame` is the 20 ms frame of `current` that would have been sent next.
+    """Saved state of a guild's player. `next_frame` is the 20 ms frame of `current` to send next.
 
-    `entries` are the upcoming ones in their order, `history` is newest first. `message_id` is the player message's.
+    `entries` are the upcoming ones in order, `history` is newest first. `message_id`: the player message.
     """
 
     guild_id: int
-    phase: Phase
-    current: Entry | None
+    phase: SavedPhase
+    current: SavedEntry | None
     next_frame: int
-    entries: tuple[Entry, ...]
-    history: tuple[Entry, ...]
-    loop: LoopMode
+    entries: tuple[SavedEntry, ...]
+    history: tuple[SavedEntry, ...]
+    loop: SavedLoop
     voice_channel_id: int | None
     text_channel_id: int | None
     message_id: int | None

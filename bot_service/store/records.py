@@ -12,8 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from bot_service.player.rules.track import Track
-from bot_service.store.base import GuildSettings, PendingRequest, Played, SavedPlayer
+from bot_service.store.base import GuildSettings, PendingRequest, Played, SavedPlayer, Track
 from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from bot_service.player.rules.phase import Phase
-from bot_service.player.rules.queue import LoopMode
-from bot_service.player.rules.track import Entry, Track
-from bot_service.store.base import PendingRequest, SavedPlayer
+from bot_service.store.base import PendingRequest, SavedEntry, SavedPlayer, Track
 
 SNOWFLAKE = 1_234_567_890_123_456_789
 THEN = datetime(2024, 5, 1, 12, 30, 0, 123_456, tzinfo=UTC)
@@ -25,19 +22,19 @@ def track(number: int = 1) -> Track:
     )
 
 
-def entry(number: int = 1, *, ready: bool = True) -> Entry:
-    return Entry(f"entry-{number}", SNOWFLAKE + number, f"song {number}", THEN, track(number) if ready else None)
+def entry(number: int = 1, *, ready: bool = True) -> SavedEntry:
+    return SavedEntry(f"entry-{number}", SNOWFLAKE + number, f"song {number}", THEN, track(number) if ready else None)
 
 
 def player(guild_id: int = SNOWFLAKE) -> SavedPlayer:
     return SavedPlayer(
         guild_id=guild_id,
-        phase=Phase.PLAYING,
+        phase="playing",
         current=entry(1),
         next_frame=42,
         entries=(entry(2), entry(3, ready=False)),
         history=(entry(4),),
-        loop=LoopMode.QUEUE,
+        loop="queue",
         voice_channel_id=SNOWFLAKE + 1,
         text_channel_id=SNOWFLAKE + 2,
         message_id=SNOWFLAKE + 3,

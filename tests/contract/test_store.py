@@ -22,8 +22,6 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from bot_service.player.rules.phase import Phase
-from bot_service.player.rules.queue import LoopMode
 from bot_service.settings import BotSettings
 from bot_service.store import open_store
 from bot_service.store.base import (
@@ -104,14 +102,14 @@ class TestPlayers:
         assert await store.load_players() == [player()]
 
     async def test_so_does_one_that_is_idle(self, store: GuildStore) -> None:
-        idle = SavedPlayer(GUILD, Phase.IDLE, None, 0, (), (), LoopMode.OFF, None, None, None, THEN)
+        idle = SavedPlayer(GUILD, "idle", None, 0, (), (), "off", None, None, None, THEN)
         await store.save_player(idle)
         assert await store.load_players() == [idle]
 
     async def test_the_last_save_counts_and_each_guild_has_its_own(self, store: GuildStore) -> None:
         await store.save_player(player(OTHER))
         await store.save_player(player(GUILD))
-        later = replace(player(GUILD), current=entry(9), next_frame=7, entries=(), phase=Phase.PAUSED)
+        later = replace(player(GUILD), current=entry(9), next_frame=7, entries=(), phase="paused")
         await store.save_player(later)
         assert await store.load_players() == [later, player(OTHER)]
 

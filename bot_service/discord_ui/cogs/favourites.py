@@ -13,8 +13,7 @@ from bot_service.discord_ui.replies.embeds import favourites_embed
 from bot_service.discord_ui.replies.escape import plain
 from bot_service.discord_ui.replies.locales import told
 from bot_service.discord_ui.replies.outcomes import tell_enqueued
-from bot_service.player.rules.track import Track
-from bot_service.store.base import MAX_FAVOURITES
+from bot_service.store.base import MAX_FAVOURITES, Track
 from common.errors import Locale
 
 Number = app_commands.Range[int, 1, MAX_FAVOURITES]

@@ -13,8 +13,8 @@ from bot_service.discord_ui.replies.locales import told
 from bot_service.discord_ui.replies.outcomes import tell
 from bot_service.discord_ui.replies.shape import parse_time
 from bot_service.player.rules.events import Pause, Previous, Resume, Seek, SetLoop, Skip, Stop
-from bot_service.player.rules.queue import LoopMode
-from bot_service.player.rules.refusals import PlayerRefusal, RefusalCode
+from bot_service.player.rules.model import LoopMode
+from bot_service.player.rules.outcomes import PlayerRefusal, RefusalCode
 from common.errors import Locale
 
 

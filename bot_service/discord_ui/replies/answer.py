@@ -15,7 +15,7 @@ import discord
 
 from bot_service.discord_ui.permissions import BotRefusal
 from bot_service.discord_ui.replies.errors import explain
-from bot_service.player.rules.refusals import PlayerRefusal
+from bot_service.player.rules.outcomes import PlayerRefusal
 from common.errors import AppError, Locale
 from common.observability.telemetry import get_logger
 

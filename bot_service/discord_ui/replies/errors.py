@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bot_service.discord_ui.permissions import BotRefusal, BotRefusalCode
 from bot_service.discord_ui.replies.texts import VOICE_CAUSES, VOICE_LOST
-from bot_service.player.rules.refusals import PlayerRefusal, RefusalCode
+from bot_service.player.rules.outcomes import PlayerRefusal, RefusalCode
 from common.errors import AppError, Locale, Text, error_for_code
 
 # The tree's own words for these are a contract of the HTTP API, and say too little to somebody in a chat.

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from bot_service.player.rules import events as ev
 from bot_service.player.rules import outcomes as out
-from bot_service.player.rules.effects import Hold, Notice, NoticeKind, Proceed
-from bot_service.player.rules.phase import Phase
-from bot_service.player.rules.queue import Queue
-from bot_service.player.rules.refusals import PlayerRefusal, RefusalCode
+from bot_service.player.rules.model import Entry, Phase
+from bot_service.player.rules.outcomes import Hold, Notice, NoticeKind, PlayerRefusal, Proceed, RefusalCode
 from bot_service.player.rules.state import PlayerState
-from bot_service.player.rules.track import Entry
-from bot_service.player.rules.turn import Turn
+from bot_service.player.rules.transition import Transition
 from common.dca import FRAME_MS
 
 
-def enqueue(turn: Turn, command: ev.Enqueue) -> out.Enqueued:
+def enqueue(transition: Transition, command: ev.Enqueue) -> out.Enqueued:
     """Add what is new and fits; go to the person who asks, and start, if nothing is on."""
-    state = turn.state
+    state = transition.state
     elsewhere = state.is_connected_or_trying and command.voice_channel_id != state.voice_channel_id
     if elsewhere and (state.current is not None or state.queue.entries) and state.listeners != 0:
         raise PlayerRefusal(RefusalCode.OTHER_CHANNEL)
@@ -27,196 +24,193 @@ def enqueue(turn: Turn, command: ev.Enqueue) -> out.Enqueued:
     state.text_channel_id = command.text_channel_id
     state.failures = 0
     if elsewhere:
-        turn.connect(command.voice_channel_id)
+        transition.connect(command.voice_channel_id)
     elif not state.is_connected_or_trying:
         state.voice_channel_id = command.voice_channel_id
     state.parked = False
-    _start_if_idle(turn)
+    _start_if_idle(transition)
     if not state.is_connected_or_trying:
-        turn.connect()
+        transition.connect()
     if state.current is not None and state.current.entry_id == added[0].entry_id:
         return out.Enqueued(0, starts_now=True, added=added, left_out=left_out)
     position = 1 + state.queue.entries.index(added[0])
     return out.Enqueued(position, starts_now=False, added=added, left_out=left_out)
 
 
-def ready(turn: Turn, command: ev.Ready) -> out.Outcome:
+def ready(transition: Transition, command: ev.Ready) -> out.Outcome:
     """Give a fetched song its track, and start it if nothing else is on. One that has a track already, because it could
     be heard before it was whole, gets the new one and stays where it is, playing or not.
     """
-    state = turn.state
+    state = transition.state
     if state.current is not None and state.current.entry_id == command.entry_id:
-        turn.complete(command.track)
+        transition.complete(command.track)
         return out.Arrived(0, starts_now=True)
     if state.queue.amend(command.entry_id, command.track):
         return out.Done()
     if not state.queue.resolve(command.entry_id, command.track):
         return out.Ignored()
     if not state.parked:
-        _start_if_idle(turn)
+        _start_if_idle(transition)
     if state.current is not None and state.current.entry_id == command.entry_id:
         return out.Arrived(0, starts_now=True)
     ids = [entry.entry_id for entry in state.queue.entries]
     return out.Arrived(1 + ids.index(command.entry_id), starts_now=False)
 
 
-def dropped(turn: Turn, command: ev.Dropped) -> out.Outcome:
+def dropped(transition: Transition, command: ev.Dropped) -> out.Outcome:
     """Take out a song that could not be fetched, wherever it is: one that is on ends, and the next one plays."""
-    current = turn.state.current
+    current = transition.state.current
     if current is not None and current.entry_id == command.entry_id:
-        turn.discard()
+        transition.discard()
         return out.Removed(current)
-    entry = turn.state.queue.drop(command.entry_id)
+    entry = transition.state.queue.drop(command.entry_id)
     return out.Ignored() if entry is None else out.Removed(entry)
 
 
-def skip(turn: Turn, command: ev.Skip) -> out.Outcome:
+def skip(transition: Transition, command: ev.Skip) -> out.Outcome:
     """Count the vote, and go on when that is enough."""
-    state = turn.state
+    state = transition.state
     left = _current(state)
     if not command.may_skip and command.user_id != left.requester_id:
         state.votes.add(command.user_id)
         if len(state.votes) < command.votes_needed:
             return out.VoteCast(len(state.votes), command.votes_needed)
     state.failures = 0
-    turn.advance(forced=True)
+    transition.advance(forced=True)
     return out.Skipped(left, state.current)
 
 
-def stop(turn: Turn, _command: ev.Stop) -> out.Stopped:
+def stop(transition: Transition, _command: ev.Stop) -> out.Stopped:
     """Give everything up and leave."""
-    state = turn.state
+    state = transition.state
     if state.phase is Phase.IDLE and not state.voice_ready and not state.joining and not state.queue.entries:
         raise PlayerRefusal(RefusalCode.NOTHING_PLAYING)
-    return out.Stopped(turn.clear())
+    return out.Stopped(transition.clear())
 
 
-def pause(turn: Turn, _command: ev.Pause) -> out.Done:
+def pause(transition: Transition, _command: ev.Pause) -> out.Done:
     """Hold the song now, or as soon as there is a voice."""
-    state = turn.state
+    state = transition.state
     _current(state)
     if state.held:
         raise PlayerRefusal(RefusalCode.ALREADY_PAUSED)
     state.held = True
     if state.phase is Phase.PLAYING:
         state.phase = Phase.PAUSED
-        turn.do(Hold())
+        transition.do(Hold())
     return out.Done()
 
 
-def resume(turn: Turn, _command: ev.Resume) -> out.Done:
+def resume(transition: Transition, _command: ev.Resume) -> out.Done:
     """Go on with the song, or with a queue that was parked."""
-    state = turn.state
+    state = transition.state
     if state.current is None:
         following = state.queue.peek_next(None)
         if following is None or (state.voice_channel_id is None and not state.voice_ready):
             raise PlayerRefusal(RefusalCode.NOTHING_PLAYING)
         state.failures = 0
-        turn.advance(forced=False)
+        transition.advance(forced=False)
         return out.Done()
     if not state.held:
         raise PlayerRefusal(RefusalCode.NOT_PAUSED)
     state.held = False
     if state.phase is Phase.PAUSED and state.streaming:
         state.phase = Phase.PLAYING
-        turn.do(Proceed())
+        transition.do(Proceed())
     else:
-        turn.proceed()
+        transition.proceed()
     return out.Done()
 
 
-def seek(turn: Turn, command: ev.Seek) -> out.Sought:
+def seek(transition: Transition, command: ev.Seek) -> out.Sought:
     """Play from another frame; a paused song stays paused."""
-    state = turn.state
+    state = transition.state
     track = _current(state).track
     if track is None or not 0 <= command.position_ms < track.duration_ms:
         raise PlayerRefusal(RefusalCode.CANNOT_SEEK)
     state.next_frame = command.position_ms // FRAME_MS
     if state.phase is Phase.PLAYING:
-        turn.play()
+        transition.play()
     else:
-        turn.halt()
+        transition.halt()
     return out.Sought(state.next_frame * FRAME_MS)
 
 
-def remove(turn: Turn, command: ev.Remove) -> out.Removed:
+def remove(transition: Transition, command: ev.Remove) -> out.Removed:
     """Take an entry out, ready or not."""
-    return out.Removed(turn.state.queue.remove(command.position))
+    return out.Removed(transition.state.queue.remove(command.position))
 
 
-def move(turn: Turn, command: ev.Move) -> out.Moved:
+def move(transition: Transition, command: ev.Move) -> out.Moved:
     """Move an entry."""
-    return out.Moved(turn.state.queue.move(command.source, command.target), command.target)
+    return out.Moved(transition.state.queue.move(command.source, command.target), command.target)
 
 
-def shuffle(turn: Turn, _command: ev.Shuffle) -> out.Done:
+def shuffle(transition: Transition, _command: ev.Shuffle) -> out.Done:
     """Mix what comes next."""
-    _not_empty(turn.state)
-    turn.state.queue.shuffle(turn.state.random)
+    _not_empty(transition.state)
+    transition.state.queue.shuffle(transition.state.random)
     return out.Done()
 
 
-def set_loop(turn: Turn, command: ev.SetLoop) -> out.Done:
+def set_loop(transition: Transition, command: ev.SetLoop) -> out.Done:
     """Set the loop mode."""
-    turn.state.queue.loop = command.mode
+    transition.state.queue.loop = command.mode
     return out.Done()
 
 
-def previous(turn: Turn, _command: ev.Previous) -> out.Skipped:
+def previous(transition: Transition, _command: ev.Previous) -> out.Skipped:
     """Play the song before."""
-    state = turn.state
+    state = transition.state
     _has_channel(state)
     left = state.current
     entry = state.queue.take_previous(left)
     if entry is None:
         raise PlayerRefusal(RefusalCode.NOTHING_BEFORE)
-    return _switch(turn, left, entry)
+    return _switch(transition, left, entry)
 
 
-def clear(turn: Turn, _command: ev.Clear) -> out.Cleared:
+def clear(transition: Transition, _command: ev.Clear) -> out.Cleared:
     """Empty what comes next."""
-    _not_empty(turn.state)
-    turn.state.kept = None
-    return out.Cleared(turn.state.queue.clear())
+    _not_empty(transition.state)
+    transition.state.kept = None
+    return out.Cleared(transition.state.queue.clear())
 
 
-def jump(turn: Turn, command: ev.Jump) -> out.Skipped:
+def jump(transition: Transition, command: ev.Jump) -> out.Skipped:
     """Go on from a position."""
-    state = turn.state
+    state = transition.state
     _has_channel(state)
     left = state.current
-    return _switch(turn, left, state.queue.jump(left, command.position))
+    return _switch(transition, left, state.queue.jump(left, command.position))
 
 
-def set_rules(turn: Turn, command: ev.SetRules) -> out.Done:
+def set_rules(transition: Transition, command: ev.SetRules) -> out.Done:
     """Take over the guild's settings. With 24/7 switched off, timers start when the step settles."""
-    turn.state.rules = command.rules
-    turn.state.queue.fair = command.rules.fair_queue
+    transition.state.rules = command.rules
+    transition.state.queue.fair = command.rules.fair_queue
     return out.Done()
 
 
-def restore(turn: Turn, command: ev.Restore) -> out.Outcome:
+def restore(transition: Transition, command: ev.Restore) -> out.Outcome:
     """Go on from what was saved, at its frame; what was given up before the restart waits for somebody to ask."""
-    state, saved = turn.state, command.saved
+    state, saved = transition.state, command.saved
     if state.current is not None or state.queue.entries or state.is_connected_or_trying:
         return out.Ignored()
-    state.queue = Queue(saved.entries, saved.history, loop=saved.loop, fair=state.rules.fair_queue)
-    state.voice_channel_id, state.text_channel_id = saved.voice_channel_id, saved.text_channel_id
-    state.message_id = saved.message_id
-    entry = saved.current
+    entry = state.load(saved)
     if entry is not None and (entry.track is None or saved.voice_channel_id is None):
         state.queue.put_front(entry)
         entry = None
     if entry is not None:
-        turn.start(entry, frame=saved.next_frame, held=saved.phase is Phase.PAUSED)
-        turn.do(Notice(NoticeKind.RESTORED, entry))
+        transition.start(entry, frame=saved.next_frame, held=saved.phase == Phase.PAUSED.value)
+        transition.do(Notice(NoticeKind.RESTORED, entry))
         return out.Done()
     fetching = any(waiting.track is None for waiting in saved.entries)
-    state.parked = saved.phase is Phase.IDLE and bool(saved.entries) and not fetching
+    state.parked = saved.phase == Phase.IDLE.value and bool(saved.entries) and not fetching
     if not state.parked and (saved.entries or state.rules.stay):
-        _start_if_idle(turn)
+        _start_if_idle(transition)
         if not state.is_connected_or_trying:
-            turn.connect()
+            transition.connect()
     return out.Done()
 
 
@@ -254,16 +248,16 @@ def _fitting(state: PlayerState, entries: tuple[Entry, ...]) -> tuple[tuple[Entr
     return tuple(added), tuple(left_out)
 
 
-def _start_if_idle(turn: Turn) -> None:
-    state = turn.state
+def _start_if_idle(transition: Transition) -> None:
+    state = transition.state
     if state.current is None and state.queue.peek_next(None) is not None and state.voice_channel_id is not None:
-        turn.advance(forced=False)
+        transition.advance(forced=False)
 
 
-def _switch(turn: Turn, left: Entry | None, entry: Entry) -> out.Skipped:
-    turn.state.failures = 0
-    turn.state.parked = False
-    turn.start(entry)
+def _switch(transition: Transition, left: Entry | None, entry: Entry) -> out.Skipped:
+    transition.state.failures = 0
+    transition.state.parked = False
+    transition.start(entry)
     return out.Skipped(left, entry)
 
 

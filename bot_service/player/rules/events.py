@@ -7,24 +7,9 @@ Answers to commands are in `outcomes`, what the player then does in `effects`. A
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-from bot_service.player.rules.queue import LoopMode
-from bot_service.player.rules.track import Entry, Track
-from bot_service.store.base import GuildSettings, SavedPlayer
-
-
-class Timer(StrEnum):
-    """Clocks that a player sets.
-
-    idle: nothing on. alone: nobody listens. join: entering a channel takes too long. recover: the next try is due.
-    """
-
-    IDLE = "idle"
-    ALONE = "alone"
-    JOIN = "join"
-    RECOVER = "recover"
-
+from bot_service.player.rules.model import Entry, LoopMode, Timer
+from bot_service.store.base import GuildSettings, SavedPlayer, Track
 
 # Commands.
 

@@ -15,14 +15,152 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from bot_service.player.rules import command_steps, event_steps
+from bot_service.player.rules import command_steps
 from bot_service.player.rules import events as ev
-from bot_service.player.rules.effects import Effect, Refresh, Save
-from bot_service.player.rules.outcomes import Ignored, Outcome, VoteCast
+from bot_service.player.rules import outcomes as out
+from bot_service.player.rules.model import Phase, Timer
 from bot_service.player.rules.state import PlayerState
-from bot_service.player.rules.turn import Turn
+from bot_service.player.rules.transition import Transition
+from common.errors import SourceTruncated, error_for_code
 
-_STEPS: dict[type[Any], Callable[[Turn, Any], Outcome]] = {
+# A playback that got this far before its frames failed is worth another try at the same frame.
+_PROGRESS_FRAMES = 50
+_SHOW_NOTHING = (ev.Listeners, ev.MessageKept)
+
+
+def step(state: PlayerState, event: ev.Event, now: datetime) -> tuple[out.Outcome, list[out.Effect]]:
+    """Change the state as the event demands; return the outcome and what is to be done, in order.
+
+    Raises:
+        PlayerRefusal: the command makes no sense now. The state is as it was.
+    """
+    transition = Transition(state, now)
+    outcome = _STEPS[type(event)](transition, event)
+    transition.settle()
+    if not isinstance(outcome, out.Ignored | out.VoteCast):
+        transition.do(out.Save())
+        if not isinstance(event, _SHOW_NOTHING):
+            transition.do(out.Refresh())
+    return outcome, transition.effects
+
+
+# Events. A stale one is ignored.
+
+
+def _voice_ready(transition: Transition, event: ev.VoiceReady) -> out.Outcome:
+    """Play what waits for the voice."""
+    state = transition.state
+    if not state.joining and state.phase is not Phase.RECOVERING:
+        if not state.voice_ready:
+            transition.do(out.Leave())  # somebody stopped the player while it was on its way
+        return out.Ignored()
+    moved = state.voice_ready
+    state.joining, state.voice_ready = False, True
+    state.voice_channel_id = event.channel_id
+    state.ready_since = transition.now
+    if moved and state.phase in {Phase.PLAYING, Phase.PAUSED}:
+        return out.Done()
+    if state.current is not None:
+        transition.proceed()
+    elif not state.parked:
+        state.phase = Phase.IDLE
+        transition.advance(forced=False)
+    else:
+        state.phase = Phase.IDLE
+    return out.Done()
+
+
+def _voice_lost(transition: Transition, event: ev.VoiceLost) -> out.Outcome:
+    """Try again, or give up where that is of no use."""
+    if not transition.state.is_connected_or_trying:
+        return out.Ignored()
+    if event.may_retry:
+        transition.lose_voice(event.cause)
+    else:
+        transition.give_up(event.cause)
+    return out.Done()
+
+
+def _voice_moved(transition: Transition, event: ev.VoiceMoved) -> out.Outcome:
+    """Go on in the channel to which somebody moved the bot."""
+    state = transition.state
+    if not state.is_connected_or_trying or state.voice_channel_id == event.channel_id:
+        return out.Ignored()
+    state.voice_channel_id = event.channel_id
+    return out.Done()
+
+
+def _listeners_left(transition: Transition, event: ev.ListenersLeft) -> out.Outcome:
+    """Follow the last listener, unless the bot is to stay where it is."""
+    state = transition.state
+    if state.rules.stay or not state.is_connected_or_trying or state.voice_channel_id == event.channel_id:
+        return out.Ignored()
+    state.listeners = None
+    transition.connect(event.channel_id)
+    return out.Done()
+
+
+def _listeners(transition: Transition, event: ev.Listeners) -> out.Outcome:
+    """Note how many listen; being alone is timed when the step settles."""
+    if not transition.state.is_connected_or_trying:
+        return out.Ignored()
+    transition.state.listeners = event.count
+    return out.Done()
+
+
+def _elapsed(transition: Transition, event: ev.Elapsed) -> out.Outcome:
+    """Do what is due, if the timer still counts."""
+    state = transition.state
+    if event.timer not in state.armed:
+        return out.Ignored()
+    state.armed.discard(event.timer)
+    match event.timer:
+        case Timer.IDLE:
+            transition.clear()
+            transition.do(out.Notice(out.NoticeKind.LEFT_IDLE))
+        case Timer.ALONE:
+            transition.clear()
+            transition.do(out.Notice(out.NoticeKind.LEFT_ALONE))
+        case Timer.JOIN:
+            transition.lose_voice("timeout")
+        case Timer.RECOVER:
+            transition.connect()
+    return out.Done()
+
+
+def _track_ended(transition: Transition, event: ev.TrackEnded) -> out.Outcome:
+    """Go on to the next song; or at the same frame, where the voice went away or frames may be had again."""
+    state = transition.state
+    if event.play_id != state.play_id or not state.streaming:
+        return out.Ignored()
+    state.streaming = False
+    state.next_frame = max(event.next_frame, 0)
+    if event.finished and event.next_frame == 0:
+        transition.fail("media_corrupt")  # a song without sound would come round without end under a loop
+    elif event.finished:
+        state.failures = 0
+        transition.advance(forced=False)
+    elif event.reason == ev.INTERRUPTED:
+        transition.lose_voice(event.reason)
+    elif _may_go_on(event.reason) and state.next_frame - state.start_frame >= _PROGRESS_FRAMES:
+        transition.proceed()
+    else:
+        transition.fail(event.reason)
+    return out.Done()
+
+
+def _message_kept(transition: Transition, event: ev.MessageKept) -> out.Outcome:
+    """Note which message shows the player."""
+    transition.state.message_id = event.message_id
+    return out.Done()
+
+
+def _may_go_on(code: str) -> bool:
+    """Whether frames may be had again soon. Those of a song that was not made on were waited for already."""
+    return error_for_code(code).retryable and code != SourceTruncated.code
+
+
+_STEPS: dict[type[Any], Callable[[Transition, Any], out.Outcome]] = {
     ev.Enqueue: command_steps.enqueue,
     ev.Ready: command_steps.ready,
     ev.Dropped: command_steps.dropped,
@@ -40,29 +178,12 @@ _STEPS: dict[type[Any], Callable[[Turn, Any], Outcome]] = {
     ev.Jump: command_steps.jump,
     ev.SetRules: command_steps.set_rules,
     ev.Restore: command_steps.restore,
-    ev.VoiceReady: event_steps.voice_ready,
-    ev.VoiceLost: event_steps.voice_lost,
-    ev.VoiceMoved: event_steps.voice_moved,
-    ev.ListenersLeft: event_steps.listeners_left,
-    ev.Listeners: event_steps.listeners,
-    ev.Elapsed: event_steps.elapsed,
-    ev.TrackEnded: event_steps.track_ended,
-    ev.MessageKept: event_steps.message_kept,
+    ev.VoiceReady: _voice_ready,
+    ev.VoiceLost: _voice_lost,
+    ev.VoiceMoved: _voice_moved,
+    ev.ListenersLeft: _listeners_left,
+    ev.Listeners: _listeners,
+    ev.Elapsed: _elapsed,
+    ev.TrackEnded: _track_ended,
+    ev.MessageKept: _message_kept,
 }
-_SHOW_NOTHING = (ev.Listeners, ev.MessageKept)
-
-
-def step(state: PlayerState, event: ev.Event, now: datetime) -> tuple[Outcome, list[Effect]]:
-    """Change the state as the event demands; return the outcome and what is to be done, in order.
-
-    Raises:
-        PlayerRefusal: the command makes no sense now. The state is as it was.
-    """
-    turn = Turn(state, now)
-    outcome = _STEPS[type(event)](turn, event)
-    turn.settle()
-    if not isinstance(outcome, Ignored | VoteCast):
-        turn.do(Save())
-        if not isinstance(event, _SHOW_NOTHING):
-            turn.do(Refresh())
-    return outcome, turn.effects

@@ -11,21 +11,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from enum import StrEnum
 from random import Random
 
-from bot_service.player.rules.refusals import NoSuchPosition, PlayerRefusal, RefusalCode
-from bot_service.player.rules.track import Entry, Track
+from bot_service.player.rules.model import Entry, LoopMode
+from bot_service.player.rules.outcomes import NoSuchPosition, PlayerRefusal, RefusalCode
+from bot_service.store.base import Track
 
 HISTORY_LIMIT = 50
-
-
-class LoopMode(StrEnum):
-    """off: each song once. track: the current song again and again. queue: songs that end go to the back."""
-
-    OFF = "off"
-    TRACK = "track"
-    QUEUE = "queue"
 
 
 class Queue:

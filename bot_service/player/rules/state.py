@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
 
-from bot_service.player.rules.events import Timer
-from bot_service.player.rules.phase import Phase
+from bot_service.player.rules.model import Entry, LoopMode, Phase, Timer
 from bot_service.player.rules.queue import Queue
-from bot_service.player.rules.track import Entry, Track
-from bot_service.store.base import GuildSettings, SavedPlayer
+from bot_service.store.base import GuildSettings, SavedEntry, SavedPlayer, Track
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +70,34 @@ class PlayerState:
         return self.voice_ready or self.joining or self.phase is Phase.RECOVERING
 
     def saved(self, now: datetime) -> SavedPlayer:
-        """Return what is to be kept. A song that is to be paused is kept as paused, whatever the voice is doing."""
+        """Return the state as a record of the store. A held song is saved as paused, whatever the voice is doing."""
+        phase = Phase.PAUSED if self.held and self.current is not None else self.phase
         return SavedPlayer(
             guild_id=self.guild_id,
-            phase=Phase.PAUSED if self.held and self.current is not None else self.phase,
-            current=self.current,
+            phase=phase.value,
+            current=_saved_entry(self.current) if self.current is not None else None,
             next_frame=self.next_frame,
-            entries=tuple(self.queue.entries),
-            history=tuple(self.queue.history),
-            loop=self.queue.loop,
+            entries=tuple(_saved_entry(entry) for entry in self.queue.entries),
+            history=tuple(_saved_entry(entry) for entry in self.queue.history),
+            loop=self.queue.loop.value,
             voice_channel_id=self.voice_channel_id,
             text_channel_id=self.text_channel_id,
             message_id=self.message_id,
             saved_at=now,
         )
+
+    def load(self, saved: SavedPlayer) -> Entry | None:
+        """Take over queue, loop mode, channels and message of a saved player; return the song that was current."""
+        entries, history = ([_entry(entry) for entry in part] for part in (saved.entries, saved.history))
+        self.queue = Queue(entries, history, loop=LoopMode(saved.loop), fair=self.rules.fair_queue)
+        self.voice_channel_id, self.text_channel_id = saved.voice_channel_id, saved.text_channel_id
+        self.message_id = saved.message_id
+        return _entry(saved.current) if saved.current is not None else None
+
+
+def _saved_entry(entry: Entry) -> SavedEntry:
+    return SavedEntry(entry.entry_id, entry.requester_id, entry.song, entry.asked_at, entry.track)
+
+
+def _entry(saved: SavedEntry) -> Entry:
+    return Entry(saved.entry_id, saved.requester_id, saved.song, saved.asked_at, saved.track)

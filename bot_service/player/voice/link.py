@@ -16,13 +16,13 @@ import discord
 
 from bot_service.metrics import BotMetrics
 from bot_service.player.rules.events import INTERRUPTED, Event, TrackEnded, VoiceLost, VoiceReady
-from bot_service.player.rules.track import Track
 from bot_service.player.voice import entry as voice_entry
 from bot_service.player.voice.client import WatchedVoiceClient
 from bot_service.player.voice.entry import CannotJoinError
 from bot_service.player.voice.frames import FrameStore, Head
 from bot_service.player.voice.playback import Playback
 from bot_service.player.voice.watchdog import VoiceWatch
+from bot_service.store.base import Track
 from common.errors import AppError
 from common.observability.telemetry import get_logger
 

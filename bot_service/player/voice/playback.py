@@ -14,9 +14,9 @@ from contextlib import suppress
 import discord
 
 from bot_service.player.rules.events import INTERRUPTED
-from bot_service.player.rules.track import Track
 from bot_service.player.voice.dca_source import LOW_WATER, DcaSource
 from bot_service.player.voice.frames import FrameStore, Head
+from bot_service.store.base import Track
 from common.errors import AppError, InternalError
 from common.observability.telemetry import get_logger
 from common.observability.tracing import here

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pymongo.errors import DuplicateKeyError
 
-from bot_service.player.rules.track import Track
-from bot_service.store.base import MAX_FAVOURITES, MAX_HISTORY, FavouritesFull, Played
+from bot_service.store.base import MAX_FAVOURITES, MAX_HISTORY, FavouritesFull, Played, Track
 from bot_service.store.mongodb.collections import BotCollections
 from bot_service.store.records import PLAYED, TRACK
 from common.databases.mongodb import Document

@@ -6,8 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from bot_service.player.rules.track import Track
-from bot_service.store.base import GuildSettings, PendingRequest, Played, SavedPlayer
+from bot_service.store.base import GuildSettings, PendingRequest, Played, SavedPlayer, Track
 from bot_service.store.mongodb import people, players
 from bot_service.store.mongodb import requests as open_requests
 from bot_service.store.mongodb.collections import INDEXES, BotCollections

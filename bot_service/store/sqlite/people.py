@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bot_service.player.rules.track import Track
-from bot_service.store.base import MAX_FAVOURITES, MAX_HISTORY, FavouritesFull, Played
+from bot_service.store.base import MAX_FAVOURITES, MAX_HISTORY, FavouritesFull, Played, Track
 from bot_service.store.records import PLAYED, TRACK
 from common.databases.sqlite import Transaction
 

@@ -9,8 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
-from bot_service.player.rules.track import Track
-from bot_service.store.base import GuildSettings, PendingRequest, Played, SavedPlayer
+from bot_service.store.base import GuildSettings, PendingRequest, Played, SavedPlayer, Track
 from bot_service.store.sqlite import people, players
 from bot_service.store.sqlite import requests as open_requests
 from bot_service.store.sqlite.schema import KEY, MIGRATIONS

@@ -13,12 +13,12 @@ from bot_service.bootstrap import open_services
 from bot_service.discord_ui.followups import LateReplies
 from bot_service.discord_ui.request_replies import Arrivals, PlaylistId
 from bot_service.player.guild_player import GuildPlayer
-from bot_service.player.rules import effects as fx
+from bot_service.player.rules import outcomes as out
 from bot_service.player.rules.events import Enqueue, Remove, Skip, TrackEnded
-from bot_service.player.rules.phase import Phase
-from bot_service.player.rules.track import Entry, Track
+from bot_service.player.rules.model import Entry, Phase
+from bot_service.requests.tracks import track_of_status
 from bot_service.services import Services
-from bot_service.store.base import PendingRequest
+from bot_service.store.base import PendingRequest, Track
 from common.errors import InvalidMessage
 from common.messages.base import utc_now
 from common.messages.downloads import FileData, PlatformMetadata, ProgressEvent, StatusEvent
@@ -148,7 +148,7 @@ async def test_a_song_sounds_unfinished_and_its_end_edits_nothing_but_gives_it_i
     assert (stage.counted("success"), await stage.services.store.history(1)) == (0, [])
     await stage.ends(asked)
     assert stage.texts == [PLAYING]
-    assert track_of(stage.player.snapshot.current) == Track.of_status(success(asked))
+    assert track_of(stage.player.snapshot.current) == track_of_status(success(asked))
     assert stage.here.voices[1].calls == ["join 3", "play nonino 0"]
     assert stage.counted("success") == 1
 
@@ -175,7 +175,7 @@ async def test_only_what_was_finished_is_known_to_the_library(stage: Stage) -> N
     await stage.arrivals.playable(asked, news(asked))
     assert known == {}
     await stage.ends(asked)
-    assert known == {"nonino": Track.of_status(success(asked))}
+    assert known == {"nonino": track_of_status(success(asked))}
 
 
 @pytest.mark.parametrize("paused_behind", [False, True])
@@ -213,7 +213,7 @@ async def test_a_playback_that_learns_of_the_failure_first_leaves_it_to_the_requ
     await stage.here.until(Phase.PLAYING)
     await stage.fails("media_not_found")
     [notice] = stage.here.notices
-    assert notice.kind is fx.NoticeKind.SONG_FAILED
+    assert notice.kind is out.NoticeKind.SONG_FAILED
     assert notice.entry is not None
     assert stage.arrivals.tells_why(notice.entry, notice.code)
     await stage.ends(asked, error="source_truncated")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from bot_service.player.rules.track import Entry, Track
+from bot_service.player.rules.model import Entry
+from bot_service.store.base import Track
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from bot_service.player.rules.track import Track
+from bot_service.store.base import Track
 from common.dca import FRAME_MS, DcaMetadata, DcaWriter
 
 

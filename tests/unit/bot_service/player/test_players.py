@@ -12,15 +12,13 @@ import pytest
 
 from bot_service.player.guild_player import Snapshot, Stage
 from bot_service.player.players import Players
-from bot_service.player.rules import effects as fx
 from bot_service.player.rules import events as ev
 from bot_service.player.rules import outcomes as out
-from bot_service.player.rules.phase import Phase
-from bot_service.player.rules.refusals import PlayerRefusal, RefusalCode
+from bot_service.player.rules.model import Phase
+from bot_service.player.rules.outcomes import PlayerRefusal, RefusalCode
 from bot_service.player.rules.state import PlayerLimits
-from bot_service.player.rules.track import Track
 from bot_service.player.voice.link import VoiceLink
-from bot_service.store.base import GuildSettings, GuildStore
+from bot_service.store.base import GuildSettings, GuildStore, Track
 from bot_service.store.sqlite.store import open_sqlite
 from common.errors import StorageUnavailable
 from tests.unit.bot_service.player.entries import entry, names
@@ -80,7 +78,7 @@ class Studio:
     store: GuildStore
     voices: dict[int, RecordedVoice]
     shown: asyncio.Queue[Snapshot]
-    notices: list[fx.Notice] = field(default_factory=list[fx.Notice])
+    notices: list[out.Notice] = field(default_factory=list[out.Notice])
 
     async def until(self, phase: Phase) -> Snapshot:
         """Wait until the player shows itself in that phase."""
@@ -104,7 +102,7 @@ class Studio:
 async def studio(store: GuildStore, *, resume: bool = True) -> AsyncGenerator[Studio]:
     voices: dict[int, RecordedVoice] = {}
     shown: asyncio.Queue[Snapshot] = asyncio.Queue()
-    notices: list[fx.Notice] = []
+    notices: list[out.Notice] = []
 
     def open_voice(guild_id: int, report: Callable[[ev.Event], None]) -> VoiceLink:
         return voices.setdefault(guild_id, RecordedVoice(report))

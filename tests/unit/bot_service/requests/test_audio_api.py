@@ -15,10 +15,10 @@ from structlog.testing import capture_logs
 
 from audio_service.access.key_file import change_keys
 from audio_service.access.keys import KeyList, new_key
-from bot_service.player.rules.track import Track
 from bot_service.requests import audio_api as audio_api_module
 from bot_service.requests.audio_api import AudioApi, AudioHealth, open_audio_api
 from bot_service.settings import BotSettings
+from bot_service.store.base import Track
 from common.errors import AudioServiceUnavailable, InvalidInput, MediaNotFound, UrlNotAllowed
 from common.settings import SettingsError, load
 from tests.servers.ports import free_port

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bot_service.player.rules.track import Track
 from bot_service.requests.matching import confident_match
+from bot_service.store.base import Track
 
 
 def track(title: str) -> Track:

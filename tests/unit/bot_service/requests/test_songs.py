@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from bot_service.player.rules.track import Track
 from bot_service.requests.audio_api import open_audio_api
 from bot_service.requests.songs import Asker, Found, Requested, Songs
+from bot_service.store.base import Track
 from common.errors import AudioServiceUnavailable, YouTubeApiError
 from common.messages.base import parse, utc_now
 from common.messages.downloads import DownloadRequest

@@ -6,7 +6,7 @@ import pytest
 
 from bot_service.discord_ui.permissions import BotRefusal, BotRefusalCode
 from bot_service.discord_ui.replies.errors import ADVICE, HAPPENED, REFUSALS, explain, explain_code
-from bot_service.player.rules.refusals import PlayerRefusal, RefusalCode
+from bot_service.player.rules.outcomes import PlayerRefusal, RefusalCode
 from common.errors import AppError, InternalError, Locale, Text, all_errors
 
 LOCALES: tuple[Locale, ...] = ("es", "en")

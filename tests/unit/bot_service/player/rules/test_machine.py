@@ -6,13 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from bot_service.player.rules import effects as fx
 from bot_service.player.rules import events as ev
 from bot_service.player.rules import outcomes as out
 from bot_service.player.rules.machine import step
-from bot_service.player.rules.phase import Phase
-from bot_service.player.rules.queue import LoopMode
-from bot_service.player.rules.refusals import PlayerRefusal, RefusalCode
+from bot_service.player.rules.model import LoopMode, Phase, Timer
+from bot_service.player.rules.outcomes import PlayerRefusal, RefusalCode
 from bot_service.player.rules.state import PlayerLimits, PlayerState
 from bot_service.store.base import GuildSettings
 from tests.unit.bot_service.player.entries import NOW, entry, names, track
@@ -26,7 +24,7 @@ class Player:
     def __init__(self, rules: GuildSettings | None = None, limits: PlayerLimits | None = None) -> None:
         self.state = PlayerState(guild_id=1, rules=rules or GuildSettings(), limits=limits or PlayerLimits())
         self.now = NOW
-        self.effects: list[fx.Effect] = []
+        self.effects: list[out.Effect] = []
 
     def tell(self, event: ev.Event) -> out.Outcome:
         outcome, self.effects = step(self.state, event, self.now)
@@ -44,11 +42,11 @@ class Player:
     def ends(self, frame: int = 3000, reason: str = "") -> out.Outcome:
         return self.tell(ev.TrackEnded(self.state.play_id, frame, not reason, reason))
 
-    def notices(self) -> list[fx.NoticeKind]:
-        return [effect.kind for effect in self.effects if isinstance(effect, fx.Notice)]
+    def notices(self) -> list[out.NoticeKind]:
+        return [effect.kind for effect in self.effects if isinstance(effect, out.Notice)]
 
-    def play(self) -> fx.Play:
-        return next(effect for effect in self.effects if isinstance(effect, fx.Play))
+    def play(self) -> out.Play:
+        return next(effect for effect in self.effects if isinstance(effect, out.Play))
 
     @property
     def on(self) -> str:
@@ -65,18 +63,18 @@ def playing(text: str, rules: GuildSettings | None = None, limits: PlayerLimits 
 def test_the_first_song_is_entered_for_and_played_when_the_voice_is_ready() -> None:
     player = Player()
     assert player.add("ab") == out.Enqueued(0, starts_now=True, added=(entry("a"), entry("b")))
-    assert fx.Join(ROOM) in player.effects
+    assert out.Join(ROOM) in player.effects
     assert player.state.phase is Phase.CONNECTING
     player.tell(ev.VoiceReady(ROOM))
-    assert player.play() == fx.Play(1, entry("a"), 0)
-    assert fx.Prefetch(track("b")) in player.effects
+    assert player.play() == out.Play(1, entry("a"), 0)
+    assert out.Prefetch(track("b")) in player.effects
     assert player.add("c") == out.Enqueued(2, starts_now=False, added=(entry("c"),))
 
 
 def test_a_song_that_is_being_fetched_plays_when_it_arrives() -> None:
     player = playing("A")
     assert player.state.phase is Phase.IDLE
-    assert ev.Timer.IDLE not in player.state.armed
+    assert Timer.IDLE not in player.state.armed
     assert player.tell(ev.Ready("A", track("A"))) == out.Arrived(0, starts_now=True)
     assert player.on == "A"
 
@@ -92,7 +90,7 @@ def test_skip_goes_on_under_loop_track_and_the_loop_holds_the_next_song() -> Non
     player = playing("ab")
     player.tell(ev.SetLoop(LoopMode.TRACK))
     player.ends()
-    assert player.play() == fx.Play(2, entry("a"), 0)
+    assert player.play() == out.Play(2, entry("a"), 0)
     assert player.tell(ev.Skip(9)) == out.Skipped(entry("a"), entry("b"))
     player.ends()
     assert player.on == "b"
@@ -110,13 +108,13 @@ def test_votes_are_counted_once_and_whoever_asked_for_the_song_needs_none() -> N
 def test_seek_is_exact_to_the_frame_and_a_paused_song_stays_paused() -> None:
     player = playing("a")
     assert player.tell(ev.Seek(12_345)) == out.Sought(12_340)
-    assert player.play() == fx.Play(2, entry("a"), 617)
+    assert player.play() == out.Play(2, entry("a"), 617)
     player.tell(ev.Pause())
     player.tell(ev.Seek(1000))
-    assert player.effects[0] == fx.Halt()
+    assert player.effects[0] == out.Halt()
     assert player.state.phase is Phase.PAUSED
     player.tell(ev.Resume())
-    assert player.play() == fx.Play(3, entry("a"), 50)
+    assert player.play() == out.Play(3, entry("a"), 50)
     assert player.refused(ev.Seek(60_000)) == RefusalCode.CANNOT_SEEK
     assert player.refused(ev.Seek(-1)) == RefusalCode.CANNOT_SEEK
 
@@ -124,24 +122,24 @@ def test_seek_is_exact_to_the_frame_and_a_paused_song_stays_paused() -> None:
 def test_pause_and_resume_keep_the_playback() -> None:
     player = playing("a")
     player.tell(ev.Pause())
-    assert fx.Hold() in player.effects
+    assert out.Hold() in player.effects
     assert player.refused(ev.Pause()) == RefusalCode.ALREADY_PAUSED
     player.tell(ev.Resume())
-    assert fx.Proceed() in player.effects
+    assert out.Proceed() in player.effects
     assert player.refused(ev.Resume()) == RefusalCode.NOT_PAUSED
 
 
 def test_a_song_whose_frames_fail_is_told_of_and_the_next_one_plays() -> None:
     player = playing("ab")
     player.ends(0, "blob_not_found")
-    assert player.effects[0] == fx.Notice(fx.NoticeKind.SONG_FAILED, entry("a"), "blob_not_found")
+    assert player.effects[0] == out.Notice(out.NoticeKind.SONG_FAILED, entry("a"), "blob_not_found")
     assert player.on == "b"
 
 
 def test_frames_that_break_off_are_tried_once_more_at_the_same_frame() -> None:
     player = playing("ab")
     player.ends(500, "storage_unavailable")
-    assert player.play() == fx.Play(2, entry("a"), 500)
+    assert player.play() == out.Play(2, entry("a"), 500)
     player.ends(500, "storage_unavailable")
     assert player.on == "b"
 
@@ -152,7 +150,7 @@ def test_songs_that_all_fail_park_the_player_and_resume_goes_on(loop: LoopMode) 
     player.tell(ev.SetLoop(loop))
     for _ in range(3):
         player.ends(0, "storage_unavailable")
-    assert player.notices() == [fx.NoticeKind.SONG_FAILED, fx.NoticeKind.TOO_MANY_FAILURES]
+    assert player.notices() == [out.NoticeKind.SONG_FAILED, out.NoticeKind.TOO_MANY_FAILURES]
     assert player.state.phase is Phase.IDLE
     assert names(player.state.queue.entries) == "de"
     player.tell(ev.Resume())
@@ -171,11 +169,11 @@ def test_a_lost_voice_is_found_again_and_the_song_goes_on_at_its_frame() -> None
     player.ends(700, ev.INTERRUPTED)
     player.tell(ev.VoiceLost(4006, "closed", may_retry=True))
     assert player.state.phase is Phase.RECOVERING
-    player.tell(ev.Elapsed(ev.Timer.RECOVER))
-    assert fx.Join(ROOM) in player.effects
+    player.tell(ev.Elapsed(Timer.RECOVER))
+    assert out.Join(ROOM) in player.effects
     player.tell(ev.VoiceReady(ROOM))
-    assert player.play() == fx.Play(2, entry("a"), 700)
-    assert fx.Remember(entry("a")) not in player.effects
+    assert player.play() == out.Play(2, entry("a"), 700)
+    assert out.Remember(entry("a")) not in player.effects
 
 
 def test_a_voice_that_stays_away_is_told_of_and_the_songs_wait_where_they_were() -> None:
@@ -184,31 +182,31 @@ def test_a_voice_that_stays_away_is_told_of_and_the_songs_wait_where_they_were()
     tries = 0
     while player.state.phase is Phase.RECOVERING:
         tries += 1
-        player.tell(ev.Elapsed(ev.Timer.RECOVER))
+        player.tell(ev.Elapsed(Timer.RECOVER))
         player.now += timedelta(seconds=10)
         player.tell(ev.VoiceLost(None, "timeout", may_retry=True))
     assert tries == 6  # within 60 s
-    assert player.notices() == [fx.NoticeKind.VOICE_FAILED]
+    assert player.notices() == [out.NoticeKind.VOICE_FAILED]
     assert not player.state.armed
     player.tell(ev.Resume())
     player.tell(ev.VoiceReady(ROOM))
-    assert player.play() == fx.Play(2, entry("a"), 700)
+    assert player.play() == out.Play(2, entry("a"), 700)
 
 
 def test_a_voice_that_comes_and_goes_at_once_is_given_up_too() -> None:
     player = playing("ab")
     for _ in range(20):
         player.ends(player.state.next_frame, ev.INTERRUPTED)
-        player.tell(ev.Elapsed(ev.Timer.RECOVER))
+        player.tell(ev.Elapsed(Timer.RECOVER))
         player.tell(ev.VoiceReady(ROOM))
     assert player.state.phase is Phase.IDLE
     assert player.state.parked
 
 
 @pytest.mark.parametrize(
-    ("reason", "kind"), [("kicked", fx.NoticeKind.KICKED), ("channel_deleted", fx.NoticeKind.CHANNEL_DELETED)]
+    ("reason", "kind"), [("kicked", out.NoticeKind.KICKED), ("channel_deleted", out.NoticeKind.CHANNEL_DELETED)]
 )
-def test_sent_away_is_the_end(reason: str, kind: fx.NoticeKind) -> None:
+def test_sent_away_is_the_end(reason: str, kind: out.NoticeKind) -> None:
     player = playing("ab")
     player.ends(10, ev.INTERRUPTED)
     player.tell(ev.VoiceLost(4014, reason, may_retry=False))
@@ -223,14 +221,14 @@ def test_moved_by_somebody_the_player_goes_on_there_also_after_a_loss() -> None:
     player.tell(ev.VoiceMoved(OTHER))
     assert player.state.phase is Phase.PLAYING
     player.tell(ev.VoiceLost(4006, "closed", may_retry=True))
-    player.tell(ev.Elapsed(ev.Timer.RECOVER))
-    assert fx.Join(OTHER) in player.effects
+    player.tell(ev.Elapsed(Timer.RECOVER))
+    assert out.Join(OTHER) in player.effects
 
 
 def test_the_last_listener_is_followed_unless_the_bot_stays() -> None:
     player = playing("a")
     player.tell(ev.ListenersLeft(OTHER))
-    assert fx.Join(OTHER) in player.effects
+    assert out.Join(OTHER) in player.effects
     player.tell(ev.VoiceReady(OTHER))
     assert (player.state.phase, player.state.voice_channel_id) == (Phase.PLAYING, OTHER)
     player.tell(ev.SetRules(GuildSettings(stay=True)))
@@ -240,14 +238,14 @@ def test_the_last_listener_is_followed_unless_the_bot_stays() -> None:
 def test_alone_and_idle_are_timed_and_leave_a_clean_player() -> None:
     player = playing("a", limits=PlayerLimits(idle_seconds=5, alone_seconds=3))
     player.tell(ev.Listeners(0))
-    assert fx.Arm(ev.Timer.ALONE, 3) in player.effects
+    assert out.Arm(Timer.ALONE, 3) in player.effects
     player.tell(ev.Listeners(1))
-    assert fx.Disarm(ev.Timer.ALONE) in player.effects
+    assert out.Disarm(Timer.ALONE) in player.effects
     player.ends()
-    assert fx.Arm(ev.Timer.IDLE, 5) in player.effects
-    player.tell(ev.Elapsed(ev.Timer.IDLE))
-    assert fx.Leave() in player.effects
-    assert player.notices() == [fx.NoticeKind.LEFT_IDLE]
+    assert out.Arm(Timer.IDLE, 5) in player.effects
+    player.tell(ev.Elapsed(Timer.IDLE))
+    assert out.Leave() in player.effects
+    assert player.notices() == [out.NoticeKind.LEFT_IDLE]
 
 
 def test_the_bot_stays_where_it_is_told_to() -> None:
@@ -256,7 +254,7 @@ def test_the_bot_stays_where_it_is_told_to() -> None:
     player.ends()
     assert not player.state.armed
     player.tell(ev.SetRules(GuildSettings()))
-    assert player.state.armed == {ev.Timer.ALONE, ev.Timer.IDLE}
+    assert player.state.armed == {Timer.ALONE, Timer.IDLE}
 
 
 def test_people_elsewhere_cannot_take_the_bot_away_from_its_listeners() -> None:
@@ -267,7 +265,7 @@ def test_people_elsewhere_cannot_take_the_bot_away_from_its_listeners() -> None:
     assert refused.value.code is RefusalCode.OTHER_CHANNEL
     player.tell(ev.Listeners(0))
     player.add("b", OTHER)
-    assert fx.Join(OTHER) in player.effects
+    assert out.Join(OTHER) in player.effects
 
 
 def test_limits_of_the_queue_and_of_a_person_let_in_what_fits() -> None:
@@ -285,7 +283,7 @@ def test_a_stopped_player_leaves_a_join_that_comes_through_late() -> None:
     player.add("a")
     player.tell(ev.Stop())
     player.tell(ev.VoiceReady(ROOM))
-    assert player.effects == [fx.Leave()]
+    assert player.effects == [out.Leave()]
 
 
 @pytest.mark.parametrize("paused", [False, True])
@@ -298,13 +296,13 @@ def test_a_restart_goes_on_at_the_saved_frame_paused_or_not(paused: bool) -> Non
     saved = before.state.saved(NOW)
     player = Player()
     player.tell(ev.Restore(saved))
-    assert fx.Join(ROOM) in player.effects
-    assert player.notices() == [fx.NoticeKind.RESTORED]
+    assert out.Join(ROOM) in player.effects
+    assert player.notices() == [out.NoticeKind.RESTORED]
     player.tell(ev.VoiceReady(ROOM))
     if paused:
         assert player.state.phase is Phase.PAUSED
         player.tell(ev.Resume())
-    assert player.play() == fx.Play(1, entry("a"), 321)
+    assert player.play() == out.Play(1, entry("a"), 321)
     assert names(player.state.queue.entries) == "bC"
     assert player.state.queue.loop is LoopMode.QUEUE
     assert player.tell(ev.Restore(saved)) == out.Ignored()
@@ -315,6 +313,6 @@ def test_what_was_given_up_before_a_restart_waits_for_somebody_to_ask() -> None:
     before.tell(ev.VoiceLost(4017, "closed", may_retry=False))
     player = Player()
     player.tell(ev.Restore(before.state.saved(NOW)))
-    assert fx.Join(ROOM) not in player.effects
+    assert out.Join(ROOM) not in player.effects
     player.tell(ev.Resume())
-    assert fx.Join(ROOM) in player.effects
+    assert out.Join(ROOM) in player.effects

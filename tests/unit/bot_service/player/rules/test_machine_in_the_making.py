@@ -6,12 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from bot_service.player.rules import effects as fx
 from bot_service.player.rules import events as ev
 from bot_service.player.rules import outcomes as out
-from bot_service.player.rules.phase import Phase
-from bot_service.player.rules.queue import LoopMode
-from bot_service.player.rules.track import Track
+from bot_service.player.rules.model import LoopMode, Phase, Timer
+from bot_service.store.base import Track
 from tests.unit.bot_service.player.entries import NOW, names, track
 from tests.unit.bot_service.player.rules.test_machine import ROOM, Player, playing
 
@@ -34,14 +32,14 @@ def hearing(text: str) -> Player:
 
 
 def remembered(player: Player) -> list[str]:
-    return [effect.entry.entry_id for effect in player.effects if isinstance(effect, fx.Remember)]
+    return [effect.entry.entry_id for effect in player.effects if isinstance(effect, out.Remember)]
 
 
 def test_a_song_is_heard_unfinished_and_the_whole_one_changes_nothing_that_plays() -> None:
     player = hearing("A")
     player.state.heard(400)
     assert player.tell(ev.Ready("A", track("A"))) == out.Arrived(0, starts_now=True)
-    assert not any(isinstance(effect, fx.Play | fx.Halt | fx.Notice | fx.Hold) for effect in player.effects)
+    assert not any(isinstance(effect, out.Play | out.Halt | out.Notice | out.Hold) for effect in player.effects)
     assert player.state.current is not None
     assert (player.state.current.track, player.state.next_frame) == (track("A"), 400)
     assert remembered(player) == ["A"]
@@ -62,7 +60,7 @@ def test_a_song_that_has_not_begun_when_it_is_whole_is_remembered_once_when_it_b
 def test_a_waiting_song_keeps_its_place_and_gets_its_final_track() -> None:
     player = playing("aBc")
     assert player.tell(ev.Ready("B", unfinished("B"))) == out.Arrived(1, starts_now=False)
-    assert fx.Prefetch(unfinished("B")) in player.effects
+    assert out.Prefetch(unfinished("B")) in player.effects
     assert player.tell(ev.Ready("B", track("B"))) == out.Arrived(1, starts_now=False)
     assert names(player.state.queue.entries) == "Bc"
     assert player.state.queue.entries[0].track == track("B")
@@ -93,7 +91,7 @@ def test_a_song_that_comes_to_nothing_while_it_is_on_ends_and_does_not_come_back
     dropped = player.state.current
     assert dropped is not None
     assert player.tell(ev.Dropped("A", "source_truncated")) == out.Removed(dropped)
-    assert player.effects[0] == fx.Halt()
+    assert player.effects[0] == out.Halt()
     assert player.play().entry.entry_id == "b"
     assert player.play().start_frame == 0
     assert player.notices() == []
@@ -108,7 +106,7 @@ def test_the_only_song_that_comes_to_nothing_leaves_an_idle_player(loop: LoopMod
     player.tell(ev.SetLoop(loop))
     player.tell(ev.Dropped("A", "source_truncated"))
     assert (player.state.phase, player.on, player.state.streaming) == (Phase.IDLE, "", False)
-    assert ev.Timer.IDLE in player.state.armed
+    assert Timer.IDLE in player.state.armed
     assert player.tell(ev.Dropped("A", "source_truncated")) == out.Ignored()
 
 
@@ -125,7 +123,7 @@ def test_a_song_that_comes_to_nothing_while_the_voice_is_away_needs_no_voice_any
     player.tell(ev.VoiceLost(4006, "closed", may_retry=True))
     player.tell(ev.Dropped("A", "source_truncated"))
     assert (player.state.phase, player.on) == (Phase.IDLE, "")
-    assert fx.Leave() in player.effects
+    assert out.Leave() in player.effects
 
 
 def test_a_waiting_song_that_comes_to_nothing_is_taken_out() -> None:
@@ -133,7 +131,7 @@ def test_a_waiting_song_that_comes_to_nothing_is_taken_out() -> None:
     player.tell(ev.Ready("B", unfinished("B")))
     assert isinstance(player.tell(ev.Dropped("B", "source_truncated")), out.Removed)
     assert (player.on, names(player.state.queue.entries)) == ("a", "c")
-    assert fx.Prefetch(track("c")) in player.effects
+    assert out.Prefetch(track("c")) in player.effects
 
 
 def test_a_song_that_was_skipped_and_comes_to_nothing_cannot_be_gone_back_to() -> None:
@@ -146,7 +144,7 @@ def test_a_song_that_was_skipped_and_comes_to_nothing_cannot_be_gone_back_to() -
 def test_a_song_that_fails_before_its_request_does_is_told_of_and_then_leaves_nothing_behind() -> None:
     player = hearing("Ab")
     player.ends(400, "media_not_found")
-    assert player.notices() == [fx.NoticeKind.SONG_FAILED]
+    assert player.notices() == [out.NoticeKind.SONG_FAILED]
     assert player.on == "b"
     player.tell(ev.Dropped("A", "source_truncated"))
     assert (player.on, player.state.queue.history) == ("b", [])
@@ -160,12 +158,12 @@ def test_a_song_that_was_never_finished_fails_after_a_restart_like_any_other() -
     player.tell(ev.VoiceReady(ROOM))
     assert player.play().start_frame == 400
     player.ends(400, "media_not_found")
-    assert player.notices() == [fx.NoticeKind.SONG_FAILED]
+    assert player.notices() == [out.NoticeKind.SONG_FAILED]
     assert player.on == "b"
 
 
 def test_frames_that_were_waited_for_in_vain_are_not_waited_for_again() -> None:
     player = hearing("Ab")
     player.ends(400, "source_truncated")
-    assert player.notices() == [fx.NoticeKind.SONG_FAILED]
+    assert player.notices() == [out.NoticeKind.SONG_FAILED]
     assert player.on == "b"

@@ -10,16 +10,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bot_service.player.rules import effects as fx
 from bot_service.player.rules import events as ev
 from bot_service.player.rules import outcomes as out
 from bot_service.player.rules.machine import step
-from bot_service.player.rules.phase import Phase
-from bot_service.player.rules.queue import HISTORY_LIMIT, LoopMode
-from bot_service.player.rules.refusals import PlayerRefusal
+from bot_service.player.rules.model import Entry, LoopMode, Phase, Timer
+from bot_service.player.rules.outcomes import PlayerRefusal
+from bot_service.player.rules.queue import HISTORY_LIMIT
 from bot_service.player.rules.state import PlayerLimits, PlayerState
-from bot_service.player.rules.track import Entry
-from bot_service.player.rules.turn import BACKOFF_SECONDS
+from bot_service.player.rules.transition import BACKOFF_SECONDS
 from bot_service.store.base import GuildSettings
 from tests.unit.bot_service.player.entries import NOW, entry, track
 
@@ -44,7 +42,7 @@ class World(RuleBasedStateMachine):
         self.held = False
         self.connected = False
         self.entering: int | None = None
-        self.timers: set[ev.Timer] = set()
+        self.timers: set[Timer] = set()
         self.last_play = 0
         self.tries = 0
 
@@ -71,14 +69,14 @@ class World(RuleBasedStateMachine):
             here = {one.entry_id for one in self.everything()}
             self.taken_out.update(one.entry_id for one in history if one.entry_id not in here)
 
-    def perform(self, effect: fx.Effect) -> None:
+    def perform(self, effect: out.Effect) -> None:
         match effect:
-            case fx.Join():
+            case out.Join():
                 self.entering = effect.channel_id
                 self.tries += 1
-            case fx.Leave():
+            case out.Leave():
                 self.entering, self.connected, self.on = None, False, None
-            case fx.Play():
+            case out.Play():
                 assert effect.play_id > self.last_play, "play ids only grow"
                 assert self.connected, "a song is played where the voice is ready"
                 self.last_play, self.on, self.frame, self.held = (
@@ -88,16 +86,16 @@ class World(RuleBasedStateMachine):
                     False,
                 )
                 self.frame = effect.start_frame
-            case fx.Halt():
+            case out.Halt():
                 assert self.on is not None, "only what plays is halted"
                 self.on = None
-            case fx.Hold() | fx.Proceed():
+            case out.Hold() | out.Proceed():
                 assert self.on is not None
-                self.held = isinstance(effect, fx.Hold)
-            case fx.Arm():
+                self.held = isinstance(effect, out.Hold)
+            case out.Arm():
                 assert effect.seconds > 0
                 self.timers.add(effect.timer)
-            case fx.Disarm():
+            case out.Disarm():
                 self.timers.remove(effect.timer)
             case _:
                 pass
@@ -265,14 +263,14 @@ class World(RuleBasedStateMachine):
     def old_song_is_told_of_late(self, age: int, finished: bool) -> None:  # noqa: FBT001 - drawn
         assert isinstance(self.send(ev.TrackEnded(self.last_play - age, 0, finished, "")), out.Ignored)
 
-    @rule(timer=st.sampled_from(ev.Timer))
-    def time_is_up(self, timer: ev.Timer) -> None:
+    @rule(timer=st.sampled_from(Timer))
+    def time_is_up(self, timer: Timer) -> None:
         upcoming = [one.entry_id for one in self.state.queue.entries]
         due = timer in self.timers
         self.timers.discard(timer)
         outcome = self.send(ev.Elapsed(timer))
         assert due is not isinstance(outcome, out.Ignored)
-        if due and timer in {ev.Timer.IDLE, ev.Timer.ALONE}:
+        if due and timer in {Timer.IDLE, Timer.ALONE}:
             self.taken_out.update(upcoming)
             self.check_clean()
 
@@ -283,7 +281,7 @@ class World(RuleBasedStateMachine):
         before = self.tries
         while self.state.phase is Phase.RECOVERING:
             assert self.tries - before <= len(BACKOFF_SECONDS)
-            self.time_is_up(ev.Timer.JOIN if ev.Timer.JOIN in self.timers else ev.Timer.RECOVER)
+            self.time_is_up(Timer.JOIN if Timer.JOIN in self.timers else Timer.RECOVER)
         assert self.state.phase is Phase.IDLE
         assert not self.timers
 
@@ -338,12 +336,12 @@ class World(RuleBasedStateMachine):
     def timers_belong_to_their_phase(self) -> None:
         state = self.state
         assert self.timers == state.armed
-        assert (ev.Timer.IDLE in self.timers) <= (state.phase is Phase.IDLE and state.voice_ready)
-        assert (ev.Timer.ALONE in self.timers) <= state.voice_ready
-        assert (ev.Timer.JOIN in self.timers) == state.joining
-        assert (ev.Timer.RECOVER in self.timers) == (state.phase is Phase.RECOVERING and not state.joining)
+        assert (Timer.IDLE in self.timers) <= (state.phase is Phase.IDLE and state.voice_ready)
+        assert (Timer.ALONE in self.timers) <= state.voice_ready
+        assert (Timer.JOIN in self.timers) == state.joining
+        assert (Timer.RECOVER in self.timers) == (state.phase is Phase.RECOVERING and not state.joining)
         if state.rules.stay:
-            assert not self.timers & {ev.Timer.IDLE, ev.Timer.ALONE}
+            assert not self.timers & {Timer.IDLE, Timer.ALONE}
 
     @invariant()
     def the_position_is_in_the_song(self) -> None:

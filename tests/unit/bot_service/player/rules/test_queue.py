@@ -6,8 +6,9 @@ from random import Random
 
 import pytest
 
-from bot_service.player.rules.queue import HISTORY_LIMIT, LoopMode, Queue
-from bot_service.player.rules.refusals import NoSuchPosition, PlayerRefusal, RefusalCode
+from bot_service.player.rules.model import LoopMode
+from bot_service.player.rules.outcomes import NoSuchPosition, PlayerRefusal, RefusalCode
+from bot_service.player.rules.queue import HISTORY_LIMIT, Queue
 from tests.unit.bot_service.player.entries import entry, names, track
 
 

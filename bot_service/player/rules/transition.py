@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bot_service.player.rules.effects import (
+from bot_service.player.rules.model import Entry, LoopMode, Phase, Timer
+from bot_service.player.rules.outcomes import (
     Arm,
     Disarm,
     Effect,
@@ -22,11 +23,8 @@ from bot_service.player.rules.effects import (
     Prefetch,
     Remember,
 )
-from bot_service.player.rules.events import Timer
-from bot_service.player.rules.phase import Phase
-from bot_service.player.rules.queue import LoopMode
 from bot_service.player.rules.state import PlayerState
-from bot_service.player.rules.track import Entry, Track
+from bot_service.store.base import Track
 
 JOIN_SECONDS = 30.0
 BACKOFF_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
@@ -37,7 +35,7 @@ _STEADY_FRAMES = 100
 _SENT_AWAY = {"kicked": NoticeKind.KICKED, "channel_deleted": NoticeKind.CHANNEL_DELETED}
 
 
-class Turn:
+class Transition:
     """One step of one player: its state, the time, and the effects so far."""
 
     def __init__(self, state: PlayerState, now: datetime) -> None:
