@@ -51,7 +51,7 @@ def request(number: int = 1, *, playlist_id: str | None = None) -> PendingReques
         user_id=SNOWFLAKE + 2,
         song=f"song {number}",
         locale="es",
-        interaction_token="an interaction's token",  # noqa: S106 - of no interaction
+        interaction_token="the interaction token",  # noqa: S106 - of no interaction
         application_id=SNOWFLAKE + 3,
         message_id=None,
         asked_at=THEN + timedelta(seconds=number),

@@ -35,10 +35,11 @@ from bot_service.store.base import (
     SavedPlayer,
 )
 from bot_service.store.mongodb.store import open_mongodb
-from bot_service.store.records import PLAYER, REQUEST
+from bot_service.store.records import PLAYED, PLAYER, REQUEST, SETTINGS, TRACK
 from common.databases.sqlite import StepConnection
 from common.errors import DatabaseUnavailable
 from common.settings import SharedSettings
+from tests.contract import store_literals
 from tests.contract.store_raw import Edit, Kind, edit_mongodb, edit_sqlite, from_the_future
 from tests.contract.store_samples import SNOWFLAKE, THEN, entry, player, request, track
 from tests.servers.mongo import Mongo, fresh_database
@@ -342,6 +343,26 @@ class TestRestart:
         await asyncio.gather(*(open_and_save(number) for number in range(1, 6)))
         async with reopened() as store:
             assert [saved.guild_id for saved in await store.load_players()] == [1, 2, 3, 4, 5]
+
+
+class TestVersion01:
+    async def test_its_database_is_read(self, store: GuildStore, server: Mongo | None, settings: BotSettings) -> None:
+        if server is None:
+            store_literals.insert_sqlite(settings.bot_sqlite_path)
+        else:
+            await store_literals.insert_mongodb(server, settings.mongo_database)
+        await assert_filled(store)
+        await store.save_positions({GUILD: 50})
+        assert [saved.next_frame for saved in await store.load_players()] == [50]
+        assert await store.remove_favourite(ANN, "video-1")
+        assert await store.finish_request("request-1") == request(1)
+
+    def test_its_documents_are_still_written(self) -> None:
+        assert PLAYER.text(player()) == store_literals.PLAYER
+        assert SETTINGS.text(GuildSettings(stay=True)) == store_literals.SETTINGS
+        assert TRACK.text(track(1)) == store_literals.TRACK
+        assert REQUEST.text(request(1)) == store_literals.REQUEST
+        assert PLAYED.text(Played(track(1), ANN, THEN)) == store_literals.PLAYED
 
 
 class TestOddRecords:
