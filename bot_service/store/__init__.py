@@ -1,4 +1,4 @@
-"""What the bot keeps across restarts: one port, and `open_store` that chooses its adapter by settings."""
+"""The bot's persistent records: one port, and `open_store`, which selects the adapter by settings."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from common.settings import unsupported
 
 @asynccontextmanager
 async def open_store(settings: BotSettings) -> AsyncGenerator[GuildStore, None]:
-    """Open the store that BOT_DATABASE_BACKEND, or else DATABASE_BACKEND, names, and close it at the end.
+    """Open the store that BOT_DATABASE_BACKEND, or else DATABASE_BACKEND, names; close it on exit.
 
-    Only the chosen adapter is imported: the other's driver costs memory and start-up time.
+    Imports only the selected adapter: a driver costs memory and start-up time.
 
     Raises:
-        DatabaseUnavailable: it cannot be opened; the detail names the setting to look at.
+        DatabaseUnavailable: it cannot be opened; the detail names the setting.
     """
     match settings.store_backend:
         case "sqlite":

@@ -34,8 +34,8 @@ from bot_service.store.base import (
     Played,
     SavedPlayer,
 )
+from bot_service.store.documents import PLAYED, PLAYER, REQUEST, SETTINGS, TRACK
 from bot_service.store.mongodb.store import open_mongodb
-from bot_service.store.records import PLAYED, PLAYER, REQUEST, SETTINGS, TRACK
 from common.databases.sqlite import StepConnection
 from common.errors import DatabaseUnavailable
 from common.settings import SharedSettings

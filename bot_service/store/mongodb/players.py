@@ -1,7 +1,7 @@
-"""Guilds in MongoDB: their players, positions and settings.
+"""Guilds in MongoDB: saved players, their positions, settings.
 
-Commands travel on several connections, so one that was sent later may arrive earlier. A player's document carries the
-revision of what wrote it last, and positions land only on what is older than they are.
+Commands use several connections, so that a later one may be executed first. A player's document carries the revision of
+its last writer, and a position is written only over an older revision.
 """
 
 from __future__ import annotations
@@ -13,78 +13,76 @@ from datetime import UTC, datetime
 from pymongo import UpdateOne
 
 from bot_service.store.base import GuildSettings, SavedPlayer
-from bot_service.store.mongodb.collections import BotCollections
-from bot_service.store.records import PLAYER, SETTINGS
-from common.databases.mongodb import Document
+from bot_service.store.documents import PLAYER, SETTINGS, readable
+from bot_service.store.mongodb.base import BotCollections, MongoBase
+from common.databases.mongodb import Document, MongoConnection
 
 
-class Revisions:
-    """Numbers that grow, within this process and, by the wall clock (µs), beyond it."""
+class MongoPlayers(MongoBase):
+    """Saved players and settings; the port's docstrings hold."""
 
-    def __init__(self) -> None:
-        self._last = 0
+    def __init__(self, connection: MongoConnection[BotCollections]) -> None:
+        super().__init__(connection)
+        self._last_revision = 0
 
-    def next(self) -> int:
-        """Return a number above all before."""
-        self.seen(time.time_ns() // 1000)
-        self._last += 1
-        return self._last
-
-    def seen(self, revision: int) -> None:
-        """Go on above this one, also when the clock was set back since it was given."""
-        self._last = max(self._last, revision)
-
-
-async def save(db: BotCollections, saved: SavedPlayer, revision: int) -> None:
-    """Write a guild's player."""
-    await db.players.replace_one(
-        {"_id": saved.guild_id},
-        {
+    async def save_player(self, saved: SavedPlayer) -> None:
+        """Replace a guild's saved player."""
+        document = {
             "player": PLAYER.document(saved),
             "next_frame": saved.next_frame,
             "saved_at": saved.saved_at.isoformat(),
-            "revision": revision,
-        },
-        upsert=True,
-    )
+            "revision": self._next_revision(),
+        }
+        await self._run(lambda db: db.players.replace_one({"_id": saved.guild_id}, document, upsert=True))
 
-
-async def load(db: BotCollections, revisions: Revisions) -> list[SavedPlayer]:
-    """Return every player that can be read."""
-    documents: list[Document] = await db.players.find().sort("_id").to_list(None)
-    found: list[SavedPlayer | None] = []
-    for document in documents:
-        revisions.seen(int(document.get("revision", 0)))
-        newer = {key: document[key] for key in ("next_frame", "saved_at") if key in document}
-        found.append(PLAYER.read_newer(document.get("player"), document["_id"], newer))
-    return [saved for saved in found if saved is not None]
-
-
-async def forget(db: BotCollections, guild_id: int) -> None:
-    """Remove a guild's player."""
-    await db.players.delete_one({"_id": guild_id})
-
-
-async def save_positions(db: BotCollections, positions: Mapping[int, int], revision: int) -> None:
-    """Set the positions of those players that are there, and were not written since."""
-    now = datetime.now(UTC).isoformat()
-    writes = [
-        UpdateOne(
-            {"_id": guild_id, "revision": {"$lt": revision}},
-            {"$set": {"next_frame": frame, "saved_at": now, "revision": revision}},
+    async def load_players(self) -> list[SavedPlayer]:
+        """Return every player that can be read."""
+        documents: list[Document] = await self._run(lambda db: db.players.find().sort("_id").to_list(None))
+        for document in documents:
+            # Revisions keep growing even if the clock was set back since this one was written.
+            self._last_revision = max(self._last_revision, int(document.get("revision", 0)))
+        return readable(
+            PLAYER.read(
+                document.get("player"),
+                document["_id"],
+                {key: document[key] for key in ("next_frame", "saved_at") if key in document},
+            )
+            for document in documents
         )
-        for guild_id, frame in positions.items()
-    ]
-    await db.players.bulk_write(writes, ordered=False)  # pyright: ignore[reportUnknownMemberType] - its stub has a bare Mapping
 
+    async def forget_player(self, guild_id: int) -> None:
+        """Delete a guild's saved player."""
+        await self._run(lambda db: db.players.delete_one({"_id": guild_id}))
 
-async def settings(db: BotCollections, guild_id: int) -> GuildSettings:
-    """Return what the guild has chosen, or the defaults."""
-    document = await db.settings.find_one({"_id": guild_id})
-    found = SETTINGS.read(document.get("settings"), guild_id) if document else None
-    return found or GuildSettings()
+    async def save_positions(self, positions: Mapping[int, int]) -> None:
+        """Update saved players of older revisions with one command."""
+        if not positions:
+            return
+        revision, now = self._next_revision(), datetime.now(UTC).isoformat()
+        writes = [
+            UpdateOne(
+                {"_id": guild_id, "revision": {"$lt": revision}},
+                {"$set": {"next_frame": frame, "saved_at": now, "revision": revision}},
+            )
+            for guild_id, frame in positions.items()
+        ]
 
+        async def step(db: BotCollections) -> None:
+            await db.players.bulk_write(writes, ordered=False)  # pyright: ignore[reportUnknownMemberType] - its stub has a bare Mapping
 
-async def save_settings(db: BotCollections, guild_id: int, chosen: GuildSettings) -> None:
-    """Write a guild's settings."""
-    await db.settings.replace_one({"_id": guild_id}, {"settings": SETTINGS.document(chosen)}, upsert=True)
+        await self._run(step)
+
+    async def settings(self, guild_id: int) -> GuildSettings:
+        """Return the guild's settings or the defaults."""
+        document = await self._run(lambda db: db.settings.find_one({"_id": guild_id}))
+        return (SETTINGS.read(document.get("settings"), guild_id) if document else None) or GuildSettings()
+
+    async def save_settings(self, guild_id: int, settings: GuildSettings) -> None:
+        """Replace a guild's settings."""
+        document = {"settings": SETTINGS.document(settings)}
+        await self._run(lambda db: db.settings.replace_one({"_id": guild_id}, document, upsert=True))
+
+    def _next_revision(self) -> int:
+        """Return a number above all previous ones, and by the wall clock (µs) above those of earlier processes."""
+        self._last_revision = max(self._last_revision, time.time_ns() // 1000) + 1
+        return self._last_revision

@@ -1,7 +1,7 @@
-"""How what is kept becomes a JSON document, the same in every database, and how it is read back.
+"""JSON documents of the store's records, the same in every database.
 
-Fields that nobody here knows are passed over, so that an older program can follow a newer one. What cannot be read is
-logged, without its content, and is None.
+Unknown fields are ignored, so that an older program can read what a newer one wrote. A document that cannot be read is
+logged, without its content, and read as None.
 """
 
 from __future__ import annotations
@@ -22,57 +22,54 @@ T = TypeVar("T")
 Document = dict[str, Any]
 
 
-class Record(Generic[T]):
-    """Writes and reads one kind of dataclass."""
+class Codec(Generic[T]):
+    """Encodes and decodes one kind of record. `key` arguments identify the document in the log."""
 
     def __init__(self, kind: type[T]) -> None:
         self._name = kind.__name__
         self._adapter = TypeAdapter(kind)
 
     def text(self, value: T) -> str:
-        """Return the document as JSON. Half a surrogate pair, which no database takes, becomes a question mark."""
+        """Encode as JSON. A lone surrogate, which no database accepts, becomes a question mark."""
         document: Document = self._adapter.dump_python(value, mode="json")
         return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace").decode()
 
     def document(self, value: T) -> Document:
-        """Return the document."""
+        """Encode as a dict of JSON values."""
         loaded: Document = json.loads(self.text(value))
         return loaded
 
-    def read(self, document: object, key: object) -> T | None:
-        """Read a document; `key` names it in the log."""
+    def read(self, document: object, key: object, newer: Document | None = None) -> T | None:
+        """Decode a dict; fields of `newer` replace those of the document."""
+        merged = {**cast("Document", document), **(newer or {})} if isinstance(document, dict) else document
         try:
-            return self._adapter.validate_python(document)
+            return self._adapter.validate_python(merged)
         except ValidationError as exc:
             first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
             where = ".".join(str(part) for part in first["loc"])
             self._unreadable(key, f"{where}: {first['msg']}")
             return None
 
-    def read_newer(self, document: object, key: object, newer: Document) -> T | None:
-        """Read a document, with some fields replaced by what is newer."""
-        return self.read({**cast("Document", document), **newer} if isinstance(document, dict) else document, key)
-
     def read_text(self, text: str, key: object, newer: Document | None = None) -> T | None:
-        """Read JSON, with some fields replaced by what is newer."""
+        """Decode JSON; fields of `newer` replace those of the document."""
         try:
             document: object = json.loads(text)
         except ValueError as exc:
             self._unreadable(key, str(exc))
             return None
-        return self.read_newer(document, key, newer or {})
-
-    def read_all(self, documents: Iterable[object], key: object) -> list[T]:
-        """Read those of a list that can be read."""
-        found = (self.read(document, key) for document in documents)
-        return [value for value in found if value is not None]
+        return self.read(document, key, newer)
 
     def _unreadable(self, key: object, reason: str) -> None:
         log.error("store.unreadable", record=self._name, key=key, reason=reason)
 
 
-PLAYER = Record(SavedPlayer)
-SETTINGS = Record(GuildSettings)
-TRACK = Record(Track)
-REQUEST = Record(PendingRequest)
-PLAYED = Record(Played)
+def readable(values: Iterable[T | None]) -> list[T]:
+    """Return the values that could be decoded."""
+    return [value for value in values if value is not None]
+
+
+PLAYER = Codec(SavedPlayer)
+SETTINGS = Codec(GuildSettings)
+TRACK = Codec(Track)
+REQUEST = Codec(PendingRequest)
+PLAYED = Codec(Played)

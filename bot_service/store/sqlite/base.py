@@ -1,10 +1,13 @@
-"""The tables of the bot's SQLite file. A migration, once released, is never edited."""
+"""The bot's SQLite file: its tables, and the base of the classes that read and write them."""
 
 from __future__ import annotations
 
+from common.databases.sqlite import SqliteFile
+
 KEY = "BOT_SQLITE_PATH"
 
-# `document` is JSON (see records.py). Positions are written twice a second, so they stand beside it.
+# A released migration is never edited. `document` is JSON (documents.py). `next_frame` and `saved_at` are columns: they
+# are written twice a second.
 _V1 = (
     """
     CREATE TABLE players (
@@ -33,3 +36,11 @@ _V1 = (
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1,)
+
+
+class SqliteBase:
+    """One concern of the store over the shared file. Steps run in its threads, and encode and decode there."""
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+        self._read, self._write = file.reader.read, file.writer.write

@@ -1,7 +1,7 @@
-"""The bot's collections, in the database of the library, and their indexes. What is not listed is found by `_id`.
+"""The bot's collections in the database of the library, their indexes, and the base of the classes that use them.
 
-bot_players, bot_settings and bot_history have one document a guild, bot_favourites one a user, bot_requests one a
-request. Lists are bounded (see base.py), so a document stays below a megabyte and one command keeps the bound.
+bot_players, bot_settings and bot_history have one document per guild, bot_favourites one per user, bot_requests one per
+request; all are found by `_id`. Lists are bounded (MAX_FAVOURITES, MAX_HISTORY), so that a document stays below 1 MB.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pymongo import ASCENDING, IndexModel
 
-from common.databases.mongodb import Collection, MongoDatabase
+from common.databases.mongodb import Collection, MongoConnection, MongoDatabase
 
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "bot_requests": (IndexModel([("asked_at", ASCENDING), ("_id", ASCENDING)], name="by_time"),),
@@ -20,7 +20,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
 
 @dataclass(frozen=True, slots=True)
 class BotCollections:
-    """What a step works with."""
+    """The collections that a step works on."""
 
     players: Collection
     settings: Collection
@@ -31,6 +31,14 @@ class BotCollections:
 
     @classmethod
     def of(cls, database: MongoDatabase) -> BotCollections:
-        """Pick them from a database."""
+        """Return those of a database."""
         names = ("players", "settings", "favourites", "requests", "history")
         return cls(database=database, **{name: database.collection(f"bot_{name}") for name in names})
+
+
+class MongoBase:
+    """One concern of the store over the shared connection."""
+
+    def __init__(self, connection: MongoConnection[BotCollections]) -> None:
+        self._connection = connection
+        self._run = connection.run
