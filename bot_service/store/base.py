@@ -1,13 +1,13 @@
-"""The store port: what the bot still knows after a restart. Players, settings, favourites, open requests, history.
+"""The bot's records and the port that keeps them across restarts: players, settings, favourites, history, requests.
 
-Pure values and one Protocol; knows neither a database nor Discord. What an adapter promises:
+Values and one Protocol; imports no database and no Discord. Guarantees of every adapter:
 
-- A method that has returned has written: `kill -9` of the bot, or the loss of a replica set's primary, undoes nothing.
-- Several processes may share a store. `finish_request` gives a request to exactly one of them.
-- A newer program may have written a record: fields nobody here knows are passed over. A record that cannot be read is
-  logged and treated as if it were not there; it never keeps the bot from starting.
+- Writes are durable when the method returns: `kill -9`, or the loss of a replica set's primary, loses none of them.
+- Several processes may share a store; `finish_request` gives a request to exactly one of them.
+- Unknown fields, written by a newer program, are ignored. A record that cannot be read is logged and treated as missing;
+  it never prevents the bot from starting.
 
-Ids are Discord's numbers (below 2^63), times aware UTC.
+Ids are Discord snowflakes (below 2^63), times aware UTC.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from common.errors import Locale
 from common.health import Health
 
 MAX_FAVOURITES = 500
-"""Of one user."""
+"""Per user."""
 MAX_HISTORY = 200
-"""Songs remembered of one guild; the oldest make room."""
+"""Per guild; the oldest are dropped."""
 
 
 class FavouritesFull(Exception):
-    """The user has MAX_FAVOURITES already: one has to go before another can come. Nothing was changed."""
+    """The user has MAX_FAVOURITES already; nothing was added."""
 
 
 SavedPhase = Literal["idle", "connecting", "playing", "paused", "recovering"]
@@ -90,11 +90,11 @@ class SavedPlayer:
 
 @dataclass(frozen=True, slots=True)
 class GuildSettings:
-    """What a guild's managers have chosen; the defaults are what a guild has that chose nothing.
+    """Settings of a guild, with their defaults.
 
-    `locale` None: the user's own. `dj_role_id`: who may command the player beside managers (None: everybody).
-    `max_per_user`: upcoming songs one member may have, 0 for any number. `stay`: never leave the voice channel by
-    itself. `announce`: a new player message for each song.
+    `locale` None: each user's own. `dj_role_id`: role that may control the player beside managers (None: every member).
+    `max_per_user`: upcoming songs per member, 0 for no limit. `stay`: never leave the voice channel when idle or alone.
+    `announce`: send a new player message for each song.
     """
 
     locale: Locale | None = None
@@ -109,10 +109,10 @@ class GuildSettings:
 
 @dataclass(frozen=True, slots=True)
 class PendingRequest:
-    """A download that was asked for and has no outcome yet, with what it takes to tell the person who asked.
+    """A download request without an outcome yet, with what is needed to reply to its user.
 
-    `interaction_token` answers the interaction for 15 minutes after `asked_at`; it opens nothing else. `message_id` is
-    the reply's where it is known. `playlist_id` is shared by the requests of one playlist.
+    `interaction_token` is valid for replies to the interaction, for 15 minutes after `asked_at`. `message_id`: the
+    reply, if known. `playlist_id` is shared by the requests of one playlist.
     """
 
     request_id: str
@@ -131,7 +131,7 @@ class PendingRequest:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """One line of a guild's history: what was played, for whom, since when."""
+    """One line of a guild's history: the track, its requester, and when it started."""
 
     track: Track
     user_id: int
@@ -139,79 +139,79 @@ class Played:
 
 
 class GuildStore(Protocol):
-    """Opened by `open_store`, which also closes it. Every method but `health` raises DatabaseUnavailable."""
+    """Opened and closed by `open_store`. Every method except `health` raises DatabaseUnavailable."""
 
     async def save_player(self, saved: SavedPlayer) -> None:
-        """Write a guild's player over what was saved before."""
+        """Replace a guild's saved player."""
         ...
 
     async def load_players(self) -> list[SavedPlayer]:
-        """Return every saved player, by guild id; `next_frame` and `saved_at` are the last `save_positions`'."""
+        """Return all saved players, ordered by guild id, with the last saved positions."""
         ...
 
     async def forget_player(self, guild_id: int) -> None:
-        """Remove a guild's player; nothing happens where none is saved."""
+        """Delete a guild's saved player; no-op if there is none."""
         ...
 
     async def save_positions(self, positions: Mapping[int, int]) -> None:
-        """Set `next_frame` of many guilds' saved players, by guild id, in one write; `saved_at` becomes now.
+        """Set `next_frame` of saved players, by guild id, in one write; `saved_at` becomes now.
 
-        Guilds without a saved player are passed over. Writes of one store to the same player happen in the order of
-        their calls: positions told before a `save_player` never land on what that one saved.
+        Guilds without a saved player are ignored. Writes of one store to the same player are applied in the order of
+        the calls: a stale position never overwrites a later `save_player`.
         """
         ...
 
     async def settings(self, guild_id: int) -> GuildSettings:
-        """Return what the guild has chosen, or the defaults."""
+        """Return the guild's settings, or the defaults."""
         ...
 
     async def save_settings(self, guild_id: int, settings: GuildSettings) -> None:
-        """Write a guild's settings over those of before."""
+        """Replace a guild's settings."""
         ...
 
     async def add_favourite(self, user_id: int, track: Track) -> bool:
-        """Put a track first among a user's favourites; False: it is one already, and keeps its place.
+        """Insert a track at the front of a user's favourites; False if it is one already (it keeps its place).
 
         Raises:
-            FavouritesFull: there are MAX_FAVOURITES.
+            FavouritesFull: the user has MAX_FAVOURITES.
         """
         ...
 
     async def favourites(self, user_id: int) -> list[Track]:
-        """Return a user's favourites, the latest first."""
+        """Return a user's favourites, newest first."""
         ...
 
     async def remove_favourite(self, user_id: int, video_id: str) -> bool:
-        """Take a track out of a user's favourites; False: it was not one."""
+        """Remove a favourite; False if it was not one."""
         ...
 
     async def add_requests(self, requests: Sequence[PendingRequest]) -> None:
-        """Remember open requests, all or none of them. An id that is remembered already is written over."""
+        """Insert or replace open requests by id, all or none of them."""
         ...
 
     async def request(self, request_id: str) -> PendingRequest | None:
-        """Return an open request, or None when nobody knows it or it was finished."""
+        """Return an open request; None if it is unknown or finished."""
         ...
 
     async def finish_request(self, request_id: str) -> PendingRequest | None:
-        """Take an open request out. Of all that ask, in any process, exactly one gets it; the others get None.
+        """Remove and return an open request: exactly one caller, in any process, gets it, the others None.
 
-        DatabaseUnavailable leaves open whether it was taken.
+        After DatabaseUnavailable it may or may not have been removed.
         """
         ...
 
     async def open_requests(self) -> list[PendingRequest]:
-        """Return every open request, of all processes that share the store, the oldest first."""
+        """Return the open requests of all processes that share the store, oldest first."""
         ...
 
     async def add_history(self, guild_id: int, track: Track, user_id: int, when: datetime) -> None:
-        """Put a song first in a guild's history, and drop what is beyond MAX_HISTORY."""
+        """Insert a song at the front of a guild's history and drop lines beyond MAX_HISTORY."""
         ...
 
     async def history(self, guild_id: int, limit: int = 20) -> list[Played]:
-        """Return what a guild heard, the latest first, at most `limit` (0 or more) lines."""
+        """Return at most `limit` lines (0 or more), newest first."""
         ...
 
     async def health(self) -> Health:
-        """Ask the database how it is; never raises."""
+        """Query the database's health; never raises."""
         ...
