@@ -4,8 +4,8 @@ Values and one Protocol; imports no database and no Discord. Guarantees of every
 
 - Writes are durable when the method returns: `kill -9`, or the loss of a replica set's primary, loses none of them.
 - Several processes may share a store; `finish_request` gives a request to exactly one of them.
-- Unknown fields, written by a newer program, are ignored. A record that cannot be read is logged and treated as missing;
-  it never prevents the bot from starting.
+- Unknown fields, written by a newer program, are ignored. A record that cannot be read is logged and treated as
+  missing; it never prevents the bot from starting.
 
 Ids are Discord snowflakes (below 2^63), times aware UTC.
 """
