@@ -22,7 +22,7 @@ from bot_service.discord_ui.permissions import VoiceRoom, humans_in
 from bot_service.discord_ui.player_message import Panels
 from bot_service.discord_ui.request_replies import Arrivals
 from bot_service.health import create_app
-from bot_service.player.guild_player import GuildPlayer, Stage
+from bot_service.player.guild_player import GuildPlayer, PlayerDisplay
 from bot_service.player.players import Players
 from bot_service.player.rules.events import Event
 from bot_service.player.rules.outcomes import Notice, NoticeKind
@@ -102,7 +102,7 @@ def _players(services: Services, bot: MusicBot) -> Players:
         ),
         open_voice=open_voice,
         store=services.store,
-        stage=Stage(panels.refresh, notice),
+        display=PlayerDisplay(panels.refresh, notice),
         resume_after_restart=settings.resume_after_restart,
     )
     arrivals = Arrivals(services, players, LateReplies(bot))

@@ -1,1 +1,1 @@
-"""What a guild hears: queue, state machine, voice link, frames."""
+"""One player per guild: state machine and queue (rules), voice connection and frames (voice), and the actor."""

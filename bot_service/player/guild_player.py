@@ -1,8 +1,7 @@
-"""The actor of one guild: one task, one inbox. Performs what the machine says, and decides nothing.
+"""The actor of one guild: one task, one inbox. Performs the effects of the state machine and decides nothing itself.
 
-An effect that fails becomes an event or a line in the log, never a dead player. The voice link's methods return while
-the work is under way; the store and the player message have lanes of their own, so that a database or a Discord that
-hangs holds up no command.
+A failed effect becomes an event or a log line; the player goes on. No effect blocks the inbox: the voice link's methods
+return while the work is under way, store writes go through a SerialExecutor, and the display only schedules its work.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import SystemRandom
 
-from bot_service.player.lane import Lane
 from bot_service.player.rules import outcomes as out
 from bot_service.player.rules.events import Command, Elapsed, Enqueue, Event, Ready, SetRules, TrackEnded, VoiceLost
 from bot_service.player.rules.machine import step
 from bot_service.player.rules.model import Phase, Timer
 from bot_service.player.rules.outcomes import Outcome, PlayerRefusal, RefusalCode
 from bot_service.player.rules.state import PlayerLimits, PlayerState
+from bot_service.player.serial_executor import SerialExecutor
 from bot_service.player.snapshot import Snapshot
 from bot_service.player.timers import Timers
 from bot_service.player.voice.link import VoiceLink
@@ -36,14 +35,14 @@ _SAVE_SECONDS = 5.0
 _SAVE_AGAIN_SECONDS = 2.0
 
 OpenVoice = Callable[[int, Callable[[Event], None]], VoiceLink]
-"""Makes the voice link of a guild, which reports to the given function."""
+"""Creates the voice link of a guild; it reports its events to the given function."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Where people see the player. Both return at once, and do their work later.
+class PlayerDisplay:
+    """Shows the player in Discord. Both functions schedule their work and return immediately.
 
-    `refresh` brings the player message up to date; `notice(guild_id, notice)` says something in the text channel.
+    `refresh` updates the player message; `notice(guild_id, notice)` posts a notice in the text channel.
     """
 
     refresh: Callable[[Snapshot], None]
@@ -51,19 +50,19 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Letter:
-    """Something in the inbox. `answer` is for who asks; `ring` tells an armed timer from its predecessors."""
+class _Message:
+    """An item of the inbox. `reply`: future of the caller, for commands; `generation`: of the timer, for Elapsed."""
 
     event: Event
-    answer: asyncio.Future[Outcome] | None = None
-    ring: int = 0
+    reply: asyncio.Future[Outcome] | None = None
+    generation: int = 0
     asked_at: float = 0.0
     asked_in: Place = NOWHERE
 
 
 @dataclass(slots=True)
-class _Wait:
-    """Somebody waits for a first packet: `since` when, for one of which `entries`, and what `cause` led to it last."""
+class _AwaitedStart:
+    """A user waits for the first packet of one of `entries`, `since` (monotonic s); `cause`: trace context."""
 
     since: float
     entries: frozenset[str]
@@ -71,23 +70,23 @@ class _Wait:
 
 
 class GuildPlayer:
-    """The player of one guild. `run` is its one task; `Players` makes and owns it."""
+    """The player of one guild. `run` is its only task; `Players` creates and owns it."""
 
     def __init__(
-        self, guild_id: int, *, limits: PlayerLimits, open_voice: OpenVoice, store: GuildStore, stage: Stage
+        self, guild_id: int, *, limits: PlayerLimits, open_voice: OpenVoice, store: GuildStore, display: PlayerDisplay
     ) -> None:
         self._state = PlayerState(guild_id=guild_id, limits=limits, random=SystemRandom())
         self._store = store
-        self._stage = stage
+        self._display = display
         self._voice = open_voice(guild_id, self.tell)
-        self._inbox: asyncio.Queue[_Letter] = asyncio.Queue()
-        self._timers = Timers(self._rang)
-        self._wait: _Wait | None = None
-        self._on = 0
+        self._inbox: asyncio.Queue[_Message] = asyncio.Queue()
+        self._timers = Timers(self._timer_fired)
+        self._awaited: _AwaitedStart | None = None
+        self._voice_play_id = 0
         self._saved_entry = ""
         self._unsaved = False
         self._closed = False
-        self._saves = Lane("save")
+        self._saves = SerialExecutor("save")
 
     @property
     def guild_id(self) -> int:
@@ -96,79 +95,79 @@ class GuildPlayer:
 
     @property
     def snapshot(self) -> Snapshot:
-        """What the player is doing now."""
-        self._listen()
+        """The player's present state, with the position read from the voice link."""
+        self._sync_position()
         return Snapshot.of(self._state)
 
     @property
     def saved_position(self) -> int | None:
-        """The frame to note for after a restart; None when nothing plays, or what is saved is another song."""
+        """The frame to save; None while nothing plays, or while the saved player holds another song."""
         current = self._state.current
         if not self._state.streaming or current is None or current.entry_id != self._saved_entry:
             return None
-        self._listen()
+        self._sync_position()
         return self._state.next_frame
 
     def tell(self, event: Event) -> None:
-        """Report that something happened. On the event loop's thread; never blocks, never raises."""
+        """Put an event into the inbox, without a reply. Event loop thread only; never blocks, never raises."""
         if not self._closed:
-            self._inbox.put_nowait(_Letter(event))
+            self._inbox.put_nowait(_Message(event))
 
     async def ask(self, command: Command) -> Outcome:
-        """Have a command carried out.
+        """Put a command into the inbox and wait for its outcome.
 
         Raises:
-            PlayerRefusal: it makes no sense now, or the bot is shutting down.
-            InternalError: a defect; the player goes on.
+            PlayerRefusal: not possible in the present state, or the bot is shutting down.
+            InternalError: a bug in a step; the player goes on.
         """
         if self._closed:
             raise PlayerRefusal(RefusalCode.SHUTTING_DOWN)
-        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._inbox.put_nowait(_Letter(command, answer, asked_at=time.monotonic(), asked_in=here()))
-        return await answer
+        reply: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._inbox.put_nowait(_Message(command, reply, asked_at=time.monotonic(), asked_in=here()))
+        return await reply
 
     async def run(self) -> None:
-        """Work until cancelled; then keep the state, as it is, for the next start, and end the voice link."""
+        """Process the inbox until cancelled; then save the state and close the voice link."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._saves.run())
                 await self._load_rules()
                 while True:
-                    letter = await self._inbox.get()
+                    message = await self._inbox.get()
                     try:
-                        await self._handle(letter)
+                        await self._handle(message)
                     finally:
-                        _answer(letter, PlayerRefusal(RefusalCode.SHUTTING_DOWN))
+                        _reply(message, PlayerRefusal(RefusalCode.SHUTTING_DOWN))
         finally:
             await self._close()
 
-    async def _handle(self, letter: _Letter) -> None:
-        if isinstance(letter.event, Elapsed) and not self._timers.is_due(letter.event.timer, letter.ring):
+    async def _handle(self, message: _Message) -> None:
+        if isinstance(message.event, Elapsed) and not self._timers.take(message.event.timer, message.generation):
             return
-        self._listen()
+        self._sync_position()
         if self._state.current is None:
-            self._note_wait(letter)
+            self._note_awaited(message)
         try:
-            outcome, effects = step(self._state, letter.event, utc_now())
+            outcome, effects = step(self._state, message.event, utc_now())
         except PlayerRefusal as refusal:
-            _answer(letter, refusal)
+            _reply(message, refusal)
             return
         except Exception as exc:
-            log.exception("player.step_failed", guild_id=self.guild_id, event_name=type(letter.event).__name__)
-            _answer(letter, InternalError(repr(exc)))
+            log.exception("player.step_failed", guild_id=self.guild_id, event_name=type(message.event).__name__)
+            _reply(message, InternalError(repr(exc)))
             return
         for effect in effects:
             await self._perform(effect)
-        _answer(letter, outcome)
+        _reply(message, outcome)
 
-    def _note_wait(self, letter: _Letter) -> None:
-        """Note who waits for what will sound first."""
-        match letter.event:
-            case Enqueue(entries, asked_at=asked_at) if letter.asked_at:
-                since = asked_at or letter.asked_at
-                self._wait = _Wait(since, frozenset(entry.entry_id for entry in entries), letter.asked_in)
-            case Ready(entry_id) if self._wait is not None and entry_id in self._wait.entries:
-                self._wait.cause = letter.asked_in
+    def _note_awaited(self, message: _Message) -> None:
+        """Note which song a user waits for, to measure the time to its first packet."""
+        match message.event:
+            case Enqueue(entries, asked_at=asked_at) if message.asked_at:
+                since = asked_at or message.asked_at
+                self._awaited = _AwaitedStart(since, frozenset(entry.entry_id for entry in entries), message.asked_in)
+            case Ready(entry_id) if self._awaited is not None and entry_id in self._awaited.entries:
+                self._awaited.cause = message.asked_in
             case _:
                 pass
 
@@ -212,51 +211,51 @@ class GuildPlayer:
             case out.Remember():
                 self._remember(effect)
             case out.Refresh():
-                self._stage.refresh(self.snapshot)
+                self._display.refresh(self.snapshot)
             case out.Notice():
-                self._stage.notice(self.guild_id, effect)
+                self._display.notice(self.guild_id, effect)
 
     async def _play(self, effect: out.Play) -> None:
-        wait, self._wait = self._wait, None
+        awaited, self._awaited = self._awaited, None
         track = effect.entry.track
         if track is None:
             raise InternalError(f"entry {effect.entry.entry_id} has no track")
-        if wait is not None and effect.entry.entry_id not in wait.entries:
-            wait = None  # what they waited for was dropped
-        with (wait.cause if wait else NOWHERE).resumed():
-            asked_at = wait.since if wait else None
+        if awaited is not None and effect.entry.entry_id not in awaited.entries:
+            awaited = None  # the awaited song was dropped
+        with (awaited.cause if awaited else NOWHERE).resumed():
+            asked_at = awaited.since if awaited else None
             await self._voice.play(effect.play_id, track, effect.start_frame, asked_at=asked_at)
-        self._on = effect.play_id
+        self._voice_play_id = effect.play_id
 
     def _remember(self, effect: out.Remember) -> None:
         entry, when = effect.entry, utc_now()
         track = entry.track
         if track is not None:
-            self._saves.put(lambda: self._store.add_history(self.guild_id, track, entry.requester_id, when))
+            self._saves.submit(lambda: self._store.add_history(self.guild_id, track, entry.requester_id, when))
 
     async def _save(self) -> None:
-        self._listen()
+        self._sync_position()
         saved = self._state.saved(utc_now())
-        self._saved_entry = ""  # until it is written, the position noted belongs to what was saved before
+        self._saved_entry = ""  # until the write is done, positions would land on the previous save
         try:
             await self._store.save_player(saved)
         except AppError:
             if not self._closed:
                 asyncio.get_running_loop().call_later(_SAVE_AGAIN_SECONDS, self._save_soon)
             raise
-        self._unsaved = False  # a change meanwhile has a save of its own waiting
+        self._unsaved = False  # a change meanwhile has submitted another save
         self._saved_entry = saved.current.entry_id if saved.current is not None else ""
 
     def _save_soon(self) -> None:
-        self._saves.put(self._save, key="save")
+        self._saves.submit(self._save, key="save")
 
-    def _listen(self) -> None:
-        """Take the position from the voice link, which knows it by the frame, once it plays what the state says."""
-        if self._state.streaming and self._on == self._state.play_id:
-            self._state.heard(self._voice.next_frame)
+    def _sync_position(self) -> None:
+        """Read the position from the voice link, if it plays the state's playback already."""
+        if self._state.streaming and self._voice_play_id == self._state.play_id:
+            self._state.set_position(self._voice.next_frame)
 
-    def _rang(self, timer: Timer, ring: int) -> None:
-        self._inbox.put_nowait(_Letter(Elapsed(timer), ring=ring))
+    def _timer_fired(self, timer: Timer, generation: int) -> None:
+        self._inbox.put_nowait(_Message(Elapsed(timer), generation=generation))
 
     async def _load_rules(self) -> None:
         try:
@@ -268,17 +267,17 @@ class GuildPlayer:
         step(self._state, SetRules(rules), utc_now())
 
     def shut(self) -> None:
-        """Take in nothing more, and keep nobody waiting. For a `run` that has ended, or was cancelled unbegun."""
+        """Close the inbox and refuse what is in it. Called when `run` has ended or was cancelled before it began."""
         self._closed = True
         self._timers.disarm_all()
         while not self._inbox.empty():
-            _answer(self._inbox.get_nowait(), PlayerRefusal(RefusalCode.SHUTTING_DOWN))
+            _reply(self._inbox.get_nowait(), PlayerRefusal(RefusalCode.SHUTTING_DOWN))
 
     async def _close(self) -> None:
         self.shut()
         try:
             async with asyncio.timeout(_SAVE_SECONDS):
-                await self._saves.finish()
+                await self._saves.drain()
                 if self._unsaved or self._state.phase is not Phase.IDLE:
                     await self._save()
         except (AppError, TimeoutError) as exc:
@@ -286,10 +285,10 @@ class GuildPlayer:
         await self._voice.close()
 
 
-def _answer(letter: _Letter, result: Outcome | Exception) -> None:
-    if letter.answer is None or letter.answer.done():
+def _reply(message: _Message, result: Outcome | Exception) -> None:
+    if message.reply is None or message.reply.done():
         return
     if isinstance(result, Exception):
-        letter.answer.set_exception(result)
+        message.reply.set_exception(result)
     else:
-        letter.answer.set_result(result)
+        message.reply.set_result(result)

@@ -1,4 +1,4 @@
-"""All guilds' players: made on first use, run inside one TaskGroup, their positions saved together."""
+"""All guilds' players: created on first use, run in one TaskGroup, positions saved in one write."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from bot_service.player.guild_player import GuildPlayer, OpenVoice, Stage
+from bot_service.player.guild_player import GuildPlayer, OpenVoice, PlayerDisplay
 from bot_service.player.rules.events import Restore, Stop
 from bot_service.player.rules.outcomes import PlayerRefusal, RefusalCode
 from bot_service.player.rules.state import PlayerLimits
@@ -21,9 +21,9 @@ SAVE_POSITIONS_SECONDS = 0.5
 
 
 class Players:
-    """Use it as `async with Players(...) as players`; leaving the block closes every player and keeps its state.
+    """Use as `async with Players(...) as players`; leaving the block saves and closes every player.
 
-    `resume_after_restart` False: what was saved is forgotten by `restore`, for all guilds.
+    `resume_after_restart` False: `restore` deletes all saved players instead of resuming them.
     """
 
     def __init__(
@@ -32,13 +32,13 @@ class Players:
         limits: PlayerLimits,
         open_voice: OpenVoice,
         store: GuildStore,
-        stage: Stage,
+        display: PlayerDisplay,
         resume_after_restart: bool = True,
     ) -> None:
         self._limits = limits
         self._open_voice = open_voice
         self._store = store
-        self._stage = stage
+        self._display = display
         self._resume = resume_after_restart
         self._players: dict[int, GuildPlayer] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -47,7 +47,7 @@ class Players:
         self._closed = False
 
     async def __aenter__(self) -> Self:
-        """Begin to save positions."""
+        """Start saving positions."""
         await self._group.__aenter__()
         self._saving = self._group.create_task(self._save_positions())
         return self
@@ -64,11 +64,11 @@ class Players:
         return self._players.get(guild_id)
 
     def all(self) -> list[GuildPlayer]:
-        """Return every player there is."""
+        """Return all players."""
         return list(self._players.values())
 
     def of(self, guild_id: int) -> GuildPlayer:
-        """Return the guild's player; the first time, make it.
+        """Return the guild's player; create it on first use.
 
         Raises:
             PlayerRefusal: the bot is shutting down.
@@ -78,7 +78,7 @@ class Players:
             if self._closed:
                 raise PlayerRefusal(RefusalCode.SHUTTING_DOWN)
             player = GuildPlayer(
-                guild_id, limits=self._limits, open_voice=self._open_voice, store=self._store, stage=self._stage
+                guild_id, limits=self._limits, open_voice=self._open_voice, store=self._store, display=self._display
             )
             self._players[guild_id] = player
             task = self._group.create_task(player.run(), name=f"player {guild_id}")
@@ -87,10 +87,10 @@ class Players:
         return player
 
     async def restore(self) -> int:
-        """Let every guild that was saved go on, unless it or the bot is told not to; return how many do.
+        """Resume saved players, except where the guild's or the bot's settings forbid it; return their number.
 
         Raises:
-            DatabaseUnavailable: nobody knows what was saved.
+            DatabaseUnavailable: the saved players could not be read.
         """
         count = 0
         for saved in await self._store.load_players():
@@ -103,17 +103,17 @@ class Players:
         return count
 
     async def drop(self, guild_id: int) -> None:
-        """End and forget the player of a guild that the bot is no longer in."""
+        """Stop and delete the player of a guild that the bot has left."""
         player = self._players.get(guild_id)
         if player is not None:
-            with suppress(PlayerRefusal):  # it had nothing to stop
+            with suppress(PlayerRefusal):  # nothing to stop
                 await player.ask(Stop())
             del self._players[guild_id]
             await _ended(self._tasks.pop(guild_id))
         await self._store.forget_player(guild_id)
 
     async def close(self) -> None:
-        """End every player; each keeps its state for the next start."""
+        """Save and end every player."""
         self._closed = True
         tasks = [*self._tasks.values(), *([self._saving] if self._saving is not None else [])]
         for task in tasks:

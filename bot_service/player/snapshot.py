@@ -1,4 +1,4 @@
-"""What a player shows of itself: to commands, to the player message, to metrics."""
+"""Read-only view of a player, for commands, the player message and metrics."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from common.dca import FRAME_MS
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One guild's player at one moment. `voice_channel_id` is None while the bot neither is in a channel nor tries.
+    """One guild's player at one moment. `voice_channel_id` is None unless the bot is in a channel or connecting.
 
-    `position_ms` lies within the song where its length is known. `history` is newest first.
+    `position_ms` is at most the song's duration, if that is known. `history` is newest first.
     """
 
     guild_id: int
@@ -31,7 +31,7 @@ class Snapshot:
 
     @classmethod
     def of(cls, state: PlayerState) -> Snapshot:
-        """Take one. A song that waits, paused, for its voice is shown as what the player is doing."""
+        """Take a snapshot of a state."""
         position = state.next_frame * FRAME_MS
         track = state.current.track if state.current is not None else None
         if track is not None and track.duration_ms:

@@ -1,4 +1,6 @@
-"""The timers of one player: each armed at most once, and a ring that was overtaken does not count."""
+"""The timers of one player. A callback that was queued before its timer was disarmed or restarted is stale: its
+generation number is not the current one.
+"""
 
 from __future__ import annotations
 
@@ -9,33 +11,33 @@ from bot_service.player.rules.model import Timer
 
 
 class Timers:
-    """`rang(timer, ring)` is called on the loop; ask `is_due` when its turn comes."""
+    """Calls `fired(timer, generation)` on the event loop; the receiver asks `take` whether that is still current."""
 
-    def __init__(self, rang: Callable[[Timer, int], None]) -> None:
-        self._rang = rang
+    def __init__(self, fired: Callable[[Timer, int], None]) -> None:
+        self._fired = fired
         self._armed: dict[Timer, tuple[int, asyncio.TimerHandle]] = {}
-        self._rings = 0
+        self._generation = 0
 
     def arm(self, timer: Timer, seconds: float) -> None:
-        """Let it ring in so many seconds, and not when it was to ring before."""
+        """Start the timer, or restart it if it is armed."""
         self.disarm(timer)
-        self._rings += 1
-        handle = asyncio.get_running_loop().call_later(seconds, self._rang, timer, self._rings)
-        self._armed[timer] = (self._rings, handle)
+        self._generation += 1
+        handle = asyncio.get_running_loop().call_later(seconds, self._fired, timer, self._generation)
+        self._armed[timer] = (self._generation, handle)
 
     def disarm(self, timer: Timer) -> None:
-        """Let it not ring; one that is not armed stays so."""
+        """Disarm the timer; no-op if it is not armed."""
         if (armed := self._armed.pop(timer, None)) is not None:
             armed[1].cancel()
 
     def disarm_all(self) -> None:
-        """Let none ring."""
+        """Disarm every timer."""
         for timer in list(self._armed):
             self.disarm(timer)
 
-    def is_due(self, timer: Timer, ring: int) -> bool:
-        """Tell whether a ring still counts, and take it; one under way when its timer was disarmed does not."""
-        if self._armed.get(timer, (0, None))[0] != ring:
+    def take(self, timer: Timer, generation: int) -> bool:
+        """Disarm a timer that fired; False if the firing is stale."""
+        if self._armed.get(timer, (0, None))[0] != generation:
             return False
         self._armed.pop(timer, None)
         return True

@@ -1,8 +1,7 @@
-"""What somebody's change of voice channel means for the guild's player. Pure: ids and counts in, events out.
+"""Translates a member's change of voice channel into events for the guild's player. Pure.
 
-Says nothing about the bot being sent away or its channel being deleted: the voice link knows those from its connection,
-and tells them from a connection that it ends itself. How long the bot waits alone, and whether it stays whatever
-happens (24/7), is the player's business.
+Removal of the bot and deletion of its channel are not reported here: the voice link detects them, and distinguishes
+them from a disconnect of its own. Timers and the `stay` setting are applied by the state machine.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from bot_service.player.rules.events import Event, Listeners, ListenersLeft, Voi
 
 @dataclass(frozen=True, slots=True)
 class VoiceChange:
-    """One member's voice state, before and after: channel ids, None for none.
+    """A member's voice channel id before and after the change; None: in no channel.
 
-    `is_self`: the member is this bot. `is_bot`: the member is any bot; bots are no listeners.
+    `is_self`: the member is this bot. `is_bot`: the member is any bot; bots do not count as listeners.
     """
 
     before: int | None
@@ -29,10 +28,10 @@ class VoiceChange:
 def events_of(
     change: VoiceChange, *, bots_channel_id: int | None, people: Mapping[int, int], afk_channel_id: int | None = None
 ) -> list[Event]:
-    """Return what the player is to be told, in order.
+    """Return the player's events, in order.
 
-    `people`: how many people (no bots) are in each channel after the change; channels without any may be left out.
-    `bots_channel_id`: where the bot is after the change. Nobody is followed into the channel for those who are away.
+    `people`: members (bots excluded) per channel after the change; empty channels may be missing. `bots_channel_id`:
+    the bot's channel after the change. The bot does not follow its last listener into the AFK channel.
     """
     if change.before == change.after:
         return []  # muted, deafened, started a stream

@@ -43,7 +43,7 @@ def ready(transition: Transition, command: ev.Ready) -> out.Outcome:
     """
     state = transition.state
     if state.current is not None and state.current.entry_id == command.entry_id:
-        transition.complete(command.track)
+        transition.replace_track(command.track)
         return out.Arrived(0, starts_now=True)
     if state.queue.amend(command.entry_id, command.track):
         return out.Done()
@@ -61,7 +61,7 @@ def dropped(transition: Transition, command: ev.Dropped) -> out.Outcome:
     """Take out a song that could not be fetched, wherever it is: one that is on ends, and the next one plays."""
     current = transition.state.current
     if current is not None and current.entry_id == command.entry_id:
-        transition.discard()
+        transition.discard_current()
         return out.Removed(current)
     entry = transition.state.queue.drop(command.entry_id)
     return out.Ignored() if entry is None else out.Removed(entry)
@@ -97,7 +97,7 @@ def pause(transition: Transition, _command: ev.Pause) -> out.Done:
     state.held = True
     if state.phase is Phase.PLAYING:
         state.phase = Phase.PAUSED
-        transition.do(Hold())
+        transition.emit(Hold())
     return out.Done()
 
 
@@ -116,7 +116,7 @@ def resume(transition: Transition, _command: ev.Resume) -> out.Done:
     state.held = False
     if state.phase is Phase.PAUSED and state.streaming:
         state.phase = Phase.PLAYING
-        transition.do(Proceed())
+        transition.emit(Proceed())
     else:
         transition.proceed()
     return out.Done()
@@ -173,7 +173,7 @@ def previous(transition: Transition, _command: ev.Previous) -> out.Skipped:
 def clear(transition: Transition, _command: ev.Clear) -> out.Cleared:
     """Empty what comes next."""
     _not_empty(transition.state)
-    transition.state.kept = None
+    transition.state.resume_point = None
     return out.Cleared(transition.state.queue.clear())
 
 
@@ -203,7 +203,7 @@ def restore(transition: Transition, command: ev.Restore) -> out.Outcome:
         entry = None
     if entry is not None:
         transition.start(entry, frame=saved.next_frame, held=saved.phase == Phase.PAUSED.value)
-        transition.do(Notice(NoticeKind.RESTORED, entry))
+        transition.emit(Notice(NoticeKind.RESTORED, entry))
         return out.Done()
     fetching = any(waiting.track is None for waiting in saved.entries)
     state.parked = saved.phase == Phase.IDLE.value and bool(saved.entries) and not fetching

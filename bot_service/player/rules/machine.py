@@ -38,9 +38,9 @@ def step(state: PlayerState, event: ev.Event, now: datetime) -> tuple[out.Outcom
     outcome = _STEPS[type(event)](transition, event)
     transition.settle()
     if not isinstance(outcome, out.Ignored | out.VoteCast):
-        transition.do(out.Save())
+        transition.emit(out.Save())
         if not isinstance(event, _SHOW_NOTHING):
-            transition.do(out.Refresh())
+            transition.emit(out.Refresh())
     return outcome, transition.effects
 
 
@@ -52,7 +52,7 @@ def _voice_ready(transition: Transition, event: ev.VoiceReady) -> out.Outcome:
     state = transition.state
     if not state.joining and state.phase is not Phase.RECOVERING:
         if not state.voice_ready:
-            transition.do(out.Leave())  # somebody stopped the player while it was on its way
+            transition.emit(out.Leave())  # somebody stopped the player while it was on its way
         return out.Ignored()
     moved = state.voice_ready
     state.joining, state.voice_ready = False, True
@@ -117,10 +117,10 @@ def _elapsed(transition: Transition, event: ev.Elapsed) -> out.Outcome:
     match event.timer:
         case Timer.IDLE:
             transition.clear()
-            transition.do(out.Notice(out.NoticeKind.LEFT_IDLE))
+            transition.emit(out.Notice(out.NoticeKind.LEFT_IDLE))
         case Timer.ALONE:
             transition.clear()
-            transition.do(out.Notice(out.NoticeKind.LEFT_ALONE))
+            transition.emit(out.Notice(out.NoticeKind.LEFT_ALONE))
         case Timer.JOIN:
             transition.lose_voice("timeout")
         case Timer.RECOVER:

@@ -178,9 +178,9 @@ class Queue:
         if self.loop is LoopMode.QUEUE:
             self.entries.append(entry)
         else:
-            self.bury(entry)
+            self.archive(entry)
 
-    def bury(self, entry: Entry) -> None:
+    def archive(self, entry: Entry) -> None:
         """Put a song into history whatever the loop says: one that failed must not come round again by itself."""
         self.history.insert(0, entry)
         del self.history[HISTORY_LIMIT:]

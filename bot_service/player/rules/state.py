@@ -54,12 +54,12 @@ class PlayerState:
     prefetched: Track | None = None
     failures: int = 0
     parked: bool = False
-    kept: tuple[str, int] | None = None
+    resume_point: tuple[str, int] | None = None
     attempts: int = 0
     recovering_since: datetime | None = None
     ready_since: datetime | None = None
 
-    def heard(self, frame: int) -> None:
+    def set_position(self, frame: int) -> None:
         """Take over what the voice link says of the playback under way."""
         if self.streaming:
             self.next_frame = max(frame, 0)

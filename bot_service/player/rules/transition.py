@@ -43,7 +43,7 @@ class Transition:
         self.now = now
         self.effects: list[Effect] = []
 
-    def do(self, effect: Effect) -> None:
+    def emit(self, effect: Effect) -> None:
         """Name an effect."""
         self.effects.append(effect)
 
@@ -54,7 +54,7 @@ class Transition:
         state = self.state
         self.halt()
         state.current, state.next_frame, state.held = entry, frame, held
-        state.kept = None
+        state.resume_point = None
         state.votes.clear()
         if state.voice_ready or state.phase is Phase.RECOVERING:
             self.proceed()
@@ -80,11 +80,11 @@ class Transition:
         state.streaming = True
         state.start_frame = state.next_frame
         state.prefetched = None  # used up by this playback
-        self.do(Play(state.play_id, entry, state.next_frame))
+        self.emit(Play(state.play_id, entry, state.next_frame))
         if state.next_frame == 0 and not _is_unfinished(entry):
-            self.do(Remember(entry))
+            self.emit(Remember(entry))
 
-    def complete(self, track: Track) -> None:
+    def replace_track(self, track: Track) -> None:
         """Give the current song another track, whole or nearer to it; what plays, plays on."""
         state = self.state
         if state.current is None:
@@ -92,20 +92,20 @@ class Transition:
         begun_unfinished = (state.streaming or state.next_frame > 0) and _is_unfinished(state.current)
         state.current = replace(state.current, track=track)
         if begun_unfinished and not track.unfinished:
-            self.do(Remember(state.current))
+            self.emit(Remember(state.current))
 
-    def discard(self) -> None:
+    def discard_current(self) -> None:
         """End the current song as if it had never been there, and go on to the next one."""
         self.halt()
         held = self.state.held
-        self._rest()
+        self._clear_current()
         self.advance(forced=True, held=held)
 
     def halt(self) -> None:
         """End the playback under way, if any."""
         if self.state.streaming:
             self.state.streaming = False
-            self.do(Halt())
+            self.emit(Halt())
 
     def advance(self, *, forced: bool, held: bool = False) -> None:
         """Go on to the next song that is ready, or to none."""
@@ -114,12 +114,12 @@ class Transition:
         state.parked = False
         entry = state.queue.take_next(state.current, forced=forced)
         if entry is not None:
-            kept = state.kept
+            kept = state.resume_point
             self.start(entry, frame=kept[1] if kept and kept[0] == entry.entry_id else 0, held=held)
             return
-        self._rest()
+        self._clear_current()
         if state.phase is Phase.RECOVERING:
-            self._forget_voice()  # there is nothing left to recover
+            self._reset_voice()  # there is nothing left to recover
         state.phase = Phase.CONNECTING if state.joining and not state.voice_ready else Phase.IDLE
 
     def fail(self, code: str) -> None:
@@ -129,12 +129,12 @@ class Transition:
         if entry is None:
             return
         self.halt()
-        state.queue.bury(entry)
-        self._rest()
-        self.do(Notice(NoticeKind.SONG_FAILED, entry, code))
+        state.queue.archive(entry)
+        self._clear_current()
+        self.emit(Notice(NoticeKind.SONG_FAILED, entry, code))
         state.failures += 1
         if state.failures >= MAX_FAILURES and state.queue.entries:
-            self.do(Notice(NoticeKind.TOO_MANY_FAILURES, code=code))
+            self.emit(Notice(NoticeKind.TOO_MANY_FAILURES, code=code))
             state.parked = True
             state.phase = Phase.IDLE
         else:
@@ -152,7 +152,7 @@ class Transition:
         state.joining = True
         if not state.voice_ready and state.phase is not Phase.RECOVERING:
             state.phase = Phase.CONNECTING
-        self.do(Join(target))
+        self.emit(Join(target))
 
     def lose_voice(self, reason: str) -> None:
         """Try to get the voice back, if anything needs it."""
@@ -162,7 +162,7 @@ class Transition:
         steady = self._was_steady()
         state.voice_ready = state.joining = False
         if state.current is None and not state.queue.entries and not state.rules.stay:
-            self._forget_voice()
+            self._reset_voice()
             state.phase = Phase.IDLE
             return
         if waits:
@@ -171,7 +171,7 @@ class Transition:
             state.attempts = 0
             state.recovering_since = self.now
         state.phase = Phase.RECOVERING
-        if self._tries_are_used_up():
+        if self._attempts_exhausted():
             self.give_up(reason)
         else:
             state.attempts += 1
@@ -180,33 +180,33 @@ class Transition:
         """Leave the voice for good. Sent away: nothing is kept. Otherwise the songs are, for when somebody asks."""
         kind = _SENT_AWAY.get(reason)
         if kind is not None:
-            self.do(Notice(kind, self.state.current, reason))
+            self.emit(Notice(kind, self.state.current, reason))
             self.clear()
             return
         state = self.state
         self.halt()
         entry, frame = state.current, state.next_frame
-        self._rest()
+        self._clear_current()
         if entry is not None:
             state.queue.put_front(entry)
-            state.kept = (entry.entry_id, frame)
-        self._forget_voice()
+            state.resume_point = (entry.entry_id, frame)
+        self._reset_voice()
         state.phase = Phase.IDLE
         state.parked = True
-        self.do(Notice(NoticeKind.VOICE_FAILED, entry, reason))
+        self.emit(Notice(NoticeKind.VOICE_FAILED, entry, reason))
 
     def clear(self) -> int:
         """Give up everything and leave: the state of a player that has nothing, but for its history."""
         state = self.state
         count = state.queue.clear() + (state.current is not None)
         if state.current is not None:
-            state.queue.bury(state.current)
+            state.queue.archive(state.current)
         self.halt()
-        self._rest()
-        self._forget_voice()
+        self._clear_current()
+        self._reset_voice()
         state.voice_channel_id = None
         state.queue.loop = LoopMode.OFF
-        state.kept = None
+        state.resume_point = None
         state.parked = False
         state.failures = 0
         state.phase = Phase.IDLE
@@ -219,14 +219,14 @@ class Transition:
         state = self.state
         wanted = self._timers()
         for timer in sorted(state.armed - wanted.keys()):
-            self.do(Disarm(timer))
+            self.emit(Disarm(timer))
         for timer in sorted(wanted.keys() - state.armed):
-            self.do(Arm(timer, wanted[timer]))
+            self.emit(Arm(timer, wanted[timer]))
         state.armed = set(wanted)
-        track = self._track_at_hand()
+        track = self._track_to_prefetch()
         if track != state.prefetched:
             state.prefetched = track
-            self.do(Prefetch(track))
+            self.emit(Prefetch(track))
 
     def _timers(self) -> dict[Timer, float]:
         state, limits = self.state, self.state.limits
@@ -243,7 +243,7 @@ class Transition:
             wanted[Timer.RECOVER] = BACKOFF_SECONDS[state.attempts - 1]
         return wanted
 
-    def _track_at_hand(self) -> Track | None:
+    def _track_to_prefetch(self) -> Track | None:
         """Tell whose beginning is wanted: the current song's until it plays, then that of the one after it."""
         state = self.state
         if state.current is None:
@@ -253,18 +253,18 @@ class Transition:
             return following.track if following is not None else None
         return state.current.track if state.next_frame == 0 else None
 
-    def _rest(self) -> None:
+    def _clear_current(self) -> None:
         state = self.state
         state.current, state.start_frame, state.next_frame, state.held = None, 0, 0, False
         state.votes.clear()
 
-    def _forget_voice(self) -> None:
+    def _reset_voice(self) -> None:
         state = self.state
         state.voice_ready = state.joining = False
         state.listeners = None
         state.attempts = 0
         state.recovering_since = state.ready_since = None
-        self.do(Leave())
+        self.emit(Leave())
 
     def _was_steady(self) -> bool:
         state = self.state
@@ -272,7 +272,7 @@ class Transition:
             return False
         return state.phase is not Phase.PLAYING or state.next_frame - state.start_frame >= _STEADY_FRAMES
 
-    def _tries_are_used_up(self) -> bool:
+    def _attempts_exhausted(self) -> bool:
         state = self.state
         since = state.recovering_since or self.now
         spent = (self.now - since).total_seconds()

@@ -27,14 +27,14 @@ class WatchedVoiceClient(PacedVoiceClient):
 
     Attributes:
         on_end: called on the event loop when the connection is over for good, however it came to that.
-        thrown_out: Discord said that the bot is in no channel, and the bot had not asked for it.
+        removed: Discord said that the bot is in no channel, and the bot had not asked for it.
         over: `on_end` was called, or would have been.
     """
 
     def __init__(self, client: discord.Client, channel: discord.abc.Connectable) -> None:
         super().__init__(client, channel)
         self.on_end: Callable[[], None] | None = None
-        self.thrown_out = False
+        self.removed = False
         self.over = False
         self._leaving = False
 
@@ -42,7 +42,7 @@ class WatchedVoiceClient(PacedVoiceClient):
         """See `discord.VoiceProtocol`."""
         # discord.py's type of it says that it is never null.
         if cast("object", data["channel_id"]) is None and not self._leaving:
-            self.thrown_out = True
+            self.removed = True
         await super().on_voice_state_update(data)
 
     async def leave(self) -> None:

@@ -37,7 +37,7 @@ HEAD_FRAMES = 500
 _PIECE_SECONDS = 10.0
 _HEAD_SECONDS = 5.0
 # How long a song that is being made is asked for without a new frame, and how soon again.
-_HOPE_SECONDS = 60.0
+_RETRY_SECONDS = 60.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LAST_PAUSE_SECONDS = 2.0
 # A piece of 64 KiB is 5 s of music and four minutes of silence.
@@ -98,19 +98,19 @@ class FrameStore:
             position = len(head.frames)
             if head.whole:
                 return
-        hope = _Hope()
+        retries = _RetryWindow()
         while True:
             try:
                 async with aclosing(self._read(track, position)) as blocks:
                     async for block in blocks:
                         position += len(block)
-                        hope.renew()
+                        retries.renew()
                         yield block
             except (StillBeingMade, AudioServiceUnavailable) as exc:
-                if not hope.after(exc):
+                if not retries.after(exc):
                     raise
                 log.info("frames.awaited", media_id=track.video_id, frame=position, detail=exc.detail)
-                await hope.pause()
+                await retries.pause()
             else:
                 return
 
@@ -150,7 +150,7 @@ class FrameStore:
                 yield piece
 
 
-class _Hope:
+class _RetryWindow:
     """Says how long more of a song that is being made is asked for: with growing pauses, for a minute in vain."""
 
     def __init__(self) -> None:
@@ -171,8 +171,8 @@ class _Hope:
         """Let some time pass. Raises SourceTruncated when too much has."""
         now = time.monotonic()
         self._since = now if self._since is None else self._since
-        if now - self._since >= _HOPE_SECONDS:
-            raise SourceTruncated(f"no new frame for {_HOPE_SECONDS:.0f} s")
+        if now - self._since >= _RETRY_SECONDS:
+            raise SourceTruncated(f"no new frame for {_RETRY_SECONDS:.0f} s")
         await asyncio.sleep(self._pause)
         self._pause = min(2 * self._pause, _LAST_PAUSE_SECONDS)
 

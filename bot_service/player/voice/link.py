@@ -16,9 +16,9 @@ import discord
 
 from bot_service.metrics import BotMetrics
 from bot_service.player.rules.events import INTERRUPTED, Event, TrackEnded, VoiceLost, VoiceReady
-from bot_service.player.voice import entry as voice_entry
+from bot_service.player.voice import connections
 from bot_service.player.voice.client import WatchedVoiceClient
-from bot_service.player.voice.entry import CannotJoinError
+from bot_service.player.voice.connections import CannotJoinError
 from bot_service.player.voice.frames import FrameStore, Head
 from bot_service.player.voice.playback import Playback
 from bot_service.player.voice.watchdog import VoiceWatch
@@ -163,14 +163,14 @@ class VoiceLink:
         """Be connected in that channel. Raises CannotJoinError."""
         if (voice := self._voice) is not None:
             if voice.is_connected() and (
-                voice.channel.id == channel_id or await voice_entry.move(self._client, voice, channel_id)
+                voice.channel.id == channel_id or await connections.move(self._client, voice, channel_id)
             ):
                 return
             self._voice = None
-            await voice_entry.leave(voice)
+            await connections.leave(voice)
         if self._lost_by:
-            await voice_entry.told_that_it_left(self._client, self._guild_id)
-        voice = await voice_entry.enter(self._client, self._guild_id, channel_id)
+            await connections.wait_until_left(self._client, self._guild_id)
+        voice = await connections.connect(self._client, self._guild_id, channel_id)
         if voice.over:
             raise CannotJoinError("closed", code=voice.close_code, may_retry=True)
         self._voice = voice
@@ -184,7 +184,7 @@ class VoiceLink:
             # A join that was given up leaves a connection behind that only discord.py knows.
             left = voice or (guild.voice_client if guild is not None and self._voice is None else None)
             if isinstance(left, WatchedVoiceClient) and not left.over:
-                await voice_entry.leave(left)
+                await connections.leave(left)
             if self._last is not None and self._last.halted:
                 await self._last.silent_or_left()
 
@@ -206,23 +206,23 @@ class VoiceLink:
             if trouble is not None and self._voice is voice:
                 code = voice.close_code
                 voice.stop_runner()
-                self._lose(VoiceLost(code, trouble.reason, voice_entry.may_retry(code)), trouble.next_frame)
+                self._lose(VoiceLost(code, trouble.reason, connections.may_retry(code)), trouble.next_frame)
                 self._spawn(self._exit(voice), "abandon")
 
     def _connection_ended(self, voice: WatchedVoiceClient) -> None:
         """Hear from discord.py that it has given the connection up."""
         if self._voice is not voice:
             return
-        if voice.thrown_out:
+        if voice.removed:
             channel_id = voice.channel.id
             self._interrupt(self.next_frame)
             self._voice = None
-            self._spawn(self._thrown_out(channel_id), "thrown out")
+            self._spawn(self._removed(channel_id), "thrown out")
         else:
             code = voice.close_code
-            self._lose(VoiceLost(code, "closed", voice_entry.may_retry(code)), self.next_frame)
+            self._lose(VoiceLost(code, "closed", connections.may_retry(code)), self.next_frame)
 
-    async def _thrown_out(self, channel_id: int) -> None:
+    async def _removed(self, channel_id: int) -> None:
         """Say why the bot is in no channel: the news that the channel was deleted may come a moment later."""
         async with self._changing:
             if self._channel_exists(channel_id):

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from bot_service.player.guild_player import Snapshot, Stage
+from bot_service.player.guild_player import PlayerDisplay
 from bot_service.player.players import Players
 from bot_service.player.rules import events as ev
 from bot_service.player.rules import outcomes as out
 from bot_service.player.rules.model import Phase
 from bot_service.player.rules.outcomes import PlayerRefusal, RefusalCode
 from bot_service.player.rules.state import PlayerLimits
+from bot_service.player.snapshot import Snapshot
 from bot_service.player.voice.link import VoiceLink
 from bot_service.store.base import GuildSettings, GuildStore, Track
 from bot_service.store.sqlite.store import open_sqlite
@@ -111,7 +112,7 @@ async def studio(store: GuildStore, *, resume: bool = True) -> AsyncGenerator[St
         limits=PlayerLimits(),
         open_voice=open_voice,
         store=store,
-        stage=Stage(shown.put_nowait, lambda _guild_id, notice: notices.append(notice)),
+        display=PlayerDisplay(shown.put_nowait, lambda _guild_id, notice: notices.append(notice)),
         resume_after_restart=resume,
     ) as players:
         yield Studio(players, store, voices, shown, notices)

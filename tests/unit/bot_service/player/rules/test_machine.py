@@ -290,7 +290,7 @@ def test_a_stopped_player_leaves_a_join_that_comes_through_late() -> None:
 def test_a_restart_goes_on_at_the_saved_frame_paused_or_not(paused: bool) -> None:  # noqa: FBT001 - a parameter
     before = playing("abC")
     before.tell(ev.SetLoop(LoopMode.QUEUE))
-    before.state.heard(321)
+    before.state.set_position(321)
     if paused:
         before.tell(ev.Pause())
     saved = before.state.saved(NOW)

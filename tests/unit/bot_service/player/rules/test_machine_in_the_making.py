@@ -37,7 +37,7 @@ def remembered(player: Player) -> list[str]:
 
 def test_a_song_is_heard_unfinished_and_the_whole_one_changes_nothing_that_plays() -> None:
     player = hearing("A")
-    player.state.heard(400)
+    player.state.set_position(400)
     assert player.tell(ev.Ready("A", track("A"))) == out.Arrived(0, starts_now=True)
     assert not any(isinstance(effect, out.Play | out.Halt | out.Notice | out.Hold) for effect in player.effects)
     assert player.state.current is not None
@@ -87,7 +87,7 @@ def test_a_song_that_was_removed_stays_away() -> None:
 def test_a_song_that_comes_to_nothing_while_it_is_on_ends_and_does_not_come_back(loop: LoopMode) -> None:
     player = hearing("Abc")
     player.tell(ev.SetLoop(loop))
-    player.state.heard(400)
+    player.state.set_position(400)
     dropped = player.state.current
     assert dropped is not None
     assert player.tell(ev.Dropped("A", "source_truncated")) == out.Removed(dropped)
@@ -152,7 +152,7 @@ def test_a_song_that_fails_before_its_request_does_is_told_of_and_then_leaves_no
 
 def test_a_song_that_was_never_finished_fails_after_a_restart_like_any_other() -> None:
     before = hearing("Ab")
-    before.state.heard(400)
+    before.state.set_position(400)
     player = Player()
     player.tell(ev.Restore(before.state.saved(NOW)))
     player.tell(ev.VoiceReady(ROOM))

@@ -48,7 +48,7 @@ class World(RuleBasedStateMachine):
 
     def send(self, event: ev.Event) -> out.Outcome | None:
         if self.state.streaming:
-            self.state.heard(self.frame)
+            self.state.set_position(self.frame)
         before = repr(self.state.saved(NOW))
         history = list(self.state.queue.history)
         try:

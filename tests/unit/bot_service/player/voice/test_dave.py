@@ -15,12 +15,12 @@ import pytest
 from bot_service.player.rules.events import TrackEnded
 from tests.discord import assert_plays, frames_of
 from tests.unit.bot_service.player import songs
-from tests.unit.bot_service.player.voice.voice_stage import Stage, open_stage
+from tests.unit.bot_service.player.voice.voice_rig import VoiceRig, open_voice_rig
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncGenerator[Stage]:
-    async with open_stage(tmp_path) as opened:
+async def rig(tmp_path: Path) -> AsyncGenerator[VoiceRig]:
+    async with open_voice_rig(tmp_path) as opened:
         yield opened
 
 
@@ -37,34 +37,34 @@ class Sealing:
         return b"sealed" + packet
 
 
-def connection_of(stage: Stage) -> Any:  # noqa: ANN401 - discord.py's own, without public view
-    return cast("Any", stage.client.voice_clients[0])._connection
+def connection_of(rig: VoiceRig) -> Any:  # noqa: ANN401 - discord.py's own, without public view
+    return cast("Any", rig.client.voice_clients[0])._connection
 
 
-async def test_the_version_that_davey_speaks_is_offered(stage: Stage) -> None:
-    await stage.enter()
-    assert stage.voice.connections[-1].identify["max_dave_protocol_version"] == davey.DAVE_PROTOCOL_VERSION >= 1
+async def test_the_version_that_davey_speaks_is_offered(rig: VoiceRig) -> None:
+    await rig.enter()
+    assert rig.voice.connections[-1].identify["max_dave_protocol_version"] == davey.DAVE_PROTOCOL_VERSION >= 1
 
 
-async def test_a_keyed_session_gets_the_frames_of_the_file_and_what_it_makes_of_them_is_sent(stage: Stage) -> None:
-    await stage.enter()
+async def test_a_keyed_session_gets_the_frames_of_the_file_and_what_it_makes_of_them_is_sent(rig: VoiceRig) -> None:
+    await rig.enter()
     session = Sealing()
-    connection = connection_of(stage)
+    connection = connection_of(rig)
     connection.dave_session, connection.dave_protocol_version = session, 1
-    await stage.link.play(1, stage.song(20))
-    assert (await stage.reports.next(TrackEnded)).finished
-    packets = await stage.voice.packets(20)
+    await rig.link.play(1, rig.song(20))
+    assert (await rig.reports.next(TrackEnded)).finished
+    packets = await rig.voice.packets(20)
     assert session.given[:20] == songs.frames(20)
     assert [packet.payload for packet in packets] == [b"sealed" + frame for frame in songs.frames(20)]
 
 
-async def test_frames_pass_as_they_are_while_a_session_is_not_keyed_yet(stage: Stage) -> None:
-    await stage.enter()
-    session = davey.DaveSession(davey.DAVE_PROTOCOL_VERSION, int(stage.guild.me.id), stage.channel_id)
+async def test_frames_pass_as_they_are_while_a_session_is_not_keyed_yet(rig: VoiceRig) -> None:
+    await rig.enter()
+    session = davey.DaveSession(davey.DAVE_PROTOCOL_VERSION, int(rig.guild.me.id), rig.channel_id)
     assert session.get_serialized_key_package()
-    connection = connection_of(stage)
+    connection = connection_of(rig)
     connection.dave_session, connection.dave_protocol_version = session, 1
-    song = stage.song(20)
-    await stage.link.play(1, song)
-    assert (await stage.reports.next(TrackEnded)).finished
-    assert_plays(await stage.voice.packets(20), frames_of(stage.files / song.file_path))
+    song = rig.song(20)
+    await rig.link.play(1, song)
+    assert (await rig.reports.next(TrackEnded)).finished
+    assert_plays(await rig.voice.packets(20), frames_of(rig.files / song.file_path))

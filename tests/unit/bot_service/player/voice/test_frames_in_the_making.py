@@ -151,7 +151,7 @@ async def test_a_song_of_which_there_is_nothing_yet_is_waited_for(sources: Sourc
 
 
 async def test_a_song_that_was_given_up_fails_at_once(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot_service.player.voice.frames._HOPE_SECONDS", 1e6)
+    monkeypatch.setattr("bot_service.player.voice.frames._RETRY_SECONDS", 1e6)
     owned = await claim(sources.service, ID, "Canción")
     async with sources.store.open(UNFINISHED) as blocks:
         async with attempt(sources, PART):
@@ -163,7 +163,7 @@ async def test_a_song_that_was_given_up_fails_at_once(sources: Sources, monkeypa
 
 
 async def test_without_a_new_frame_for_long_it_is_given_up(sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot_service.player.voice.frames._HOPE_SECONDS", 0.1)
+    monkeypatch.setattr("bot_service.player.voice.frames._RETRY_SECONDS", 0.1)
     await claim(sources.service, ID, "Canción")
     async with sources.store.open(UNFINISHED) as blocks:
         async with attempt(sources, PART):
@@ -204,7 +204,7 @@ async def test_that_an_unfinished_song_is_in_no_blob_store_warns_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await claim(sources.service, ID, "Canción")
-    monkeypatch.setattr("bot_service.player.voice.frames._HOPE_SECONDS", 0.0)
+    monkeypatch.setattr("bot_service.player.voice.frames._RETRY_SECONDS", 0.0)
     track = replace(UNFINISHED, unfinished=unfinished, file_path="audio/x.dca")
     async with sources.store.open(track) as blocks:
         with pytest.raises(SourceTruncated):
@@ -292,7 +292,7 @@ async def test_patience_begins_anew_with_every_new_frame(
     whole: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     """There is just enough of it to ask once in vain."""
-    monkeypatch.setattr("bot_service.player.voice.frames._HOPE_SECONDS", 1e-9)
+    monkeypatch.setattr("bot_service.player.voice.frames._RETRY_SECONDS", 1e-9)
     parts = [breaks_off(len(songs.dca(count))) for count in counts]
     async with answering(tmp_path, *parts, all_of_it) as store, store.open(UNFINISHED, 5) as blocks:
         if whole:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import discord
 import pytest
 
-from bot_service.player.voice import entry as voice_entry
+from bot_service.player.voice import connections
 from bot_service.player.voice.client import WatchedVoiceClient
 from bot_service.player.voice.dca_source import DcaSource
 from tests.discord import Guild, assert_plays, assert_stream, open_fake_discord
 from tests.unit.bot_service.player import songs
-from tests.unit.bot_service.player.voice.voice_stage import open_client
+from tests.unit.bot_service.player.voice.voice_rig import open_client
 from tests.waiting import until
 
 GUILDS = 3
@@ -45,11 +45,12 @@ async def seats() -> AsyncGenerator[list[Seat]]:
         rooms = [(guild, guild.voice_channel()) for guild in (fake.guild(f"Casa {place}") for place in range(GUILDS))]
         async with open_client(fake) as client:
             made = [
-                Seat(guild, await voice_entry.enter(client, int(guild.id), int(channel.id))) for guild, channel in rooms
+                Seat(guild, await connections.connect(client, int(guild.id), int(channel.id)))
+                for guild, channel in rooms
             ]
             yield made
             for seat in made:
-                await voice_entry.leave(seat.client)
+                await connections.leave(seat.client)
         assert not fake.problems
     await until(lambda: not senders())
 
@@ -178,6 +179,6 @@ async def test_what_cannot_be_sent_is_refused(seats: list[Seat]) -> None:
         client.play(song(50))
     client.stop()
     assert not client.is_playing()
-    await voice_entry.leave(client)
+    await connections.leave(client)
     with pytest.raises(discord.ClientException):
         client.play(song(50))

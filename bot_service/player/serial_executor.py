@@ -1,4 +1,4 @@
-"""Work of one kind, done in order beside the actor that asks for it, so that slow work holds up nothing else."""
+"""Runs jobs one after another beside the actor that submits them, so that slow work does not block it."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ Job = Callable[[], Awaitable[None]]
 _MAX_WAITING = 200
 
 
-class Lane:
-    """A queue of jobs and the task that does them (`run`). A job that fails is logged; the lane goes on.
+class SerialExecutor:
+    """A bounded FIFO queue of jobs and the task that runs them (`run`). Errors of a job are logged.
 
-    A job with a key takes the place of a waiting one with the same key: of several states to show, the latest counts.
-    More than _MAX_WAITING jobs do not wait: the oldest makes room.
+    A job with a key replaces a waiting job of the same key, which keeps its place: of several states only the latest is
+    written. When _MAX_WAITING jobs wait, the oldest is dropped.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._waiting: dict[object, Job] = {}
-        self._more = asyncio.Event()
+        self._submitted = asyncio.Event()
 
-    def put(self, job: Job, *, key: str | None = None) -> None:
-        """Have a job done after those that wait."""
+    def submit(self, job: Job, *, key: str | None = None) -> None:
+        """Append a job."""
         if len(self._waiting) >= _MAX_WAITING:
             self._waiting.pop(next(iter(self._waiting)))
         self._waiting[key or object()] = job
-        self._more.set()
+        self._submitted.set()
 
     async def run(self) -> None:
-        """Do jobs until cancelled."""
+        """Run jobs until cancelled."""
         while True:
-            self._more.clear()
-            await self.finish()
-            await self._more.wait()
+            self._submitted.clear()
+            await self.drain()
+            await self._submitted.wait()
 
-    async def finish(self) -> None:
-        """Do what waits."""
+    async def drain(self) -> None:
+        """Run the waiting jobs."""
         while self._waiting:
             job = self._waiting.pop(next(iter(self._waiting)))
             try:

@@ -44,7 +44,7 @@ def may_retry(code: int | None) -> bool:
     return code not in _HOPELESS
 
 
-async def enter(
+async def connect(
     client: discord.Client, guild_id: int, channel_id: int, *, seconds: float = _JOIN_SECONDS
 ) -> WatchedVoiceClient:
     """Connect to a channel, deafened: the bot has no use for what people say.
@@ -53,7 +53,7 @@ async def enter(
         CannotJoinError: channel_deleted, forbidden, channel_full, timeout, closed (with the code), failed.
     """
     channel = _channel(client, guild_id, channel_id)
-    await _put_away(channel.guild)
+    await _end_stale(channel.guild)
     try:
         async with asyncio.timeout(seconds + _GRACE_SECONDS):
             return await channel.connect(timeout=seconds, reconnect=False, self_deaf=True, cls=WatchedVoiceClient)
@@ -101,7 +101,7 @@ async def leave(voice: WatchedVoiceClient) -> None:
         voice.stop_runner()
 
 
-async def told_that_it_left(client: discord.Client, guild_id: int) -> None:
+async def wait_until_left(client: discord.Client, guild_id: int) -> None:
     """Wait until Discord has told that the bot is in no channel: a new connection would take that for its own end."""
     guild = client.get_guild(guild_id)
     if guild is None or guild.me.voice is None:
@@ -117,7 +117,7 @@ async def told_that_it_left(client: discord.Client, guild_id: int) -> None:
         log.warning("voice.leave_not_confirmed", guild_id=guild_id)
 
 
-async def _put_away(guild: discord.Guild) -> None:
+async def _end_stale(guild: discord.Guild) -> None:
     """End a connection of this guild that somebody gave up before it was made."""
     if isinstance(stale := guild.voice_client, WatchedVoiceClient):
         await leave(stale)

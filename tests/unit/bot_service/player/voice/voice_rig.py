@@ -58,7 +58,7 @@ class Reports:
 
 
 @dataclass
-class Stage:
+class VoiceRig:
     discord: FakeDiscord
     client: discord.Client
     guild: Guild
@@ -116,7 +116,7 @@ async def open_client(fake: FakeDiscord) -> AsyncGenerator[discord.Client]:
 
 
 @asynccontextmanager
-async def open_stage(root: Path) -> AsyncGenerator[Stage]:
+async def open_voice_rig(root: Path) -> AsyncGenerator[VoiceRig]:
     registry, reports = CollectorRegistry(), Reports()
     metrics = BotMetrics.on(registry)
     async with (
@@ -130,7 +130,7 @@ async def open_stage(root: Path) -> AsyncGenerator[Stage]:
             frames = FrameStore(blobs, AudioApi(http))
             link = VoiceLink(client, int(guild.id), reports.add, frames, metrics)
             try:
-                yield Stage(fake, client, guild, channel, registry, metrics, frames, root, reports, link)
+                yield VoiceRig(fake, client, guild, channel, registry, metrics, frames, root, reports, link)
             finally:
                 await link.close()
         assert not fake.problems
