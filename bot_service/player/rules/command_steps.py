@@ -1,4 +1,4 @@
-"""What each command does to a player. Pure. A step refuses before it changes anything."""
+"""The transitions of commands. Pure. A step refuses before it changes anything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from common.dca import FRAME_MS
 
 
 def enqueue(transition: Transition, command: ev.Enqueue) -> out.Enqueued:
-    """Add what is new and fits; go to the person who asks, and start, if nothing is on."""
+    """Add the new entries that fit; join the user's channel and start, if nothing plays."""
     state = transition.state
     elsewhere = state.is_connected_or_trying and command.voice_channel_id != state.voice_channel_id
     if elsewhere and (state.current is not None or state.queue.entries) and state.listeners != 0:
@@ -38,14 +38,14 @@ def enqueue(transition: Transition, command: ev.Enqueue) -> out.Enqueued:
 
 
 def ready(transition: Transition, command: ev.Ready) -> out.Outcome:
-    """Give a fetched song its track, and start it if nothing else is on. One that has a track already, because it could
-    be heard before it was whole, gets the new one and stays where it is, playing or not.
+    """Set the track of a fetched song and start it if nothing plays. A song that was unfinished and has a track already
+    gets the new one and stays where it is, playing or not.
     """
     state = transition.state
     if state.current is not None and state.current.entry_id == command.entry_id:
         transition.replace_track(command.track)
         return out.Arrived(0, starts_now=True)
-    if state.queue.amend(command.entry_id, command.track):
+    if state.queue.update_history(command.entry_id, command.track):
         return out.Done()
     if not state.queue.resolve(command.entry_id, command.track):
         return out.Ignored()
@@ -58,7 +58,7 @@ def ready(transition: Transition, command: ev.Ready) -> out.Outcome:
 
 
 def dropped(transition: Transition, command: ev.Dropped) -> out.Outcome:
-    """Take out a song that could not be fetched, wherever it is: one that is on ends, and the next one plays."""
+    """Remove a song that could not be fetched; if it is the current one, the next one plays."""
     current = transition.state.current
     if current is not None and current.entry_id == command.entry_id:
         transition.discard_current()
@@ -68,7 +68,7 @@ def dropped(transition: Transition, command: ev.Dropped) -> out.Outcome:
 
 
 def skip(transition: Transition, command: ev.Skip) -> out.Outcome:
-    """Count the vote, and go on when that is enough."""
+    """Count the vote; go on to the next song if the votes suffice."""
     state = transition.state
     left = _current(state)
     if not command.may_skip and command.user_id != left.requester_id:
@@ -81,7 +81,7 @@ def skip(transition: Transition, command: ev.Skip) -> out.Outcome:
 
 
 def stop(transition: Transition, _command: ev.Stop) -> out.Stopped:
-    """Give everything up and leave."""
+    """Clear everything and leave."""
     state = transition.state
     if state.phase is Phase.IDLE and not state.voice_ready and not state.joining and not state.queue.entries:
         raise PlayerRefusal(RefusalCode.NOTHING_PLAYING)
@@ -89,7 +89,7 @@ def stop(transition: Transition, _command: ev.Stop) -> out.Stopped:
 
 
 def pause(transition: Transition, _command: ev.Pause) -> out.Done:
-    """Hold the song now, or as soon as there is a voice."""
+    """Hold the song now, or once there is a voice."""
     state = transition.state
     _current(state)
     if state.held:
@@ -102,7 +102,7 @@ def pause(transition: Transition, _command: ev.Pause) -> out.Done:
 
 
 def resume(transition: Transition, _command: ev.Resume) -> out.Done:
-    """Go on with the song, or with a queue that was parked."""
+    """Resume the song, or a parked queue."""
     state = transition.state
     if state.current is None:
         following = state.queue.peek_next(None)
@@ -137,7 +137,7 @@ def seek(transition: Transition, command: ev.Seek) -> out.Sought:
 
 
 def remove(transition: Transition, command: ev.Remove) -> out.Removed:
-    """Take an entry out, ready or not."""
+    """Remove an entry, ready or not."""
     return out.Removed(transition.state.queue.remove(command.position))
 
 
@@ -147,7 +147,7 @@ def move(transition: Transition, command: ev.Move) -> out.Moved:
 
 
 def shuffle(transition: Transition, _command: ev.Shuffle) -> out.Done:
-    """Mix what comes next."""
+    """Shuffle the upcoming entries."""
     _not_empty(transition.state)
     transition.state.queue.shuffle(transition.state.random)
     return out.Done()
@@ -160,7 +160,7 @@ def set_loop(transition: Transition, command: ev.SetLoop) -> out.Done:
 
 
 def previous(transition: Transition, _command: ev.Previous) -> out.Skipped:
-    """Play the song before."""
+    """Play the previous song."""
     state = transition.state
     _has_channel(state)
     left = state.current
@@ -171,14 +171,14 @@ def previous(transition: Transition, _command: ev.Previous) -> out.Skipped:
 
 
 def clear(transition: Transition, _command: ev.Clear) -> out.Cleared:
-    """Empty what comes next."""
+    """Remove the upcoming entries."""
     _not_empty(transition.state)
     transition.state.resume_point = None
     return out.Cleared(transition.state.queue.clear())
 
 
 def jump(transition: Transition, command: ev.Jump) -> out.Skipped:
-    """Go on from a position."""
+    """Play the entry at a position."""
     state = transition.state
     _has_channel(state)
     left = state.current
@@ -186,14 +186,14 @@ def jump(transition: Transition, command: ev.Jump) -> out.Skipped:
 
 
 def set_rules(transition: Transition, command: ev.SetRules) -> out.Done:
-    """Take over the guild's settings. With 24/7 switched off, timers start when the step settles."""
+    """Apply the guild's settings. With `stay` switched off, timers start when the step settles."""
     transition.state.rules = command.rules
     transition.state.queue.fair = command.rules.fair_queue
     return out.Done()
 
 
 def restore(transition: Transition, command: ev.Restore) -> out.Outcome:
-    """Go on from what was saved, at its frame; what was given up before the restart waits for somebody to ask."""
+    """Resume a saved player at its frame; one that was parked stays parked."""
     state, saved = transition.state, command.saved
     if state.current is not None or state.queue.entries or state.is_connected_or_trying:
         return out.Ignored()
@@ -215,10 +215,10 @@ def restore(transition: Transition, command: ev.Restore) -> out.Outcome:
 
 
 def _fitting(state: PlayerState, entries: tuple[Entry, ...]) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
-    """Part entries into those that may come in and those left out.
+    """Split entries into those that are accepted and those left out.
 
     Raises:
-        PlayerRefusal: there are new ones and none of them may.
+        PlayerRefusal: there are new ones and none is accepted.
     """
     known = {entry.entry_id for entry in state.queue.entries}
     if state.current is not None:

@@ -1,7 +1,7 @@
-"""What a player is told: commands (somebody asked) and events (something happened). Values only.
+"""Inputs of the state machine: commands of users and events of the voice link, timers and requests. Values only.
 
-Answers to commands are in `outcomes`, what the player then does in `effects`. A command that makes no sense raises
-`refusals.PlayerRefusal` and changes nothing. An event that is out of date changes nothing either.
+Its outputs are in `outcomes`. A command that is not possible in the present state raises PlayerRefusal and changes
+nothing; a stale event is ignored.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from bot_service.store.base import GuildSettings, SavedPlayer, Track
 
 @dataclass(frozen=True, slots=True)
 class Enqueue:
-    """Add songs, and start if nothing is on. Entries without a track are being fetched; ids already here are left out.
+    """Add songs, and start if nothing plays. Entries without a track are being fetched; known ids are left out.
 
-    Outcome: Enqueued. Refusals: queue_full, too_many_of_yours (none of them fits), other_channel (people listen
-    elsewhere).
+    Outcome: Enqueued. Refusals: queue_full, too_many_of_yours (none of them fits), other_channel (the bot has listeners
+    in another one).
 
-    `asked_at`: `time.monotonic()` when somebody gave the command, for the time until they hear something; 0: now.
+    `asked_at`: `time.monotonic()` of the user's command, for the time to its first packet; 0: now.
     """
 
     entries: tuple[Entry, ...]
@@ -33,9 +33,9 @@ class Enqueue:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A song that was being fetched can be played. Comes twice if that was before the song was whole.
+    """A song that was being fetched is playable. Sent a second time when a song that was unfinished is complete.
 
-    Outcome: Arrived, Done when it is over already (skipped, say), or Ignored when it was removed meanwhile.
+    Outcome: Arrived, Done if it is in the history already, or Ignored if it was removed meanwhile.
     """
 
     entry_id: str
@@ -44,7 +44,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A song could not be fetched, or not to its end. Outcome: Removed, or Ignored when it was removed meanwhile."""
+    """A song could not be fetched, or not to its end. Outcome: Removed, or Ignored if it was removed meanwhile."""
 
     entry_id: str
     error_code: str
@@ -52,8 +52,9 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Go on to the next song, under loop `track` as well. `may_skip`: no vote is needed from this person (never from
-    whoever asked for the song). Outcome: Skipped or VoteCast. Refusals: nothing_playing.
+    """Go on to the next song, also under loop `track`. `may_skip`: this user needs no vote (nor does the requester).
+
+    Outcome: Skipped or VoteCast. Refusals: nothing_playing.
     """
 
     user_id: int
@@ -68,12 +69,12 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Hold the song at its frame. Outcome: Done. Refusals: nothing_playing, already_paused."""
+    """Pause the song at its frame. Outcome: Done. Refusals: nothing_playing, already_paused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Go on at the next frame, or with the queue that was kept when the voice could not be had again.
+    """Resume the song at its next frame, or a parked queue.
 
     Outcome: Done. Refusals: nothing_playing, not_paused.
     """
@@ -81,9 +82,9 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Seek:
-    """Go to a place in the song, cut to whole 20 ms frames. Outcome: Sought.
+    """Go to a position in the song, rounded down to a 20 ms frame. Outcome: Sought.
 
-    Refusals: nothing_playing, cannot_seek (negative, behind the end, or the length is unknown).
+    Refusals: nothing_playing, cannot_seek (negative, past the end, or unknown duration).
     """
 
     position_ms: int
@@ -91,7 +92,7 @@ class Seek:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Take out what is at a position. Outcome: Removed. Refusals: no_such_position."""
+    """Remove the entry at a position. Outcome: Removed. Refusals: no_such_position."""
 
     position: int
 
@@ -106,7 +107,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Shuffle:
-    """Bring what comes next into a random order. Outcome: Done. Refusals: queue_empty."""
+    """Shuffle the upcoming entries. Outcome: Done. Refusals: queue_empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +119,17 @@ class SetLoop:
 
 @dataclass(frozen=True, slots=True)
 class Previous:
-    """Play the song before; the current one comes next. Outcome: Skipped. Refusals: nothing_before, no_channel."""
+    """Play the previous song; the current one comes next. Outcome: Skipped. Refusals: nothing_before, no_channel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """Take everything out that comes next; the current song plays on. Outcome: Cleared. Refusals: queue_empty."""
+    """Remove all upcoming entries; the current song continues. Outcome: Cleared. Refusals: queue_empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """Go on from a position; the songs before it count as passed. Outcome: Skipped.
+    """Play the entry at a position; ready songs before it count as played. Outcome: Skipped.
 
     Refusals: no_such_position, still_fetching, no_channel.
     """
@@ -138,14 +139,14 @@ class Jump:
 
 @dataclass(frozen=True, slots=True)
 class SetRules:
-    """Take over the guild's settings. Outcome: Done."""
+    """Apply the guild's settings. Outcome: Done."""
 
     rules: GuildSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Go on from what was saved; only a player that has nothing yet does. Outcome: Done or Ignored."""
+    """Resume a saved player; ignored unless this one is still empty. Outcome: Done or Ignored."""
 
     saved: SavedPlayer
 
@@ -176,17 +177,17 @@ Command = (
 
 @dataclass(frozen=True, slots=True)
 class VoiceReady:
-    """The bot is in a channel and can send."""
+    """The voice is connected to a channel."""
 
     channel_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceLost:
-    """The voice connection is gone or could not be made. `code`: the close code, if any.
+    """The voice connection ended or could not be opened. `code`: the close code, if any.
 
-    `may_retry` False: the bot was sent away (`reason` "kicked"), the channel is gone ("channel_deleted"), it may not
-    enter ("forbidden"), or Discord wants what it cannot do.
+    `may_retry` False: the bot was removed (`reason` "kicked"), its channel was deleted ("channel_deleted"), it lacks a
+    permission ("forbidden"), or the close code is permanent.
     """
 
     code: int | None
@@ -195,44 +196,44 @@ class VoiceLost:
 
     @property
     def cause(self) -> str:
-        """What people are to be told of: the close code where there was one, else the reason."""
+        """The cause shown to users: the close code if there was one, else the reason."""
         return self.reason if self.code is None or self.reason != "closed" else str(self.code)
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceMoved:
-    """Somebody moved the bot to another channel; it stays there."""
+    """A moderator moved the bot to another channel; it stays there."""
 
     channel_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class ListenersLeft:
-    """The last listener went to another channel: the bot follows, unless it is told to stay."""
+    """The last listener moved to another channel: the bot follows, unless the guild's `stay` is set."""
 
     channel_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """How many people (bots do not count) are in the bot's channel."""
+    """Number of members (bots excluded) in the bot's channel."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Elapsed:
-    """A timer ran out."""
+    """A timer fired."""
 
     timer: Timer
 
 
 @dataclass(frozen=True, slots=True)
 class TrackEnded:
-    """Playback ended that nobody halted. `next_frame`: the first frame that was not sent.
+    """A playback ended that was not halted. `next_frame`: the first frame that was not sent.
 
-    `reason`: "" when finished; INTERRUPTED when frames were at hand and the voice went away; otherwise the code of the
-    error (common.errors) that reading the frames raised.
+    `reason`: "" if finished; INTERRUPTED if the voice was lost; otherwise the code of the error (common.errors) that
+    reading the frames raised.
     """
 
     play_id: int
@@ -243,7 +244,7 @@ class TrackEnded:
 
 @dataclass(frozen=True, slots=True)
 class MessageKept:
-    """The player message of the guild is this one (None: there is none any more)."""
+    """The guild's player message is now this one (None: it was deleted)."""
 
     message_id: int | None
 

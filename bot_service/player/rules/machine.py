@@ -1,4 +1,4 @@
-"""The one transition function of a guild's player. Pure: events in, changed state and effects out.
+"""The transition function of a guild's player. Pure: events in, changed state and effects out.
 
     idle ──Enqueue──▶ connecting ──VoiceReady──▶ playing ◀──Pause, Resume──▶ paused
       ▲                  │  ▲                      │                          │
@@ -6,7 +6,8 @@
       │                  ▼  │                      ▼                          ▼
       └──tries used up── recovering ──VoiceReady──▶ playing or paused, at the same frame
 
-Stop, being sent away, being alone and being idle for too long lead to idle from everywhere.
+Every phase goes to idle on Stop, on removal from the channel, and when the alone or idle timer fires. The steps of
+events are below, those of commands in `command_steps`.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from bot_service.player.rules.state import PlayerState
 from bot_service.player.rules.transition import Transition
 from common.errors import SourceTruncated, error_for_code
 
-# A playback that got this far before its frames failed is worth another try at the same frame.
+# A playback that got this far before its frames failed is retried at the same frame.
 _PROGRESS_FRAMES = 50
 _SHOW_NOTHING = (ev.Listeners, ev.MessageKept)
 
 
 def step(state: PlayerState, event: ev.Event, now: datetime) -> tuple[out.Outcome, list[out.Effect]]:
-    """Change the state as the event demands; return the outcome and what is to be done, in order.
+    """Apply an event to the state; return the outcome and the effects to perform, in order.
 
     Raises:
-        PlayerRefusal: the command makes no sense now. The state is as it was.
+        PlayerRefusal: the command is not possible in this state, which is unchanged.
     """
     transition = Transition(state, now)
     outcome = _STEPS[type(event)](transition, event)
@@ -48,11 +49,11 @@ def step(state: PlayerState, event: ev.Event, now: datetime) -> tuple[out.Outcom
 
 
 def _voice_ready(transition: Transition, event: ev.VoiceReady) -> out.Outcome:
-    """Play what waits for the voice."""
+    """Play the song that waits for the voice."""
     state = transition.state
     if not state.joining and state.phase is not Phase.RECOVERING:
         if not state.voice_ready:
-            transition.emit(out.Leave())  # somebody stopped the player while it was on its way
+            transition.emit(out.Leave())  # stopped while the join was under way
         return out.Ignored()
     moved = state.voice_ready
     state.joining, state.voice_ready = False, True
@@ -71,7 +72,7 @@ def _voice_ready(transition: Transition, event: ev.VoiceReady) -> out.Outcome:
 
 
 def _voice_lost(transition: Transition, event: ev.VoiceLost) -> out.Outcome:
-    """Try again, or give up where that is of no use."""
+    """Recover the voice, or give it up if a retry cannot succeed."""
     if not transition.state.is_connected_or_trying:
         return out.Ignored()
     if event.may_retry:
@@ -82,7 +83,7 @@ def _voice_lost(transition: Transition, event: ev.VoiceLost) -> out.Outcome:
 
 
 def _voice_moved(transition: Transition, event: ev.VoiceMoved) -> out.Outcome:
-    """Go on in the channel to which somebody moved the bot."""
+    """Note the channel to which a moderator moved the bot."""
     state = transition.state
     if not state.is_connected_or_trying or state.voice_channel_id == event.channel_id:
         return out.Ignored()
@@ -91,7 +92,7 @@ def _voice_moved(transition: Transition, event: ev.VoiceMoved) -> out.Outcome:
 
 
 def _listeners_left(transition: Transition, event: ev.ListenersLeft) -> out.Outcome:
-    """Follow the last listener, unless the bot is to stay where it is."""
+    """Follow the last listener, unless `stay` is set."""
     state = transition.state
     if state.rules.stay or not state.is_connected_or_trying or state.voice_channel_id == event.channel_id:
         return out.Ignored()
@@ -101,7 +102,7 @@ def _listeners_left(transition: Transition, event: ev.ListenersLeft) -> out.Outc
 
 
 def _listeners(transition: Transition, event: ev.Listeners) -> out.Outcome:
-    """Note how many listen; being alone is timed when the step settles."""
+    """Note the number of listeners; `settle` arms or disarms the alone timer."""
     if not transition.state.is_connected_or_trying:
         return out.Ignored()
     transition.state.listeners = event.count
@@ -109,7 +110,7 @@ def _listeners(transition: Transition, event: ev.Listeners) -> out.Outcome:
 
 
 def _elapsed(transition: Transition, event: ev.Elapsed) -> out.Outcome:
-    """Do what is due, if the timer still counts."""
+    """Perform the timer's action; a disarmed timer is stale."""
     state = transition.state
     if event.timer not in state.armed:
         return out.Ignored()
@@ -129,20 +130,20 @@ def _elapsed(transition: Transition, event: ev.Elapsed) -> out.Outcome:
 
 
 def _track_ended(transition: Transition, event: ev.TrackEnded) -> out.Outcome:
-    """Go on to the next song; or at the same frame, where the voice went away or frames may be had again."""
+    """Go on to the next song; or continue at the same frame after a lost voice or a transient read error."""
     state = transition.state
     if event.play_id != state.play_id or not state.streaming:
         return out.Ignored()
     state.streaming = False
     state.next_frame = max(event.next_frame, 0)
     if event.finished and event.next_frame == 0:
-        transition.fail("media_corrupt")  # a song without sound would come round without end under a loop
+        transition.fail("media_corrupt")  # a song without frames would repeat without end under a loop
     elif event.finished:
         state.failures = 0
         transition.advance(forced=False)
     elif event.reason == ev.INTERRUPTED:
         transition.lose_voice(event.reason)
-    elif _may_go_on(event.reason) and state.next_frame - state.start_frame >= _PROGRESS_FRAMES:
+    elif _is_transient(event.reason) and state.next_frame - state.start_frame >= _PROGRESS_FRAMES:
         transition.proceed()
     else:
         transition.fail(event.reason)
@@ -155,8 +156,8 @@ def _message_kept(transition: Transition, event: ev.MessageKept) -> out.Outcome:
     return out.Done()
 
 
-def _may_go_on(code: str) -> bool:
-    """Whether frames may be had again soon. Those of a song that was not made on were waited for already."""
+def _is_transient(code: str) -> bool:
+    """Whether reading may succeed again soon. `source_truncated` was retried already, by the frame store."""
     return error_for_code(code).retryable and code != SourceTruncated.code
 
 

@@ -10,11 +10,10 @@ from bot_service.store.base import Track
 
 
 class Phase(StrEnum):
-    """What the player is doing.
+    """States of the machine.
 
-    idle: no song is on, whether the bot sits in a channel or not. connecting: on its way into a channel. playing and
-    paused: the voice is ready and there is a current song. recovering: the voice was lost and is being tried for again,
-    a bounded number of times.
+    idle: no current song, connected or not. connecting: joining a channel. playing and paused: the voice is ready and
+    there is a current song. recovering: the voice was lost and is being reconnected, a bounded number of times.
     """
 
     IDLE = "idle"
@@ -25,9 +24,9 @@ class Phase(StrEnum):
 
 
 class Timer(StrEnum):
-    """Clocks that a player sets.
+    """Timers of a player.
 
-    idle: nothing on. alone: nobody listens. join: entering a channel takes too long. recover: the next try is due.
+    idle: nothing to play. alone: no listeners. join: a join has no answer. recover: backoff before the next attempt.
     """
 
     IDLE = "idle"
@@ -37,7 +36,7 @@ class Timer(StrEnum):
 
 
 class LoopMode(StrEnum):
-    """off: each song once. track: the current song again and again. queue: songs that end go to the back."""
+    """off: each song once. track: repeat the current song. queue: songs that end are appended to the queue."""
 
     OFF = "off"
     TRACK = "track"
@@ -46,11 +45,10 @@ class LoopMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One wish in a guild's queue.
+    """A song in a guild's queue.
 
-    `entry_id` is the request id when a download was asked for, and unique in any case: the same song asked for twice is
-    two entries. `song` is what to show until the title is known; `asked_at` is aware UTC; `track` is None while the
-    song is still being fetched.
+    `entry_id` is unique (the request id, if a download was requested): the same song queued twice is two entries.
+    `song`: the query, shown until the title is known; `asked_at` is aware UTC; `track` is None while being fetched.
     """
 
     entry_id: str
@@ -61,5 +59,5 @@ class Entry:
 
     @property
     def title(self) -> str:
-        """Return the title, or what was asked for while there is none."""
+        """The title, or the query while it is unknown."""
         return self.track.title if self.track is not None and self.track.title else self.song

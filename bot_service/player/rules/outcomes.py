@@ -16,7 +16,7 @@ from bot_service.store.base import Track
 
 
 class RefusalCode(StrEnum):
-    """Every reason there is. `replies.errors` has a text for each."""
+    """Reasons to refuse a command. `replies.errors` has a text for each."""
 
     NOTHING_PLAYING = "nothing_playing"
     ALREADY_PAUSED = "already_paused"
@@ -34,7 +34,7 @@ class RefusalCode(StrEnum):
 
 
 class PlayerRefusal(Exception):
-    """A command that makes no sense now. Nothing was changed by it; `code` says why."""
+    """A command is not possible in the present state. It changed nothing; `code` is the reason."""
 
     def __init__(self, code: RefusalCode) -> None:
         super().__init__(code.value)
@@ -42,7 +42,7 @@ class PlayerRefusal(Exception):
 
 
 class NoSuchPosition(PlayerRefusal):
-    """The queue has no such (1-based) position."""
+    """The queue has no such position (1-based)."""
 
     def __init__(self) -> None:
         super().__init__(RefusalCode.NO_SUCH_POSITION)
@@ -53,19 +53,19 @@ class NoSuchPosition(PlayerRefusal):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """It was done, and there is no more to say."""
+    """The command was carried out; there is nothing to return."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """Nothing was changed: what was told is out of date."""
+    """A stale event; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """Songs were added. `position` of the first in the queue, 1-based; 0 when it `starts_now`.
+    """Songs were added. `position` of the first in the queue, 1-based; 0 if it `starts_now`.
 
-    `left_out` did not fit into the queue's or the person's limit, or were here already.
+    `left_out`: beyond the queue's or the user's limit, or already in the queue.
     """
 
     position: int
@@ -76,7 +76,7 @@ class Enqueued:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A fetched song has its track. `position` in the queue, 1-based; 0 when it `starts_now`."""
+    """A fetched song has its track. `position` in the queue, 1-based; 0 if it `starts_now`."""
 
     position: int
     starts_now: bool
@@ -84,7 +84,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """`left` was ended (None: nothing was on), `entry` is on now (None: nothing is ready)."""
+    """`left`: the song that was ended (None: none); `entry`: the current song now (None: none is ready)."""
 
     left: Entry | None
     entry: Entry | None
@@ -92,7 +92,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class VoteCast:
-    """Not enough votes yet: `votes` of `needed`. Voting twice counts once."""
+    """A vote was counted: `votes` of `needed`. A second vote of a user is a no-op."""
 
     votes: int
     needed: int
@@ -100,14 +100,14 @@ class VoteCast:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """An entry is no longer in the queue."""
+    """An entry was removed."""
 
     entry: Entry
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """An entry has another position now, 1-based."""
+    """An entry was moved to a position, 1-based."""
 
     entry: Entry
     position: int
@@ -115,21 +115,21 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """How many entries were taken out."""
+    """Number of entries removed."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """How many entries, the current one included, were given up."""
+    """Number of entries removed, including the current one."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """Where the song goes on, in ms (a multiple of 20)."""
+    """New position in ms (a multiple of 20)."""
 
     position_ms: int
 
@@ -149,12 +149,12 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """Leave the voice channel; a join under way is given up."""
+    """Leave the voice channel; cancel a join under way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """Send a song from a frame on, in place of whatever is on. Ends in TrackEnded with this id, unless halted."""
+    """Send a song from a frame on; replaces the present playback. Ends in TrackEnded with this id, unless halted."""
 
     play_id: int
     entry: Entry
@@ -163,29 +163,29 @@ class Play:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """End playback; nothing is reported for it."""
+    """End the playback; nothing is reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Pause playback."""
+    """Pause the playback."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proceed:
-    """Resume playback at the next frame."""
+    """Resume the playback at its next frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prefetch:
-    """Have the beginning of this track at hand; None: of none."""
+    """Read the first frames of this track into memory; None: drop them."""
 
     track: Track | None
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """Tell `Elapsed(timer)` after so many seconds. An armed timer is set anew."""
+    """Send `Elapsed(timer)` after so many seconds; restarts a timer that is armed."""
 
     timer: Timer
     seconds: float
@@ -193,28 +193,28 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Disarm:
-    """Forget a timer."""
+    """Disarm a timer."""
 
     timer: Timer
 
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """Keep the state for after a restart."""
+    """Save the state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """Bring the player message up to date."""
+    """Update the player message."""
 
 
 class NoticeKind(StrEnum):
-    """What people are told in the text channel without having asked.
+    """Notices in the text channel that answer no command.
 
-    song_failed: the entry could not be played, the next one is on. too_many_failures: several in a row, so the player
-    stopped trying; the queue is kept, `resume` goes on. voice_failed: the channel cannot be had; the queue is kept if
-    asking again may help. kicked, channel_deleted: given up, the queue was cleared. left_alone, left_idle: left, for
-    want of listeners or of songs. restored: goes on after a restart.
+    song_failed: the entry could not be played, the next one follows. too_many_failures: several in a row; the player is
+    parked, the queue kept. voice_failed: reconnecting failed; the player is parked, the queue kept. kicked,
+    channel_deleted: the bot was removed from its channel; the queue was cleared. left_alone, left_idle: the bot left
+    after a time without listeners or without songs. restored: resumed after a restart.
     """
 
     SONG_FAILED = "song_failed"
@@ -229,7 +229,7 @@ class NoticeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Tell people in the text channel. `code`: an error code (common.errors) or the cause of VoiceLost; may be ""."""
+    """Post a notice in the text channel. `code`: an error code (common.errors), the cause of VoiceLost, or ""."""
 
     kind: NoticeKind
     entry: Entry | None = None
@@ -238,7 +238,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """Note in the guild's history that a song of the library was played."""
+    """Add a song of the library to the guild's history."""
 
     entry: Entry
 

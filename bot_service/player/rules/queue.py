@@ -1,9 +1,7 @@
-"""The songs that come next in a guild, and those that were. Pure: knows neither Discord nor time.
+"""Upcoming and past songs of a guild. Pure: knows neither Discord nor time.
 
-An entry is in one place at a time: upcoming, current (held by whoever took it), or history. Nothing leaves but by
-`remove`, `drop`, `clear`, or off the end of a history of HISTORY_LIMIT.
-
-Songs that are still being fetched keep their places and are passed over until they are ready.
+An entry is in one place at a time: upcoming, current (held by the caller), or history. Entries leave only by `remove`,
+`drop`, `clear`, or the history's limit. Songs that are being fetched keep their places and are skipped until ready.
 """
 
 from __future__ import annotations
@@ -21,9 +19,9 @@ HISTORY_LIMIT = 50
 
 
 class Queue:
-    """The order of songs. Positions are 1-based, as people count.
+    """The order of songs. Positions are 1-based.
 
-    `entries` are upcoming; `history` is newest first; `fair` takes new entries in turns, one per requester.
+    `entries` are upcoming; `history` is newest first; `fair`: round-robin by requester for new entries.
     """
 
     def __init__(
@@ -40,14 +38,14 @@ class Queue:
         self.fair = fair
 
     def __len__(self) -> int:
-        """Return how many songs come next, those still being fetched included."""
+        """Number of upcoming entries, including those being fetched."""
         return len(self.entries)
 
     def add(self, entries: Sequence[Entry], *, front: bool = False) -> int:
-        """Put entries at the end, in front, or (`fair`) each into its requester's next turn.
+        """Append entries, insert them in front, or (`fair`) each in its requester's next turn.
 
         Returns:
-            The position of the first of them, 1-based; where none was given, the one that the next would have.
+            The position of the first of them, 1-based; for no entries, the position that a next one would have.
         """
         if not entries:
             return 1 if front else len(self.entries) + 1
@@ -62,19 +60,19 @@ class Queue:
         return self.entries.index(entries[0]) + 1
 
     def put_front(self, entry: Entry) -> None:
-        """Put one entry in front of all others."""
+        """Insert an entry in front."""
         self.entries.insert(0, entry)
 
     def resolve(self, entry_id: str, track: Track) -> bool:
-        """Give an upcoming entry its track; its place stays. False when there is no such entry (it was removed)."""
+        """Set the track of an upcoming entry. False if there is none of that id (it was removed)."""
         for index, entry in enumerate(self.entries):
             if entry.entry_id == entry_id:
                 self.entries[index] = replace(entry, track=track)
                 return True
         return False
 
-    def amend(self, entry_id: str, track: Track) -> bool:
-        """Give an entry of the history the track that it has become. False when there is no such entry."""
+    def update_history(self, entry_id: str, track: Track) -> bool:
+        """Set the track of a past entry. False if there is none of that id."""
         for index, entry in enumerate(self.history):
             if entry.entry_id == entry_id:
                 self.history[index] = replace(entry, track=track)
@@ -82,7 +80,7 @@ class Queue:
         return False
 
     def drop(self, entry_id: str) -> Entry | None:
-        """Take an entry out by its id, upcoming or past. None when it is not there (any more)."""
+        """Remove an entry by id, upcoming or past. None if there is none."""
         for entries in (self.entries, self.history):
             for index, entry in enumerate(entries):
                 if entry.entry_id == entry_id:
@@ -90,18 +88,18 @@ class Queue:
         return None
 
     def remove(self, position: int) -> Entry:
-        """Take out what is at a position.
+        """Remove the entry at a position.
 
         Raises:
-            NoSuchPosition: there is nothing.
+            NoSuchPosition: out of range.
         """
         return self.entries.pop(self._index(position))
 
     def move(self, source: int, target: int) -> Entry:
-        """Move an entry so that it has position `target` afterwards.
+        """Move an entry to position `target`.
 
         Raises:
-            NoSuchPosition: one of the two is none.
+            NoSuchPosition: one of the two is out of range.
         """
         start, end = self._index(source), self._index(target)
         entry = self.entries.pop(start)
@@ -109,20 +107,20 @@ class Queue:
         return entry
 
     def shuffle(self, random: Random) -> None:
-        """Bring what comes next into a random order."""
+        """Shuffle the upcoming entries."""
         random.shuffle(self.entries)
 
     def clear(self) -> int:
-        """Take everything out that comes next; return how many that were."""
+        """Remove all upcoming entries; return their number."""
         count = len(self.entries)
         self.entries.clear()
         return count
 
     def jump(self, current: Entry | None, position: int) -> Entry:
-        """Go on from a position: take its entry out and return it.
+        """Remove and return the entry at a position, to be played next.
 
-        The ready songs before it count as passed, in order after `current`: into history, or to the back under loop
-        `queue`. Those still being fetched keep their places.
+        `current` and the ready songs before the entry count as played: they go to the history, or under loop `queue` to
+        the back. Entries that are being fetched keep their places.
 
         Raises:
             NoSuchPosition: there is nothing.
@@ -140,16 +138,16 @@ class Queue:
         return target
 
     def peek_next(self, current: Entry | None) -> Entry | None:
-        """Return what `take_next` would give when the current song ends by itself, changing nothing."""
+        """Return what `take_next` will return when the current song ends, without a change."""
         if self.loop is LoopMode.TRACK and current is not None:
             return current
         ready = next((entry for entry in self.entries if entry.track is not None), None)
         return ready or (current if self.loop is LoopMode.QUEUE else None)
 
     def take_next(self, current: Entry | None, *, forced: bool) -> Entry | None:
-        """Retire the current song and take out the next one that is ready.
+        """Retire the current song; remove and return the next one that is ready, or None.
 
-        Under loop `track` the current song comes again, unless `forced` (somebody skipped it). None: nothing is ready.
+        Under loop `track` the current song is returned again, unless `forced` (a skip).
         """
         if current is not None:
             if self.loop is LoopMode.TRACK and not forced:
@@ -161,10 +159,9 @@ class Queue:
         return None
 
     def take_previous(self, current: Entry | None) -> Entry | None:
-        """Take out the song before the current one, which goes to the front of the queue.
+        """Remove and return the previous song; the current one goes to the front. None, without a change, if none.
 
-        Under loop `queue` the songs are a ring: before the first comes the last that is ready. None: there is none, and
-        nothing was changed.
+        Under loop `queue` the songs are a ring: the last ready one precedes the first.
         """
         found = self._pop_last_ready() if self.loop is LoopMode.QUEUE else None
         if found is None and self.history:
@@ -174,14 +171,14 @@ class Queue:
         return found
 
     def retire(self, entry: Entry) -> None:
-        """Put a song that is over to the back (loop `queue`), or into history."""
+        """Move an ended song to the back (loop `queue`) or into the history."""
         if self.loop is LoopMode.QUEUE:
             self.entries.append(entry)
         else:
             self.archive(entry)
 
     def archive(self, entry: Entry) -> None:
-        """Put a song into history whatever the loop says: one that failed must not come round again by itself."""
+        """Move a song into the history in any loop mode: a failed one must not repeat."""
         self.history.insert(0, entry)
         del self.history[HISTORY_LIMIT:]
 
@@ -192,13 +189,13 @@ class Queue:
         return None
 
     def _fair_index(self, requester_id: int) -> int:
-        """Find the place of a requester's next song: at the end of the round it belongs to, after their own others."""
+        """Index of a requester's next song: at the end of its round, after the requester's other songs."""
         own = [index for index, entry in enumerate(self.entries) if entry.requester_id == requester_id]
-        turn = len(own) + 1
+        own_round = len(own) + 1
         seen: Counter[int] = Counter()
         for index, entry in enumerate(self.entries):
             seen[entry.requester_id] += 1
-            if seen[entry.requester_id] > turn and index > (own[-1] if own else -1):
+            if seen[entry.requester_id] > own_round and index > (own[-1] if own else -1):
                 return index
         return len(self.entries)
 

@@ -1,4 +1,4 @@
-"""What a player knows, and nothing that it does. Values and questions; only `machine.step` changes them."""
+"""State of a guild's player, and its conversion to and from the store's record. Only `machine.step` changes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bot_service.store.base import GuildSettings, SavedEntry, SavedPlayer, Track
 
 @dataclass(frozen=True, slots=True)
 class PlayerLimits:
-    """Bounds from the settings; times in seconds. `voice_reconnect_seconds`: for all tries of one recovery."""
+    """Limits from the settings; times in seconds. `voice_reconnect_seconds`: for all attempts of one recovery."""
 
     queue_limit: int = 500
     idle_seconds: float = 300.0
@@ -25,10 +25,10 @@ class PlayerLimits:
 class PlayerState:
     """One guild's player.
 
-    `next_frame` is the frame of `current` that comes next; while `streaming` (a playback was begun and neither ended
-    nor was halted) the voice link knows better, see `heard`. `held`: the song is, or is to be, paused. `joining`: a
-    Join has no answer yet. `listeners` None: not known. `parked`: gave up by itself, and goes on only when asked to.
-    `kept`: where a song that went back into the queue is to go on (entry id, frame).
+    `next_frame`: the frame of `current` to send next; while `streaming` (a playback has started and neither ended nor
+    was halted) it is taken from the voice link (`set_position`). `held`: the song is paused, or will be once there is a
+    voice. `joining`: a Join has no answer yet. `listeners` None: unknown. `parked`: stopped after failures; only a
+    command starts it again. `resume_point`: where a song that was put back into the queue continues (entry id, frame).
     """
 
     guild_id: int
@@ -60,13 +60,13 @@ class PlayerState:
     ready_since: datetime | None = None
 
     def set_position(self, frame: int) -> None:
-        """Take over what the voice link says of the playback under way."""
+        """Set the position of the playback under way; no-op if there is none."""
         if self.streaming:
             self.next_frame = max(frame, 0)
 
     @property
     def is_connected_or_trying(self) -> bool:
-        """Tell whether there is a voice channel that counts as the bot's own."""
+        """Whether the bot is in a voice channel, joining one, or recovering."""
         return self.voice_ready or self.joining or self.phase is Phase.RECOVERING
 
     def saved(self, now: datetime) -> SavedPlayer:
@@ -87,7 +87,7 @@ class PlayerState:
         )
 
     def load(self, saved: SavedPlayer) -> Entry | None:
-        """Take over queue, loop mode, channels and message of a saved player; return the song that was current."""
+        """Load queue, loop mode, channels and message of a saved player; return its current song."""
         entries, history = ([_entry(entry) for entry in part] for part in (saved.entries, saved.history))
         self.queue = Queue(entries, history, loop=LoopMode(saved.loop), fair=self.rules.fair_queue)
         self.voice_channel_id, self.text_channel_id = saved.voice_channel_id, saved.text_channel_id

@@ -1,7 +1,7 @@
-"""The moves of which every transition of a player consists. Pure: a move changes the state and names effects.
+"""The operations that every transition consists of. Pure: an operation changes the state and emits effects.
 
-Nothing here goes on for ever: a song that fails goes into history whatever the loop says, a few in a row park the
-player, and a lost voice is tried for a bounded number of times in a bounded time.
+Every retry is bounded: a failed song goes into the history in any loop mode, MAX_FAILURES in a row park the player, and
+a lost voice is reconnected for a bounded number of attempts in a bounded time.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from bot_service.store.base import Track
 JOIN_SECONDS = 30.0
 BACKOFF_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
 MAX_FAILURES = 3
-# A voice that held this long and sent this much was well: its loss is a new fault, with all its tries.
+# A voice that lasted this long and sent this much was healthy: its loss is a new fault with a full set of attempts.
 _STEADY = timedelta(seconds=10)
 _STEADY_FRAMES = 100
-_SENT_AWAY = {"kicked": NoticeKind.KICKED, "channel_deleted": NoticeKind.CHANNEL_DELETED}
+_REMOVED = {"kicked": NoticeKind.KICKED, "channel_deleted": NoticeKind.CHANNEL_DELETED}
 
 
 class Transition:
-    """One step of one player: its state, the time, and the effects so far."""
+    """One step of one player: its state, the present time, and the effects emitted so far."""
 
     def __init__(self, state: PlayerState, now: datetime) -> None:
         self.state = state
@@ -44,13 +44,13 @@ class Transition:
         self.effects: list[Effect] = []
 
     def emit(self, effect: Effect) -> None:
-        """Name an effect."""
+        """Add an effect."""
         self.effects.append(effect)
 
     # Songs.
 
     def start(self, entry: Entry, *, frame: int = 0, held: bool = False) -> None:
-        """Make this the current song, and play it as soon as there is a voice."""
+        """Make this the current song; play it now, or once there is a voice."""
         state = self.state
         self.halt()
         state.current, state.next_frame, state.held = entry, frame, held
@@ -62,7 +62,7 @@ class Transition:
             self.connect()
 
     def proceed(self) -> None:
-        """Play (or hold) the current song at its next frame, if there is a voice."""
+        """Play (or hold) the current song at its next frame; no-op without a voice."""
         state = self.state
         if not state.voice_ready:
             return
@@ -71,7 +71,7 @@ class Transition:
             self.play()
 
     def play(self) -> None:
-        """Begin a playback of the current song at its next frame, in place of the one under way."""
+        """Start a playback of the current song at its next frame; replaces the one under way."""
         state = self.state
         entry = state.current
         if entry is None:
@@ -79,13 +79,13 @@ class Transition:
         state.play_id += 1
         state.streaming = True
         state.start_frame = state.next_frame
-        state.prefetched = None  # used up by this playback
+        state.prefetched = None  # consumed by this playback
         self.emit(Play(state.play_id, entry, state.next_frame))
         if state.next_frame == 0 and not _is_unfinished(entry):
             self.emit(Remember(entry))
 
     def replace_track(self, track: Track) -> None:
-        """Give the current song another track, whole or nearer to it; what plays, plays on."""
+        """Set the track of the current song, finished or not; a playback under way continues."""
         state = self.state
         if state.current is None:
             return
@@ -95,20 +95,20 @@ class Transition:
             self.emit(Remember(state.current))
 
     def discard_current(self) -> None:
-        """End the current song as if it had never been there, and go on to the next one."""
+        """Drop the current song, without history, and go on to the next."""
         self.halt()
         held = self.state.held
         self._clear_current()
         self.advance(forced=True, held=held)
 
     def halt(self) -> None:
-        """End the playback under way, if any."""
+        """End the playback; no-op if there is none."""
         if self.state.streaming:
             self.state.streaming = False
             self.emit(Halt())
 
     def advance(self, *, forced: bool, held: bool = False) -> None:
-        """Go on to the next song that is ready, or to none."""
+        """Go on to the next song that is ready, or become idle."""
         state = self.state
         self.halt()
         state.parked = False
@@ -119,11 +119,11 @@ class Transition:
             return
         self._clear_current()
         if state.phase is Phase.RECOVERING:
-            self._reset_voice()  # there is nothing left to recover
+            self._reset_voice()  # nothing left to recover for
         state.phase = Phase.CONNECTING if state.joining and not state.voice_ready else Phase.IDLE
 
     def fail(self, code: str) -> None:
-        """Give the current song up, say so, and go on to the next; after a few in a row stop trying."""
+        """Fail the current song with a notice and go on to the next; park after MAX_FAILURES in a row."""
         state = self.state
         entry, held = state.current, state.held
         if entry is None:
@@ -143,7 +143,7 @@ class Transition:
     # The voice.
 
     def connect(self, channel_id: int | None = None) -> None:
-        """Enter the channel (another one, if given), unless the bot is on its way there."""
+        """Join the channel (another one, if given); no-op if that join is under way."""
         state = self.state
         target = channel_id if channel_id is not None else state.voice_channel_id
         if target is None or (state.joining and target == state.voice_channel_id):
@@ -155,9 +155,9 @@ class Transition:
         self.emit(Join(target))
 
     def lose_voice(self, reason: str) -> None:
-        """Try to get the voice back, if anything needs it."""
+        """Start or continue the recovery of the voice, if a song or `stay` needs it."""
         state = self.state
-        waits = state.phase is Phase.RECOVERING and not state.joining
+        backing_off = state.phase is Phase.RECOVERING and not state.joining
         self.halt()
         steady = self._was_steady()
         state.voice_ready = state.joining = False
@@ -165,7 +165,7 @@ class Transition:
             self._reset_voice()
             state.phase = Phase.IDLE
             return
-        if waits:
+        if backing_off:
             return
         if state.phase is not Phase.RECOVERING and (steady or state.recovering_since is None):
             state.attempts = 0
@@ -177,8 +177,8 @@ class Transition:
             state.attempts += 1
 
     def give_up(self, reason: str) -> None:
-        """Leave the voice for good. Sent away: nothing is kept. Otherwise the songs are, for when somebody asks."""
-        kind = _SENT_AWAY.get(reason)
+        """End the recovery: clear everything if the bot was removed, otherwise keep the queue and park."""
+        kind = _REMOVED.get(reason)
         if kind is not None:
             self.emit(Notice(kind, self.state.current, reason))
             self.clear()
@@ -196,7 +196,7 @@ class Transition:
         self.emit(Notice(NoticeKind.VOICE_FAILED, entry, reason))
 
     def clear(self) -> int:
-        """Give up everything and leave: the state of a player that has nothing, but for its history."""
+        """Reset to an empty player, except for its history, and leave. Returns the number of entries removed."""
         state = self.state
         count = state.queue.clear() + (state.current is not None)
         if state.current is not None:
@@ -215,7 +215,7 @@ class Transition:
     # The end of every step.
 
     def settle(self) -> None:
-        """Bring timers and prefetching in line with the state."""
+        """Emit the effects that bring timers and prefetching in line with the state."""
         state = self.state
         wanted = self._timers()
         for timer in sorted(state.armed - wanted.keys()):
@@ -244,7 +244,7 @@ class Transition:
         return wanted
 
     def _track_to_prefetch(self) -> Track | None:
-        """Tell whose beginning is wanted: the current song's until it plays, then that of the one after it."""
+        """The track to prefetch: the current song's until it plays, then the next song's."""
         state = self.state
         if state.current is None:
             return None

@@ -1,1 +1,1 @@
-"""Frames, their pacing, and the voice connection."""
+"""Frames, their pacing, and the voice connection of a guild."""

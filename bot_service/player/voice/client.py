@@ -1,8 +1,8 @@
-"""discord.py's voice connection with its ends made visible. The one place that looks into it deeper than its manual.
+"""discord.py's voice connection with its end made observable. The only module that uses discord.py's private parts.
 
-discord.py connects again by itself and for ever, with pauses in which packets go nowhere. Here it never does (`connect`
-must be called with reconnect=False): every end is told once, with the close code where there was one, and whoever owns
-the connection makes the next one. What discord.py still does itself is to follow a move to another voice server.
+discord.py by itself reconnects without limit, with pauses during which packets are lost. Here it never reconnects
+(`connect` must be called with reconnect=False): the end of a connection is reported once, with the close code if there
+was one, and its owner opens the next. discord.py still follows a move to another voice server.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from bot_service.player.voice.paced import PacedVoiceClient
 if TYPE_CHECKING:
     from discord.types.voice import GuildVoiceState
 
-# "The server crashed", of Discord's voice close event codes.
+# Voice close event code "voice server crashed".
 _CRASHED = 4015
 
 
 class WatchedVoiceClient(PacedVoiceClient):
-    """One voice connection, used once.
+    """One voice connection; not reusable.
 
     Attributes:
-        on_end: called on the event loop when the connection is over for good, however it came to that.
-        removed: Discord said that the bot is in no channel, and the bot had not asked for it.
-        over: `on_end` was called, or would have been.
+        on_end: called on the event loop, once, when the connection has ended for any reason.
+        removed: Discord reported that the bot is in no channel although it had not left.
+        over: the connection has ended.
     """
 
     def __init__(self, client: discord.Client, channel: discord.abc.Connectable) -> None:
@@ -40,31 +40,31 @@ class WatchedVoiceClient(PacedVoiceClient):
 
     async def on_voice_state_update(self, data: GuildVoiceState) -> None:
         """See `discord.VoiceProtocol`."""
-        # discord.py's type of it says that it is never null.
+        # Null when the bot left; discord.py's type does not say so.
         if cast("object", data["channel_id"]) is None and not self._leaving:
             self.removed = True
         await super().on_voice_state_update(data)
 
     async def leave(self) -> None:
-        """Leave the channel and wait until Discord has confirmed it, or for the connection's time-out."""
+        """Leave the channel; wait for Discord's confirmation or the connection's time-out."""
         self._leaving = True
         await self.disconnect(force=True)
 
     def cleanup(self) -> None:
-        """See `discord.VoiceProtocol`: discord.py calls it when it gives the connection up."""
+        """See `discord.VoiceProtocol`: called by discord.py when the connection has ended."""
         super().cleanup()
         if self.over:
             return
         self.over = True
         if (runner := self._runner()) is not None:
-            # It ends with the error that ended the connection, which would be logged as if nobody had noticed.
+            # Retrieve the error that ended the connection, or asyncio logs it as never retrieved.
             runner.add_done_callback(lambda task: task.cancelled() or task.exception())
         if self.on_end is not None:
             self.on_end()
 
     @property
     def close_code(self) -> int | None:
-        """The code with which the voice WebSocket was closed; None while it is open or when it never was."""
+        """Close code of the voice WebSocket; None while it is open or if it never was."""
         socket = self._socket()
         if socket is None or not socket.closed or socket.close_code is None:
             return None
@@ -72,23 +72,23 @@ class WatchedVoiceClient(PacedVoiceClient):
 
     @property
     def dead(self) -> bool:
-        """Whether the voice WebSocket is closed and discord.py takes no step that could help.
+        """Whether the voice WebSocket is closed and discord.py will not recover it.
 
-        It calls a connection connected until it has heard of another voice server; and its resume after 4015 waits for
-        news that do not come.
+        `is_connected` stays true until another voice server is announced; and discord.py's resume after 4015 waits for
+        an announcement that is never sent.
         """
         code = self.close_code
         return code is not None and (self.is_connected() or code == _CRASHED)
 
     def stop_runner(self) -> None:
-        """End discord.py's own attempts at this connection."""
+        """Cancel discord.py's own connection task."""
         if (runner := self._runner()) is not None:
             runner.cancel()
 
     def _runner(self) -> asyncio.Task[None] | None:
         connection = cast("Any", self._connection)
-        return connection._runner  # noqa: SLF001 - no public view of it
+        return connection._runner  # noqa: SLF001 - no public attribute
 
-    def _socket(self) -> Any | None:  # noqa: ANN401 - aiohttp's, which this project does not depend on itself
-        # MISSING, which is false, before the first connection.
+    def _socket(self) -> Any | None:  # noqa: ANN401 - aiohttp's, which is no dependency of this project
+        # MISSING (falsy) before the first connection.
         return cast("Any", self.ws).ws if self.ws else None

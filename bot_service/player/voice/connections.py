@@ -1,6 +1,6 @@
-"""Into a voice channel, over to another one, and out: one attempt each, bounded in time, with a name for each failure.
+"""Connects to a voice channel, moves between channels, leaves: one attempt each, bounded in time.
 
-Refuses to try again: when and how often is the player's decision.
+Every failure has a reason. No retries: the state machine decides on them.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from common.observability.telemetry import get_logger
 log = get_logger(__name__)
 
 _JOIN_SECONDS = 12.0
-# After its own time-out discord.py waits as long again for a confirmation that cannot reach it any more.
+# After its own time-out discord.py waits that long again for a confirmation that can no longer arrive.
 _GRACE_SECONDS = 1.0
 _MOVE_SECONDS = 8.0
 _LEAVE_SECONDS = 2.0
 _CONFIRM_SECONDS = 3.0
 
-# Unknown protocol, unknown encryption, end-to-end encryption wanted, bad request, rate limited, call terminated.
+# Unknown protocol, unknown encryption, end-to-end encryption required, bad request, rate limited, call terminated.
 # Source: Discord's page "Opcodes and Status Codes", voice close event codes.
-_HOPELESS = frozenset({4012, 4016, 4017, 4020, 4021, 4022})
+_PERMANENT = frozenset({4012, 4016, 4017, 4020, 4021, 4022})
 
 
 class CannotJoinError(Exception):
-    """The channel cannot be had now. The fields are those of `events.VoiceLost`."""
+    """The channel cannot be joined. The fields are those of `events.VoiceLost`."""
 
     def __init__(self, reason: str, *, code: int | None = None, may_retry: bool = False) -> None:
         super().__init__(reason)
@@ -37,17 +37,17 @@ class CannotJoinError(Exception):
 
 
 def may_retry(code: int | None) -> bool:
-    """Say whether connecting again can help after this close code.
+    """Whether a reconnect can succeed after this close code.
 
-    4014 is among those that can: discord.py waits for the news that the bot was thrown out, and tells it on its own.
+    True for 4014: if the bot was removed, discord.py reports that separately.
     """
-    return code not in _HOPELESS
+    return code not in _PERMANENT
 
 
 async def connect(
     client: discord.Client, guild_id: int, channel_id: int, *, seconds: float = _JOIN_SECONDS
 ) -> WatchedVoiceClient:
-    """Connect to a channel, deafened: the bot has no use for what people say.
+    """Connect to a channel, deafened: the bot does not receive audio.
 
     Raises:
         CannotJoinError: channel_deleted, forbidden, channel_full, timeout, closed (with the code), failed.
@@ -62,16 +62,16 @@ async def connect(
     except discord.ConnectionClosed as exc:
         raise CannotJoinError("closed", code=exc.code, may_retry=may_retry(exc.code)) from exc
     except Exception as exc:
-        # Whatever the transport below discord.py raises: resolving, TLS, HTTP, sockets.
+        # Any error of the transport below discord.py: DNS, TLS, HTTP, sockets.
         log.warning("voice.join_failed", guild_id=guild_id, channel_id=channel_id, error=repr(exc))
         raise CannotJoinError("failed", may_retry=True) from exc
 
 
 async def move(client: discord.Client, voice: WatchedVoiceClient, channel_id: int) -> bool:
-    """Take a connection over to another channel of its guild; False when Discord did not do it in time.
+    """Move a connection to another channel of its guild; False on time-out.
 
-    discord.py's own `move_to` undoes the deafening and opens a socket that its reader may look at only 30 s later. So
-    the move is asked for as if a moderator did it: what Discord then tells, discord.py follows with the socket it has.
+    discord.py's `move_to` undoes the deafening and opens a socket that its reader may use only 30 s later. So the bot
+    changes its voice state instead, as if a moderator moved it, and discord.py follows with the socket it has.
 
     Raises:
         CannotJoinError: channel_deleted, forbidden, channel_full.
@@ -91,7 +91,7 @@ async def move(client: discord.Client, voice: WatchedVoiceClient, channel_id: in
 
 
 async def leave(voice: WatchedVoiceClient) -> None:
-    """Leave, and wait a while for Discord's confirmation."""
+    """Leave; wait up to _LEAVE_SECONDS for Discord's confirmation."""
     try:
         async with asyncio.timeout(_LEAVE_SECONDS):
             await voice.leave()
@@ -102,7 +102,7 @@ async def leave(voice: WatchedVoiceClient) -> None:
 
 
 async def wait_until_left(client: discord.Client, guild_id: int) -> None:
-    """Wait until Discord has told that the bot is in no channel: a new connection would take that for its own end."""
+    """Wait until Discord reports the bot in no channel: a new connection would take that report for its own end."""
     guild = client.get_guild(guild_id)
     if guild is None or guild.me.voice is None:
         return
@@ -118,7 +118,7 @@ async def wait_until_left(client: discord.Client, guild_id: int) -> None:
 
 
 async def _end_stale(guild: discord.Guild) -> None:
-    """End a connection of this guild that somebody gave up before it was made."""
+    """End a connection of this guild whose attempt was cancelled."""
     if isinstance(stale := guild.voice_client, WatchedVoiceClient):
         await leave(stale)
 

@@ -1,6 +1,7 @@
-"""Cuts a DCA file that arrives in pieces into its frames, and passes over as many as it is told. Pure: bytes in, frames
-out. `common.dca` reads a whole file object; here the pieces come from a network, and the lengths of skipped frames are
-all that is looked at, so that a seek in a song of three hours takes a fraction of a second.
+"""Incremental DCA parser: cuts a file that arrives in pieces into frames. Pure: bytes in, frames out.
+
+`common.dca` reads whole file objects. Of skipped frames only the lengths are read here: a seek in a song of three hours
+takes a fraction of a second.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ class FrameCutter:
     """Frames of one DCA1 or DCA0 file, from frame `skip` on.
 
     Attributes:
-        frames: how many frames of the file were seen, those that were passed over included.
+        frames: number of frames parsed so far, including skipped ones.
 
     Raises:
-        DcaError: by `feed` and `end`, where the bytes stop being DCA; the frames before that were returned.
+        DcaError: by `feed` and `end`, at the first invalid byte; the frames before it have been returned.
     """
 
     def __init__(self, skip: int = 0) -> None:
@@ -33,7 +34,7 @@ class FrameCutter:
         self._damage: DcaError | None = None
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """Take the next bytes of the file and return the frames that they complete."""
+        """Parse the next bytes of the file; return the frames that they complete."""
         if self._damage is not None:
             raise self._damage
         data = self._rest + piece if self._rest else piece
@@ -54,7 +55,7 @@ class FrameCutter:
         return frames
 
     def end(self) -> None:
-        """Say that the file ends here. Raises DcaError when that is inside the header or a frame."""
+        """Signal the end of the file. Raises DcaError inside the header or a frame."""
         if self._damage is not None:
             raise self._damage
         if self._rest or self._in_header:
@@ -63,7 +64,7 @@ class FrameCutter:
             )
 
     def _pass_header(self, data: bytes) -> int:
-        """Return where the frames begin, and leave `_in_header` as it is while that is not known."""
+        """Return the offset of the first frame; `_in_header` stays true while the header is incomplete."""
         if len(data) < len(MAGIC):
             return 0
         if not data.startswith(MAGIC):

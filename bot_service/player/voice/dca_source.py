@@ -1,7 +1,7 @@
-"""What the pacer reads: frames as they are in the file, every 20 ms, without ever waiting.
+"""The audio source that the pacer reads every 20 ms: the file's frames, unchanged, without blocking.
 
-It takes from a ring that a task of the event loop fills. Refuses to decode, encode or judge a frame. A ring
-that runs empty before the end gives silence, which is counted and is no frame of the song: nothing of it is lost.
+Frames come from a ring buffer that a task of the event loop fills. On an underrun before the end, silence is sent and
+counted; no frame of the song is skipped.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from collections.abc import Callable, Sequence
 
 import discord
 
-# Opus' frame of silence, as Discord's documentation gives it for pauses.
+# Opus silence frame; Discord's documentation, "Voice Data Interpolation".
 SILENCE = b"\xf8\xff\xfe"
-# Below so many frames (4 s) the ring asks for more.
+# Frames (4 s) at which the buffer is refilled.
 LOW_WATER = 200
 
 
 class DcaSource(discord.AudioSource):
-    """The frames of one play. `feed` and `finish` are for the event loop, `read` is for the pacer's thread.
+    """The frames of one playback. `feed` and `finish` are for the event loop, `read` is for the pacer's thread.
 
     Args:
         first_frame: number in the file of the first frame that will be fed.
-        on_low: called by the pacer's thread when the ring falls to LOW_WATER frames; must not block.
+        on_low: called by the pacer's thread when the buffer falls to LOW_WATER frames; must not block.
 
     Attributes:
-        sent: frames of the song handed to Discord; silence is not counted.
-        starved: silence frames handed out because the ring was empty before the end.
-        first_sent_at: `time.monotonic()` when the first frame was taken, None before.
-        exhausted: the player was told that there is no more.
+        sent: frames of the song read by the pacer; silence is not counted.
+        starved: silence frames sent because of underruns.
+        first_sent_at: `time.monotonic()` when the first frame was read, None before.
+        exhausted: the end was signalled to the pacer.
     """
 
     def __init__(self, first_frame: int = 0, *, on_low: Callable[[], None] | None = None) -> None:
@@ -39,7 +39,7 @@ class DcaSource(discord.AudioSource):
         self.first_sent_at: float | None = None
         self.exhausted = False
         self._on_low = on_low
-        # Its append, extend and popleft are atomic, so that neither side waits for the other.
+        # append, extend and popleft are atomic: no lock between the two threads.
         self._ring: deque[bytes] = deque()
         self._finished = False
 
@@ -48,7 +48,7 @@ class DcaSource(discord.AudioSource):
         return True
 
     def read(self) -> bytes:
-        """Return the next frame, silence when there is none yet, b"" at the end."""
+        """Return the next frame, silence on an underrun, b"" at the end."""
         try:
             frame = self._ring.popleft()
         except IndexError:
@@ -65,17 +65,17 @@ class DcaSource(discord.AudioSource):
         self._ring.extend(frames)
 
     def finish(self) -> None:
-        """Say that nothing follows what was fed."""
+        """Signal that no frames follow."""
         self._finished = True
 
     @property
     def buffered(self) -> int:
-        """Frames in the ring."""
+        """Frames in the buffer."""
         return len(self._ring)
 
     @property
     def handed_out(self) -> int:
-        """Packets handed to Discord, silence included."""
+        """Packets sent, silence included."""
         return self.sent + self.starved
 
     @property
@@ -84,7 +84,7 @@ class DcaSource(discord.AudioSource):
         return self.first_frame + self.sent
 
     def _nothing(self) -> bytes:
-        # The last frames may have been fed between the look into the ring and the mark of the end.
+        # The last frames may have been fed between `popleft` and this check.
         if self._finished and not self._ring:
             self.exhausted = True
             return b""

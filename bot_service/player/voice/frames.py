@@ -1,8 +1,8 @@
-"""Where a song's frames come from: the blob store, or the audio service when that has not got them.
+"""Reads a song's frames from the blob store, or from the audio service if the blob store does not have them.
 
-Gives blocks of frames, in order, from any frame on. A song that is still being made is followed to its end: frame N is
-the same 20 ms in every attempt at it, so that what breaks off is asked for again and goes on at the frame that was
-reached. Refuses to know Discord, and to keep more of a song in memory than the beginning of one that is next.
+Yields blocks of frames, in order, from any frame on. An unfinished song is followed to its end: frame N is the same
+20 ms in every attempt of its download, so that an interrupted read continues at the frame that was reached. Knows no
+Discord; caches nothing but the first frames of the next song.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ HEAD_FRAMES = 500
 
 _PIECE_SECONDS = 10.0
 _HEAD_SECONDS = 5.0
-# How long a song that is being made is asked for without a new frame, and how soon again.
+# Retry window of an unfinished song without a new frame, and its backoff.
 _RETRY_SECONDS = 60.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LAST_PAUSE_SECONDS = 2.0
@@ -46,7 +46,7 @@ _BLOCK_FRAMES = 250
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The first frames of a song; `whole` when there are no others."""
+    """The first frames of a song; `whole`: they are all."""
 
     video_id: str
     frames: Sequence[bytes]
@@ -54,7 +54,7 @@ class Head:
 
 
 class FrameStore:
-    """Opens songs. One for the process: it keeps nothing itself, `prefetch` gives a head to whoever plays next."""
+    """Opens songs. One per process; stateless."""
 
     def __init__(self, blobs: BlobStore, api: AudioApi) -> None:
         self._blobs = blobs
@@ -64,22 +64,22 @@ class FrameStore:
     async def open(
         self, track: Track, start_frame: int = 0, *, head: Head | None = None
     ) -> AsyncGenerator[AsyncIterator[list[bytes]]]:
-        """Open a song at a frame: an iterator of blocks of frames (lists that are not empty), to the song's end.
+        """Open a song at a frame: an iterator of non-empty blocks of frames, to the song's end.
 
-        The blob store is read first. When it fails, even midway, the audio service's copy is read from the frame that
-        was reached. `head` gives the first frames, if it is this song's. Where a song is being made, frames come as
-        they are made; both are asked again when there are none, for up to a minute.
+        The blob store is read first. If it fails, even midway, the audio service is read from the frame that was
+        reached. `head`, if it is this song's, replaces the first reads. Frames of an unfinished song are yielded as
+        they become available; both sources are retried for up to a minute without a new frame.
 
         Raises (while iterating):
-            AppError: neither has the song (`blob_not_found`, `media_not_found`), both are away
-                (`audio_service_unavailable`), the file is no sound DCA (`media_corrupt`), or the song was being made
-                and no more of it came (`source_truncated`).
+            AppError: neither source has the song (`blob_not_found`, `media_not_found`), neither responds
+                (`audio_service_unavailable`), the file is invalid DCA (`media_corrupt`), or an unfinished song was not
+                continued (`source_truncated`).
         """
         async with aclosing(self._blocks(track, start_frame, head)) as blocks:
             yield blocks
 
     async def prefetch(self, track: Track) -> Head:
-        """Return the first 10 s, or what can be had of them within seconds. Raises AppError as `open` does."""
+        """Return the first 10 s, or what is available of them within 5 s. Raises AppError as `open` does."""
         frames: list[bytes] = []
         try:
             async with asyncio.timeout(_HEAD_SECONDS), self.open(track) as blocks:
@@ -107,7 +107,7 @@ class FrameStore:
                         retries.renew()
                         yield block
             except (StillBeingMade, AudioServiceUnavailable) as exc:
-                if not retries.after(exc):
+                if not retries.retryable(exc):
                     raise
                 log.info("frames.awaited", media_id=track.video_id, frame=position, detail=exc.detail)
                 await retries.pause()
@@ -115,7 +115,7 @@ class FrameStore:
                 return
 
     async def _read(self, track: Track, start: int) -> AsyncGenerator[list[bytes]]:
-        """Read what there is now, from a frame on."""
+        """Read what is available now, from a frame on."""
         position = start
         try:
             async with aclosing(_cut(self._stored(track), position)) as blocks:
@@ -151,24 +151,24 @@ class FrameStore:
 
 
 class _RetryWindow:
-    """Says how long more of a song that is being made is asked for: with growing pauses, for a minute in vain."""
+    """Decides how long an unfinished song is retried: exponential backoff, exhausted a minute after the last frame."""
 
     def __init__(self) -> None:
-        self._being_made = False
+        self._unfinished = False
         self.renew()
 
     def renew(self) -> None:
-        """A new frame came."""
+        """Restart the window: a new frame was read."""
         self._since: float | None = None
         self._pause = _FIRST_PAUSE_SECONDS
 
-    def after(self, failure: AppError) -> bool:
-        """Whether there is any: for a song that is, or just was, being made, also while the audio service is away."""
-        self._being_made = self._being_made or isinstance(failure, StillBeingMade)
-        return self._being_made
+    def retryable(self, failure: AppError) -> bool:
+        """Whether to retry: once the song was seen unfinished, also while the audio service does not respond."""
+        self._unfinished = self._unfinished or isinstance(failure, StillBeingMade)
+        return self._unfinished
 
     async def pause(self) -> None:
-        """Let some time pass. Raises SourceTruncated when too much has."""
+        """Back off. Raises SourceTruncated when the window is exhausted."""
         now = time.monotonic()
         self._since = now if self._since is None else self._since
         if now - self._since >= _RETRY_SECONDS:
@@ -191,7 +191,7 @@ async def _cut(pieces: AsyncGenerator[bytes], start: int) -> AsyncGenerator[list
 
 
 async def _next_piece(pieces: AsyncIterator[bytes]) -> bytes | None:
-    """Return the next bytes, None at the end; a source that gives nothing for long is one that is away."""
+    """Return the next bytes, None at the end. Raises StorageUnavailable after _PIECE_SECONDS without any."""
     try:
         async with asyncio.timeout(_PIECE_SECONDS):
             return await anext(pieces, None)

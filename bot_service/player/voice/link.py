@@ -1,8 +1,8 @@
-"""A guild's voice: one connection at most, one playback at most, and an honest report of what becomes of them.
+"""A guild's voice: at most one connection and one playback, whose ends are reported as events.
 
-Does what the player's effects say and reports events; decides nothing. Its methods return when the work is under way,
-and what comes of it is reported, always on the event loop. discord.py is never left to reconnect by itself: a lost
-connection is reported once, with the frame that was reached, and the player says `join` and `play` again.
+Performs the player's effects and decides nothing. Methods return once the work is under way; its result is reported
+later, on the event loop. discord.py never reconnects by itself: a lost connection is reported once, with the frame that
+was reached, and the player calls `join` and `play` again.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 
-_LOOK_SECONDS = 0.25
-_CHANNEL_NEWS_SECONDS = 0.5
+_CHECK_SECONDS = 0.25
+_DELETE_EVENT_SECONDS = 0.5
 _CLOSE_SECONDS = 8.0
 
 
 class VoiceLink:
-    """The voice of one guild. Whoever makes it calls `close`, which ends its tasks.
+    """The voice of one guild. Its creator calls `close`, which ends its tasks.
 
     Reports:
         VoiceReady: after `join`.
         VoiceLost: instead of VoiceReady, or later. `reason`: kicked, channel_deleted, forbidden, channel_full, timeout
-            (entering took too long), closed (the voice WebSocket was, with its code if it had one), stalled (nothing
-            was sent for seconds), failed.
+            (of the join), closed (the voice WebSocket, with its code if any), stalled (no packet sent for seconds),
+            failed.
         TrackEnded: a playback ended that was not halted; with reason INTERRUPTED before the VoiceLost that ended it.
     """
 
@@ -61,8 +61,8 @@ class VoiceLink:
         self._play: Playback | None = None
         self._last: Playback | None = None
         self._head: Head | None = None
-        self._lost_by = ""
-        # The connection is made, moved and ended by one task at a time, in the order in which that was asked for.
+        self._loss_reason = ""
+        # One task at a time connects, moves or leaves, in the order of the calls.
         self._changing = asyncio.Lock()
         self._tasks = set[asyncio.Task[None]]()
         self._joining: asyncio.Task[None] | None = None
@@ -72,31 +72,31 @@ class VoiceLink:
 
     @property
     def next_frame(self) -> int:
-        """Number of the next frame to send of what is on, or of what was on last; 0 before anything was."""
+        """Next frame of the present playback, or of the last one; 0 before the first."""
         shown = self._play or self._last
         return shown.source.next_frame if shown is not None else 0
 
     async def join(self, channel_id: int) -> None:
-        """Enter a channel, or move there; a join under way is given up. Ends in VoiceReady or VoiceLost."""
+        """Enter a channel, or move there; cancels a join under way. Ends in VoiceReady or VoiceLost."""
         _cancel(self._joining)
         self._joining = self._spawn(self._enter(channel_id), "join")
 
     async def leave(self) -> None:
-        """Halt, and leave the channel or give up entering it. Nothing is reported for it."""
+        """Halt, and leave the channel or cancel the join. Nothing is reported."""
         _cancel(self._joining)
         _cancel(self._watching)
         self.halt()
-        self._lost_by = ""
+        self._loss_reason = ""
         voice, self._voice = self._voice, None
         self._spawn(self._exit(voice), "leave")
 
     async def play(self, play_id: int, track: Track, start_frame: int = 0, *, asked_at: float | None = None) -> None:
-        """Send a song from a frame on, in place of what is on. Ends in TrackEnded with this id, unless halted.
+        """Send a song from a frame on; replaces the present playback. Ends in TrackEnded with this id, unless halted.
 
-        `asked_at`: `time.monotonic()` of the command that waits for this song, for the time to its first packet.
+        `asked_at`: `time.monotonic()` of the command whose time to first packet is measured.
         """
         self.halt()
-        before = self._last
+        previous = self._last
         play = Playback(play_id, track, start_frame, ended=self._playback_ended, asked_at=asked_at)
         self._play = self._last = play
         if self._voice is None:
@@ -106,27 +106,27 @@ class VoiceLink:
             self._report(TrackEnded(play_id, start_frame, finished=False, reason=INTERRUPTED))
             return
         head, self._head = self._head, None
-        self._reading = self._spawn(play.run(self._voice, self._frames, head, before), "play")
+        self._reading = self._spawn(play.run(self._voice, self._frames, head, previous), "play")
 
     def halt(self) -> None:
-        """End playback; nothing is reported for it."""
+        """End the playback. Nothing is reported."""
         play, self._play = self._play, None
         _cancel(self._reading)
         if play is not None:
             play.halt()
 
     def hold(self) -> None:
-        """Pause playback."""
+        """Pause the playback."""
         if self._play is not None:
             self._play.hold()
 
     def proceed(self) -> None:
-        """Go on with the next frame."""
+        """Resume the playback at its next frame."""
         if self._play is not None:
             self._play.proceed()
 
     async def prefetch(self, track: Track | None) -> None:
-        """Have the first 10 s of this track in memory, in place of any other's; None: of none."""
+        """Read the first 10 s of this track into memory and drop any other track's; None: only drop."""
         _cancel(self._prefetching)
         if track is None or self._head is None or self._head.video_id != track.video_id:
             self._head = None
@@ -134,7 +134,7 @@ class VoiceLink:
                 self._prefetching = self._spawn(self._read_head(track), "prefetch")
 
     async def close(self) -> None:
-        """Leave and end every task, in a few seconds at most."""
+        """Leave and end every task, within _CLOSE_SECONDS."""
         _cancel(self._prefetching)
         await self.leave()
         tasks = set(self._tasks)
@@ -149,18 +149,18 @@ class VoiceLink:
     async def _enter(self, channel_id: int) -> None:
         async with self._changing:
             try:
-                await self._have(channel_id)
+                await self._ensure_connected(channel_id)
             except CannotJoinError as exc:
-                self._lost_by = self._lost_by or exc.reason
+                self._loss_reason = self._loss_reason or exc.reason
                 self._report(VoiceLost(exc.code, exc.reason, exc.may_retry))
                 return
         self._report(VoiceReady(channel_id))
-        if self._lost_by:
-            self._metrics.voice_reconnects.labels(reason=self._lost_by).inc()
-            self._lost_by = ""
+        if self._loss_reason:
+            self._metrics.voice_reconnects.labels(reason=self._loss_reason).inc()
+            self._loss_reason = ""
 
-    async def _have(self, channel_id: int) -> None:
-        """Be connected in that channel. Raises CannotJoinError."""
+    async def _ensure_connected(self, channel_id: int) -> None:
+        """Connect to the channel or move there, unless connected to it. Raises CannotJoinError."""
         if (voice := self._voice) is not None:
             if voice.is_connected() and (
                 voice.channel.id == channel_id or await connections.move(self._client, voice, channel_id)
@@ -168,7 +168,7 @@ class VoiceLink:
                 return
             self._voice = None
             await connections.leave(voice)
-        if self._lost_by:
+        if self._loss_reason:
             await connections.wait_until_left(self._client, self._guild_id)
         voice = await connections.connect(self._client, self._guild_id, channel_id)
         if voice.over:
@@ -181,7 +181,7 @@ class VoiceLink:
     async def _exit(self, voice: WatchedVoiceClient | None) -> None:
         async with self._changing:
             guild = self._client.get_guild(self._guild_id)
-            # A join that was given up leaves a connection behind that only discord.py knows.
+            # A cancelled join leaves a connection that only discord.py knows.
             left = voice or (guild.voice_client if guild is not None and self._voice is None else None)
             if isinstance(left, WatchedVoiceClient) and not left.over:
                 await connections.leave(left)
@@ -191,45 +191,45 @@ class VoiceLink:
     async def _watch(self, voice: WatchedVoiceClient) -> None:
         watch = VoiceWatch()
         while self._voice is voice:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_CHECK_SECONDS)
             play = self._play
             if play is not None:
                 self._count(play)
             sending = play is not None and play.started and not play.held
-            trouble = watch.look(
+            fault = watch.check(
                 time.monotonic(),
                 connected=voice.is_connected(),
                 dead=voice.dead,
                 handed_out=play.source.handed_out if play is not None and sending else None,
                 next_frame=self.next_frame,
             )
-            if trouble is not None and self._voice is voice:
+            if fault is not None and self._voice is voice:
                 code = voice.close_code
                 voice.stop_runner()
-                self._lose(VoiceLost(code, trouble.reason, connections.may_retry(code)), trouble.next_frame)
+                self._lose(VoiceLost(code, fault.reason, connections.may_retry(code)), fault.next_frame)
                 self._spawn(self._exit(voice), "abandon")
 
     def _connection_ended(self, voice: WatchedVoiceClient) -> None:
-        """Hear from discord.py that it has given the connection up."""
+        """Handle the end of a connection, called by discord.py."""
         if self._voice is not voice:
             return
         if voice.removed:
             channel_id = voice.channel.id
             self._interrupt(self.next_frame)
             self._voice = None
-            self._spawn(self._removed(channel_id), "thrown out")
+            self._spawn(self._removed(channel_id), "removed")
         else:
             code = voice.close_code
             self._lose(VoiceLost(code, "closed", connections.may_retry(code)), self.next_frame)
 
     async def _removed(self, channel_id: int) -> None:
-        """Say why the bot is in no channel: the news that the channel was deleted may come a moment later."""
+        """Report why the bot was removed; the event that its channel was deleted may arrive a moment later."""
         async with self._changing:
             if self._channel_exists(channel_id):
                 gone = self._client.wait_for(
                     "guild_channel_delete",
                     check=lambda channel: channel.id == channel_id,
-                    timeout=_CHANNEL_NEWS_SECONDS,
+                    timeout=_DELETE_EVENT_SECONDS,
                 )
                 await asyncio.gather(gone, return_exceptions=True)
             reason = "kicked" if self._channel_exists(channel_id) else "channel_deleted"
@@ -238,7 +238,7 @@ class VoiceLink:
 
     def _lose(self, lost: VoiceLost, next_frame: int) -> None:
         log.warning("voice.lost", guild_id=self._guild_id, code=lost.code, reason=lost.reason, frame=next_frame)
-        self._lost_by = str(lost.code) if lost.code is not None else lost.reason
+        self._loss_reason = str(lost.code) if lost.code is not None else lost.reason
         self._interrupt(next_frame)
         self._voice = None
         self._report(lost)
@@ -269,7 +269,7 @@ class VoiceLink:
         try:
             self._head = await self._frames.prefetch(track)
         except AppError as exc:
-            # Whoever plays it reads it again, and reports what is wrong with it.
+            # Its playback reads it again, and reports the error.
             log.warning("voice.prefetch_failed", media_id=track.video_id, code=exc.code)
 
     def _count(self, play: Playback) -> None:
@@ -280,7 +280,7 @@ class VoiceLink:
             self._metrics.first_packet_seconds.observe(waited)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run work that `close` waits for."""
+        """Start a task that `close` waits for."""
         task = asyncio.create_task(work, name=f"voice {self._guild_id} {name}")
         self._tasks.add(task)
         task.add_done_callback(self._done)

@@ -1,8 +1,8 @@
 """One thread that sends the packets of all voice connections of a process, instead of discord.py's thread for each.
 
-To encrypt and send a packet costs the same either way; a hundred threads that wake up fifty times a second and queue
-for the interpreter's lock cost twice as much again. Refuses PCM: nothing is encoded here. A connection that is away is
-waited for as long as it takes: to give it up is the watchdog's decision. Figures: docs/adr/0023-voice-sender.md.
+Encrypting and sending a packet costs the same either way; a hundred threads that wake up fifty times a second and
+contend for the GIL cost twice as much again. Opus only: nothing is encoded here. The pacer waits for a disconnected
+connection without limit: giving it up is the watchdog's decision. Figures: docs/adr/0023-voice-sender.md.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 
-# For sys.setswitchinterval: so long may the event loop keep the interpreter's lock when the sender wants it, which is
-# twice a packet and at every waking. Python's own 5 ms are for threads that compute.
+# For sys.setswitchinterval: how long the event loop may keep the GIL while the sender waits for it, which is twice per
+# packet and at every wake-up. Python's default of 5 ms suits threads that compute.
 SWITCH_SECONDS = 0.0005
 
 _FRAME_NS = 20_000_000
-# Streams begin at multiples of this: one waking sends for several, and a hundred streams do not all send at once.
+# Streams start at multiples of this: one wake-up serves several, and not all streams send at once.
 _SLOT_NS = 4_000_000
 _STUCK_NS = 500_000_000
 _STUCK_SECONDS = _STUCK_NS / 1e9
-# As Discord's documentation asks for where sound ends.
+# Discord's documentation, "Voice Data Interpolation": five frames of silence at the end of sound.
 _SILENCE_FRAMES = 5
 
 After = Callable[[Exception | None], object]
 
 
 class Stream:
-    """One source on its way to one voice connection. `step` is for the pacer; the two flags are for the event loop."""
+    """One source sent to one voice connection. `step` is called by the pacer; the event loop sets the two flags."""
 
     def __init__(self, client: discord.VoiceClient, source: discord.AudioSource, after: After | None) -> None:
         self.paused = False
@@ -46,17 +46,17 @@ class Stream:
         self._client = client
         self._source = source
         self._after = after
-        # The voice WebSocket that was told that something is heard. Another voice server has another one.
-        self._told: object = None
+        # The voice WebSocket that was sent "speaking"; another voice server has another one.
+        self._speaking_on: object = None
 
     def step(self) -> bool:
-        """Send what is due now; False after the last packet, when `after` was called (with the error that ended it)."""
+        """Send the packet that is due; False after the last one, when `after` was called (with the error, if any)."""
         error: Exception | None = None
         try:
             if not self.ended and self._send():
                 return True
-            self._hush()
-        except Exception as exc:  # noqa: BLE001 - what goes wrong in one guild is told there, and stops no other
+            self._send_silence()
+        except Exception as exc:  # noqa: BLE001 - an error of one guild is reported there and stops no other
             error = exc
         self.ended = True
         try:
@@ -71,29 +71,29 @@ class Stream:
         if not self._client.is_connected():
             return True
         if self.paused:
-            self._hush()
+            self._send_silence()
         elif frame := self._source.read():
-            if self._told is not self._client.ws:
-                self._told = self._client.ws
-                self._tell(discord.SpeakingState.voice)
+            if self._speaking_on is not self._client.ws:
+                self._speaking_on = self._client.ws
+                self._set_speaking(discord.SpeakingState.voice)
             self._client.send_audio_packet(frame, encode=False)
         else:
             return False
         return True
 
-    def _hush(self) -> None:
-        if self._told is not None and self._client.is_connected():
-            self._tell(discord.SpeakingState.none)
+    def _send_silence(self) -> None:
+        if self._speaking_on is not None and self._client.is_connected():
+            self._set_speaking(discord.SpeakingState.none)
             for _ in range(_SILENCE_FRAMES):
                 self._client.send_audio_packet(SILENCE, encode=False)
-        self._told = None
+        self._speaking_on = None
 
-    def _tell(self, state: discord.SpeakingState) -> None:
+    def _set_speaking(self, state: discord.SpeakingState) -> None:
         asyncio.run_coroutine_threadsafe(self._client.ws.speak(state), self._client.loop)
 
 
 class Pacer:
-    """Sends streams, each every 20 ms. Its threads are there while there are streams; nobody has to close it."""
+    """Sends streams, one packet each per 20 ms. Its threads run while there are streams; it needs no closing."""
 
     def __init__(self) -> None:
         self._due: list[tuple[int, int, Stream]] = []
@@ -104,7 +104,7 @@ class Pacer:
         self._stepping_since: int | None = None
 
     def add(self, stream: Stream) -> None:
-        """Send a stream from now on, to its end."""
+        """Send a stream, to its end."""
         now = time.monotonic_ns()
         self._put(now - now % _SLOT_NS + _SLOT_NS, stream)
 
@@ -114,7 +114,7 @@ class Pacer:
             if self._sender is None:
                 self._sender = _started(self._send)
             if self._watch is None:
-                self._watch = _started(self._look)
+                self._watch = _started(self._watch_sender)
             self._changed.notify()
 
     def _send(self) -> None:
@@ -125,7 +125,7 @@ class Pacer:
                 self._put(at + _FRAME_NS, stream)
 
     def _next(self, me: threading.Thread) -> tuple[int, Stream] | None:
-        """Wait for what is due first; None when nothing is left, or when another thread sends in place of this one."""
+        """Wait for the stream due first; None if none is left, or if another thread has replaced this one."""
         with self._changed:
             while self._sender is me:
                 self._stepping_since = None
@@ -140,8 +140,8 @@ class Pacer:
                 self._changed.wait((self._due[0][0] - now) / 1e9)
             return None
 
-    def _look(self) -> None:
-        """Let another thread send when one stream holds up all others; it finds its own way out of that."""
+    def _watch_sender(self) -> None:
+        """Start another sender when one stream blocks all others; the blocked thread ends when it returns."""
         while True:
             time.sleep(_STUCK_SECONDS)
             with self._changed:
@@ -156,7 +156,7 @@ class Pacer:
 
 
 class PacedVoiceClient(discord.VoiceClient):
-    """A voice connection whose sound the pacer of the process sends. It plays Opus alone, and keeps to one source."""
+    """A voice connection whose packets the process's pacer sends. Opus sources only, one at a time."""
 
     pacer: ClassVar = Pacer()
     _stream: Stream | None = None
@@ -177,7 +177,7 @@ class PacedVoiceClient(discord.VoiceClient):
         return self._stream is not None and not self._stream.ended and self._stream.paused
 
     def stop(self) -> None:
-        """See `discord.VoiceClient`; discord.py calls it, too, when the connection ends."""
+        """See `discord.VoiceClient`; also called by discord.py when the connection ends."""
         if self._stream is not None:
             self._stream.ended = True
             self._stream = None

@@ -1,7 +1,7 @@
-"""One song, played once from a frame on: its frames are read ahead, its sending is started, its end is told.
+"""One playback of a song from a frame on: reads ahead, starts the sending, reports the end.
 
-The pacer's thread calls back from outside of the event loop; here that is turned into one call on the loop. A playback
-is never started again: a seek, a resume after a lost connection, a repeat are new ones.
+Callbacks of the pacer's thread become calls on the event loop here. A playback is not reusable: a seek, a reconnect or
+a repeat is a new one.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Playback:
     """See the module.
 
     Args:
-        ended: called on the loop when nothing more of this playback will be sent, halted or not.
-        asked_at: `time.monotonic()` when somebody asked for what starts now; None when nobody waits for it.
+        ended: called on the loop when no further packet will be sent, halted or not.
+        asked_at: `time.monotonic()` of the command that requested this song; None if none waits for it.
 
     Attributes:
-        failure: the code of the error that ended it; "" otherwise.
-        halted: it was ended from here: nobody wants to hear of its end.
-        started: it is being sent, or was.
+        failure: code of the error that ended it; "" otherwise.
+        halted: ended by `halt`; its end is not reported.
+        started: sending has begun.
     """
 
     def __init__(
@@ -73,22 +73,22 @@ class Playback:
 
     @property
     def finished(self) -> bool:
-        """Whether the last frame of the file was sent."""
+        """Whether the last frame of the file was sent without an error."""
         return self.source.exhausted and not self.failure
 
     async def run(
-        self, voice: discord.VoiceClient, frames: FrameStore, head: Head | None, before: Playback | None
+        self, voice: discord.VoiceClient, frames: FrameStore, head: Head | None, previous: Playback | None
     ) -> None:
-        """Read ahead until all was read, and have it sent from the first frames on. Cancelling it halts nothing else.
+        """Read ahead to the end, and start sending with the first frames. Cancelling stops only the reading.
 
-        `before` is what was on until now: its silence stands between the two, and a pacer that had to leave a thread
-        behind must not use the same sequence numbers and nonces in two.
+        `previous`: the playback before. Sending starts after its last packet: two threads must never use the same
+        sequence numbers and nonces, even if one of them is stuck.
         """
         try:
             async with frames.open(self.track, self.source.first_frame, head=head) as blocks:
                 async for block in blocks:
                     self.source.feed(block)
-                    if not self.started and not await self._start(voice, before):
+                    if not self.started and not await self._start(voice, previous):
                         return
                     await self._until_low()
         except AppError as exc:
@@ -103,7 +103,7 @@ class Playback:
             self._conclude()
 
     def halt(self) -> None:
-        """End it now. The task of `run` is its owner's to cancel."""
+        """End the sending. The owner cancels the task of `run`."""
         self.halted = True
         if self._voice is not None:
             self._voice.stop()
@@ -111,21 +111,19 @@ class Playback:
             self._conclude()
 
     def hold(self) -> None:
-        """Pause; a playback that has not begun waits with its first frame."""
+        """Pause; a playback that has not started waits with its first frame."""
         self._free.clear()
         if self._voice is not None:
             self._voice.pause()
 
     def proceed(self) -> None:
-        """Go on with the next frame."""
+        """Resume at the next frame."""
         self._free.set()
         if self._voice is not None:
             self._voice.resume()
 
     def count(self) -> tuple[int, int, float | None]:
-        """Return what came since the last call: frames sent, frames starved, and seconds from the command to the first
-        packet, once, when both are known.
-        """
+        """Return frames sent and starved since the last call, and, once, the seconds from command to first packet."""
         source = self.source
         sent, starved = source.sent - self._counted[0], source.starved - self._counted[1]
         self._counted = (self._counted[0] + sent, self._counted[1] + starved)
@@ -136,25 +134,25 @@ class Playback:
         return sent, starved, waited
 
     async def silent(self) -> None:
-        """Wait until nothing of it is sent any more, 20 ms or so. Raises TimeoutError when a sender sticks in it."""
+        """Wait for its last packet, at most about 20 ms. Raises TimeoutError if the sender is stuck in it."""
         async with asyncio.timeout(_SILENCE_SECONDS):
             await self._silent.wait()
 
     async def silent_or_left(self) -> None:
-        """As `silent`; a sender that is stuck is left behind, for it has nothing to send to any more."""
+        """As `silent`, but only log a stuck sender: its connection is closed."""
         try:
             await self.silent()
         except TimeoutError:
             log.warning("voice.thread_stuck", media_id=self.track.video_id)
 
-    async def _start(self, voice: discord.VoiceClient, before: Playback | None) -> bool:
+    async def _start(self, voice: discord.VoiceClient, previous: Playback | None) -> bool:
         try:
-            if before is not None and before._voice is voice:  # noqa: SLF001 - of the same class
-                await before.silent()
+            if previous is not None and previous._voice is voice:  # noqa: SLF001 - of the same class
+                await previous.silent()
             await self._free.wait()
             voice.play(self.source, after=self._thread_ended)
         except (TimeoutError, discord.ClientException) as exc:
-            # The connection went away while the frames were read, or the playback before is stuck in it.
+            # The connection ended while the frames were read, or the previous playback is stuck in it.
             log.warning("playback.no_voice", media_id=self.track.video_id, error=repr(exc))
             self.failure = INTERRUPTED
             self._conclude()
@@ -166,7 +164,7 @@ class Playback:
     async def _until_low(self) -> None:
         while self.source.buffered > LOW_WATER:
             self._low.clear()
-            # The pacer may have passed the mark before it was cleared.
+            # The pacer may have reached the mark before `clear`.
             if self.source.buffered > LOW_WATER:
                 await self._low.wait()
 
@@ -174,13 +172,13 @@ class Playback:
         self._on_loop(self._low.set)
 
     def _thread_ended(self, error: Exception | None) -> None:
-        """Run by the pacer's thread, after the last packet."""
+        """Called by the pacer's thread after the last packet."""
         if error is not None:
             log.error("playback.thread_failed", media_id=self.track.video_id, error=repr(error))
         self._on_loop(self._conclude)
 
     def _on_loop(self, work: Callable[[], None]) -> None:
-        # A loop that is closed has nobody left who waits.
+        # A closed loop has no waiters.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(work)
 

@@ -1,8 +1,7 @@
-"""Tells a voice connection that works from one that only looks so: frames against the clock. Pure; time is an argument.
+"""Detects voice connections that look connected but send nothing: packets against the clock. Pure; time is an argument.
 
-discord.py calls a connection connected while it waits for something behind a closed WebSocket, and the pacer waits for
-a connection for as long as it takes: what counts is whether packets go out to somebody. Silence for want of frames
-counts as sent: that is another fault, counted elsewhere.
+discord.py reports a connection as connected while it waits behind a closed WebSocket, and the pacer waits for a
+connection without limit: only packets that are sent count. Silence of an underrun counts as sent.
 """
 
 from __future__ import annotations
@@ -11,20 +10,20 @@ from dataclasses import dataclass
 
 FRAMES_PER_SECOND = 50
 
-# A machine that is short of CPU sends late; to connect again would only add to its load.
+# An overloaded machine sends late; a reconnect would only add to its load.
 _LEAST_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why a connection is to be given up; `next_frame` is the first frame that may not have been heard."""
+class Fault:
+    """Why a connection is unusable; `next_frame`: the first frame that may not have been received."""
 
     reason: str
     next_frame: int
 
 
 class Watchdog:
-    """Looks at one player. `seconds` is how long almost nothing may be sent before it counts as stalled."""
+    """Watches one playback. `seconds`: how long almost nothing may be sent before it counts as stalled."""
 
     def __init__(self, seconds: float = 5.0) -> None:
         self._seconds = seconds
@@ -32,11 +31,11 @@ class Watchdog:
         self._sent = 0
 
     def reset(self) -> None:
-        """Forget what was: the player is held, halted or new."""
+        """Restart the measurement: the playback is held, halted or new."""
         self._since = None
 
     def stalled(self, now: float, sent: int) -> bool:
-        """Say whether the player has stalled. `now` in seconds, `sent` the packets since it began."""
+        """Whether the playback has stalled. `now` in seconds; `sent`: its packets so far."""
         elapsed = now - self._since if self._since is not None else 0.0
         if self._since is None or sent < self._sent or sent - self._sent > elapsed * FRAMES_PER_SECOND * _LEAST_SHARE:
             self._since, self._sent = now, sent
@@ -45,11 +44,11 @@ class Watchdog:
 
 
 class VoiceWatch:
-    """Looks at one connection and its player, every quarter of a second or so.
+    """Watches one connection and its playback; called about four times a second.
 
     Args:
-        closed_seconds: how long the WebSocket may be dead. It is short, for what is sent meanwhile may be lost; it is
-            not 0, for the news of another voice server may come next.
+        closed_seconds: how long the WebSocket may be dead. Short, because packets sent meanwhile are lost; not 0,
+            because another voice server may be announced.
         away_seconds: how long discord.py may take to follow to another voice server.
         stall_seconds: see Watchdog.
     """
@@ -61,26 +60,26 @@ class VoiceWatch:
         self._dead: tuple[float, int] | None = None
         self._away_since: float | None = None
 
-    def look(
+    def check(
         self, now: float, *, connected: bool, dead: bool, handed_out: int | None, next_frame: int
-    ) -> Trouble | None:
-        """Return what is wrong, if something is.
+    ) -> Fault | None:
+        """Return the fault, if there is one.
 
         Args:
             now: seconds of a monotonic clock.
-            connected: what discord.py says.
-            dead: the voice WebSocket is closed, and nothing good is to be expected of discord.py about it.
-            handed_out: packets of the present playback so far; None while nothing should be sent.
+            connected: discord.py's `is_connected`.
+            dead: the voice WebSocket is closed and discord.py will not recover it.
+            handed_out: packets of the present playback so far; None while none should be sent.
             next_frame: the next frame of it.
         """
         self._dead = (self._dead or (now, next_frame)) if dead else None
         self._away_since = None if connected else now if self._away_since is None else self._away_since
         if self._dead is not None and now - self._dead[0] >= self._closed_seconds:
-            return Trouble("closed", self._dead[1])
+            return Fault("closed", self._dead[1])
         if self._away_since is not None and now - self._away_since >= self._away_seconds:
-            return Trouble("closed", next_frame)
+            return Fault("closed", next_frame)
         if handed_out is None:
             self._watchdog.reset()
         elif self._watchdog.stalled(now, handed_out):
-            return Trouble("stalled", next_frame)
+            return Fault("stalled", next_frame)
         return None

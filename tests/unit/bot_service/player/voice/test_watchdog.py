@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from bot_service.player.voice.watchdog import Trouble, VoiceWatch, Watchdog
+from bot_service.player.voice.watchdog import Fault, VoiceWatch, Watchdog
 
 
 def looks(watchdog: Watchdog, rate: float, seconds: float, start: float = 0.0) -> list[bool]:
@@ -49,15 +49,15 @@ class Line:
 
     def look(
         self, now: float, *, connected: bool = True, dead: bool = False, sent: int | None = None, frame: int = 0
-    ) -> Trouble | None:
-        return self.watch.look(now, connected=connected, dead=dead, handed_out=sent, next_frame=frame)
+    ) -> Fault | None:
+        return self.watch.check(now, connected=connected, dead=dead, handed_out=sent, next_frame=frame)
 
 
 def test_a_dead_connection_is_given_up_at_the_frame_at_which_that_was_seen() -> None:
     line = Line()
     assert line.look(1.0, dead=True, sent=50, frame=50) is None
     assert line.look(1.5, dead=True, sent=75, frame=75) is None
-    assert line.look(1.75, dead=True, sent=87, frame=87) == Trouble("closed", 50)
+    assert line.look(1.75, dead=True, sent=87, frame=87) == Fault("closed", 50)
 
 
 def test_news_of_another_server_in_time_keep_the_connection() -> None:
@@ -72,7 +72,7 @@ def test_a_connection_that_finds_no_other_server_is_given_up() -> None:
     line = Line()
     assert line.look(0.0, connected=False) is None
     assert line.look(9.9, connected=False) is None
-    assert line.look(10.0, connected=False) == Trouble("closed", 0)
+    assert line.look(10.0, connected=False) == Fault("closed", 0)
 
 
 def test_an_idle_connection_does_not_stall() -> None:
@@ -83,4 +83,4 @@ def test_an_idle_connection_does_not_stall() -> None:
 def test_a_stall_is_told_while_something_should_be_sent() -> None:
     line = Line()
     assert line.look(0.0, sent=10, frame=10) is None
-    assert line.look(5.0, sent=10, frame=10) == Trouble("stalled", 10)
+    assert line.look(5.0, sent=10, frame=10) == Fault("stalled", 10)
