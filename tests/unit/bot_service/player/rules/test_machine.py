@@ -12,6 +12,7 @@ from bot_service.player.rules.machine import step
 from bot_service.player.rules.model import LoopMode, Phase, Timer
 from bot_service.player.rules.outcomes import PlayerRefusal, RefusalCode
 from bot_service.player.rules.state import PlayerLimits, PlayerState
+from bot_service.player.rules.transition import BACKOFF_SECONDS
 from bot_service.store.base import GuildSettings
 from tests.unit.bot_service.player.entries import NOW, entry, names, track
 
@@ -201,6 +202,52 @@ def test_a_voice_that_comes_and_goes_at_once_is_given_up_too() -> None:
         player.tell(ev.VoiceReady(ROOM))
     assert player.state.phase is Phase.IDLE
     assert player.state.parked
+
+
+def recovered(player: Player) -> None:
+    """Lose the voice at the present frame and get it back at the first attempt."""
+    player.ends(player.state.next_frame, ev.INTERRUPTED)
+    player.tell(ev.Elapsed(Timer.RECOVER))
+    player.tell(ev.VoiceReady(ROOM))
+
+
+def test_a_voice_that_is_lost_an_hour_after_a_recovery_has_all_its_attempts_again() -> None:
+    player = playing("a")
+    recovered(player)
+    player.now += timedelta(hours=1)
+    player.ends(180_000, ev.INTERRUPTED)
+    assert player.state.phase is Phase.RECOVERING
+    assert out.Arm(Timer.RECOVER, BACKOFF_SECONDS[0]) in player.effects
+    player.tell(ev.Elapsed(Timer.RECOVER))
+    player.tell(ev.VoiceReady(ROOM))
+    assert player.play() == out.Play(3, entry("a"), 180_000)
+
+
+def test_a_voice_that_was_back_for_long_and_sent_nothing_uses_up_its_attempts() -> None:
+    player = playing("a")
+    recovered(player)
+    player.now += timedelta(seconds=11)
+    player.ends(player.state.next_frame + 99, ev.INTERRUPTED)
+    assert out.Arm(Timer.RECOVER, BACKOFF_SECONDS[1]) in player.effects
+
+
+def test_a_loss_that_is_reported_twice_is_one_attempt() -> None:
+    player = playing("a")
+    player.ends(700, ev.INTERRUPTED)
+    player.tell(ev.VoiceLost(4006, "closed", may_retry=True))
+    player.tell(ev.Elapsed(Timer.RECOVER))
+    player.tell(ev.VoiceLost(None, "timeout", may_retry=True))
+    assert out.Arm(Timer.RECOVER, BACKOFF_SECONDS[1]) in player.effects
+
+
+def test_only_failures_in_a_row_park_the_player() -> None:
+    player = playing("abcde")
+    player.ends(0, "blob_not_found")
+    player.ends(0, "blob_not_found")
+    player.ends()
+    player.ends(0, "blob_not_found")
+    assert player.notices() == [out.NoticeKind.SONG_FAILED]
+    assert player.on == "e"
 
 
 @pytest.mark.parametrize(
