@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -183,6 +184,22 @@ async def test_the_position_survives_and_the_next_process_goes_on_there(store: G
         snapshot = await here.until(Phase.PLAYING)
         assert here.voices[GUILD].calls == ["join 10", "play a 450"]
         assert names(snapshot.entries) == "bc"
+
+
+async def test_a_position_is_saved_only_once_its_song_is(store: GuildStore, tmp_path: Path) -> None:
+    async with studio(store) as here:
+        player = here.players.of(GUILD)
+        await player.ask(enqueue("ab"))
+        await here.until(Phase.PLAYING)
+        await until(lambda: player.saved_position is not None)
+        with closing(sqlite3.connect(tmp_path / "bot.db")) as other_writer:
+            other_writer.execute("BEGIN IMMEDIATE")
+            await player.ask(ev.Skip(1))
+            here.voices[GUILD].frame = 9
+            assert player.snapshot.current == entry("b")
+            assert player.saved_position is None
+            other_writer.rollback()
+        await until(lambda: player.saved_position == 9)
 
 
 async def test_a_stopped_player_does_not_come_back(store: GuildStore) -> None:

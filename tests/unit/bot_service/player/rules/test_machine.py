@@ -240,6 +240,17 @@ def test_a_loss_that_is_reported_twice_is_one_attempt() -> None:
     assert out.Arm(Timer.RECOVER, BACKOFF_SECONDS[1]) in player.effects
 
 
+def test_the_frame_of_a_song_that_was_put_back_is_not_that_of_another_song() -> None:
+    player = playing("ab")
+    player.ends(700, ev.INTERRUPTED)
+    player.tell(ev.VoiceLost(4017, "closed", may_retry=False))
+    assert names(player.state.queue.entries) == "ab"
+    player.tell(ev.Remove(1))
+    player.tell(ev.Resume())
+    player.tell(ev.VoiceReady(ROOM))
+    assert player.play() == out.Play(2, entry("b"), 0)
+
+
 def test_only_failures_in_a_row_park_the_player() -> None:
     player = playing("abcde")
     player.ends(0, "blob_not_found")
@@ -363,3 +374,25 @@ def test_what_was_given_up_before_a_restart_waits_for_somebody_to_ask() -> None:
     assert out.Join(ROOM) not in player.effects
     player.tell(ev.Resume())
     assert out.Join(ROOM) in player.effects
+
+
+def test_a_song_that_was_being_fetched_at_a_restart_plays_when_it_is_ready() -> None:
+    before = playing("A")
+    assert before.state.phase is Phase.IDLE
+    player = Player()
+    player.tell(ev.Restore(before.state.saved(NOW)))
+    player.tell(ev.VoiceReady(ROOM))
+    assert player.tell(ev.Ready("A", track("A"))) == out.Arrived(0, starts_now=True)
+
+
+def test_a_song_that_was_paused_while_the_voice_was_lost_is_paused_after_a_restart() -> None:
+    before = playing("a")
+    before.ends(700, ev.INTERRUPTED)
+    before.tell(ev.Pause())
+    assert before.state.phase is Phase.RECOVERING
+    player = Player()
+    player.tell(ev.Restore(before.state.saved(NOW)))
+    player.tell(ev.VoiceReady(ROOM))
+    assert player.state.phase is Phase.PAUSED
+    player.tell(ev.Resume())
+    assert player.play() == out.Play(1, entry("a"), 700)
