@@ -25,10 +25,10 @@ import discord
 import httpx
 import psutil
 
+from bot_service.audio_api import AudioApi
 from bot_service.player.voice.frames import FrameStore
 from bot_service.player.voice.paced import SWITCH_SECONDS, PacedVoiceClient
 from bot_service.player.voice.playback import Playback
-from bot_service.requests.audio_api import AudioApi
 from common.blobs.local.store import open_local
 from tests.discord.crowd import FRAME_SECONDS, clock, percentile
 from tests.discord.rtp import MODE

@@ -7,9 +7,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
+from bot_service.audio_api import open_audio_api
 from bot_service.metrics import BotMetrics
 from bot_service.player.voice.frames import FrameStore
-from bot_service.requests.audio_api import open_audio_api
 from bot_service.requests.pending import Pending
 from bot_service.requests.songs import Songs
 from bot_service.services import Services
@@ -33,7 +33,9 @@ async def open_services(settings: BotSettings) -> AsyncGenerator[Services]:
         broker = await stack.enter_async_context(open_broker(settings))
         store = await stack.enter_async_context(open_store(settings))
         blobs = await stack.enter_async_context(open_blobs(settings, for_writing=False))
-        api = await stack.enter_async_context(open_audio_api(settings))
+        api = await stack.enter_async_context(
+            open_audio_api(settings.audio_processor_url, settings.audio_processor_api_key.get_secret_value())
+        )
         pending = Pending(store, broker, settings)
         yield Services(
             settings=settings,

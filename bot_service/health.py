@@ -20,8 +20,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bot_service.audio_api import AudioHealth
 from bot_service.discord_ui.replies import texts
-from bot_service.requests.audio_api import AudioHealth
 from bot_service.services import Services
 from common.errors import Text
 from common.health import Health

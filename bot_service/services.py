@@ -13,8 +13,8 @@ from common.blobs.base import BlobStore
 from common.broker.base import Broker
 
 if TYPE_CHECKING:
+    from bot_service.audio_api import AudioApi
     from bot_service.player.voice.frames import FrameStore
-    from bot_service.requests.audio_api import AudioApi
     from bot_service.requests.pending import Pending
     from bot_service.requests.songs import Songs
     from bot_service.store.base import GuildStore

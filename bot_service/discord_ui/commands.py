@@ -26,8 +26,8 @@ from bot_service.player.players import Players
 from bot_service.player.rules.events import Command, Dropped, Enqueue, Skip
 from bot_service.player.rules.model import Entry
 from bot_service.player.rules.outcomes import Enqueued, Outcome, PlayerRefusal, RefusalCode
-from bot_service.requests.audio_api import Playlist, Suggestion
 from bot_service.requests.songs import Asker, Found
+from bot_service.requests.tracks import Playlist, Suggestion
 from bot_service.services import Services
 from bot_service.store.base import Track
 from common.errors import AppError, AudioServiceUnavailable, BrokerError

@@ -14,7 +14,7 @@ from bot_service.discord_ui.replies.escape import label
 from bot_service.discord_ui.replies.shape import length
 from bot_service.player.rules.model import LoopMode, Phase
 from bot_service.player.snapshot import Snapshot
-from bot_service.requests.audio_api import Suggestion
+from bot_service.requests.tracks import Suggestion
 from common.errors import Locale
 
 if TYPE_CHECKING:

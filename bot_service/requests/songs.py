@@ -12,10 +12,11 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bot_service.requests.audio_api import AudioApi, Playlist, Suggestion
+from bot_service.audio_api import AudioApi
 from bot_service.requests.matching import confident_match
 from bot_service.requests.pending import Pending, download_request
 from bot_service.requests.query import among, identity, searches, understand
+from bot_service.requests.tracks import Playlist, Suggestion, track_of_record
 from bot_service.store.base import GuildStore, PendingRequest, Track
 from common.errors import (
     AppError,
@@ -102,12 +103,12 @@ class Songs:
             AppError: what else the audio service refused with (db_connection_failed, ...).
         """
         asked = understand(song)
-        if asked.video_id and (track := await self._api.media(asked.video_id)) is not None:
-            return track
+        if asked.video_id and (record := await self._api.media(asked.video_id)) is not None:
+            return track_of_record(record)
         if asked.url:
             return None
         for part in searches(song):
-            found = await self._api.search(part, _PAGE)
+            found = [track_of_record(record) for record in await self._api.search(part, _PAGE)]
             # Behind a full page there may be rivals that nobody has seen.
             if len(found) < _PAGE and (track := confident_match(song, found)) is not None:
                 return track
@@ -167,9 +168,10 @@ class Songs:
         """Return songs of the library for what is typed so far, at most 25; [] when that takes long. Never raises."""
         try:
             async with asyncio.timeout(_SUGGEST_SECONDS):
-                return await self._api.search(" ".join(prefix.split()), SUGGESTIONS)
+                found = await self._api.search(" ".join(prefix.split()), SUGGESTIONS)
         except (AppError, TimeoutError):
             return []
+        return [track_of_record(record) for record in found]
 
     async def search(self, words: str, limit: int = 10) -> list[Suggestion]:
         """Return what there is for words: songs of the library first (their `track` is set), then the source's.
@@ -185,9 +187,13 @@ class Songs:
                 raise outcome
         if isinstance(source, BaseException) and (isinstance(library, BaseException) or not library):
             raise source
-        stored = [] if isinstance(library, BaseException) else [_suggestion_of(track) for track in library]
+        stored = (
+            []
+            if isinstance(library, BaseException)
+            else [Suggestion.of_track(track_of_record(record)) for record in library]
+        )
         known = {identity(suggestion.url) for suggestion in stored}
-        others = [] if isinstance(source, BaseException) else source
+        others = [] if isinstance(source, BaseException) else [Suggestion.of_item(item) for item in source]
         return [*stored, *(other for other in others if identity(other.url) not in known)][:limit]
 
     async def expand(self, url: str, limit: int) -> Playlist | None:
@@ -204,7 +210,7 @@ class Songs:
         if not asked.url or asked.video_id or (asked.is_youtube and not asked.is_list):
             return None
         try:
-            found = await self._api.playlist(asked.url, limit)
+            found = Playlist.of_source(await self._api.playlist(asked.url, limit))
         except AppError as exc:
             if asked.is_list or isinstance(exc, AudioServiceUnavailable):
                 raise
@@ -224,10 +230,6 @@ class Songs:
             return None
         tracks = {track.video_id: track for track in (*favourites, *(played.track for played in history))}
         return among(song, list(tracks.values()))
-
-
-def _suggestion_of(track: Track) -> Suggestion:
-    return Suggestion(track.title, track.url, track.duration_ms, track.thumbnail_url, track.platform, track)
 
 
 def _pending_request(request_id: str, song: str, asker: Asker) -> PendingRequest:

@@ -1,34 +1,62 @@
-"""Tracks, built from what the audio service says: its API's records and the messages of its topics."""
+"""Tracks and suggestions, built from what the audio service says: its API's records and the messages of its topics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
+from bot_service.audio_api import MediaRecord, SourceItem, SourcePlaylist
 from bot_service.store.base import Track
 from common.errors import InvalidMessage
 from common.messages.downloads import FileData, PlatformMetadata, ProgressEvent, StatusEvent
 
 
-def track_of_media(data: Mapping[str, Any]) -> Track:
-    """Return the track of a record of `GET /api/v1/media/?video_id=` (one item of a search has the same shape).
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A song to choose. `duration_ms` is 0 when unknown; `track` is set when the library has the song already."""
 
-    Raises:
-        InvalidMessage: a field is missing or of another type.
-    """
-    try:
-        metadata, file_data = data["metadata"], data["file_data"]
-        return Track(
-            video_id=str(data["video_id"]),
-            title=str(metadata["title"]),
-            duration_ms=max(int(metadata["duration_ms"]), 0),
-            url=str(metadata["url"]),
-            thumbnail_url=str(metadata["thumbnail_url"]),
-            platform=str(metadata["platform"]),
-            file_path=str(file_data["file_path"]),
-        )
-    except (KeyError, TypeError, ValueError) as exc:
-        raise InvalidMessage(f"media record: {exc!r}") from exc
+    title: str
+    url: str
+    duration_ms: int = 0
+    thumbnail_url: str = ""
+    platform: str = ""
+    track: Track | None = None
+
+    @classmethod
+    def of_track(cls, track: Track) -> Suggestion:
+        """Suggest a song of the library."""
+        return cls(track.title, track.url, track.duration_ms, track.thumbnail_url, track.platform, track)
+
+    @classmethod
+    def of_item(cls, item: SourceItem) -> Suggestion:
+        """Suggest a song of a source."""
+        return cls(item.title, item.url, item.duration_ms, item.thumbnail_url, item.platform)
+
+
+@dataclass(frozen=True, slots=True)
+class Playlist:
+    """The first songs of a playlist, and how many it has in all (0: unknown)."""
+
+    title: str
+    items: list[Suggestion]
+    total: int = 0
+
+    @classmethod
+    def of_source(cls, playlist: SourcePlaylist) -> Playlist:
+        """Return a source's playlist."""
+        return cls(playlist.title, [Suggestion.of_item(item) for item in playlist.items], playlist.total)
+
+
+def track_of_record(record: MediaRecord) -> Track:
+    """Return the track of a library record."""
+    return Track(
+        video_id=record.video_id,
+        title=record.title,
+        duration_ms=record.duration_ms,
+        url=record.url,
+        thumbnail_url=record.thumbnail_url,
+        platform=record.platform,
+        file_path=record.file_path,
+    )
 
 
 def track_of_status(status: StatusEvent) -> Track:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from bot_service.requests.audio_api import open_audio_api
+from bot_service.audio_api import open_audio_api
 from bot_service.requests.songs import Asker, Found, Requested, Songs
 from tests.servers.media_files import make
 from tests.servers.media_site import open_media_site
 from tests.servers.ports import free_port
 from tests.servers.system import open_audio_process, settings_for
-from tests.unit.bot_service.requests.audio import bot_settings
+from tests.unit.bot_service.audio import bot_settings
 from tests.unit.bot_service.requests.test_pending import open_bot
 
 ASKER = Asker(guild_id=1, user_id=7, text_channel_id=2, voice_channel_id=3, locale="es")
@@ -25,7 +25,7 @@ async def test_a_song_is_requested_once_and_found_afterwards(tmp_path: Path) -> 
         settings = settings_for(tmp_path, site.address, http_port=free_port())
         ours = bot_settings(tmp_path, f"http://127.0.0.1:{settings.http_port}")
         ours = ours.model_copy(update={"embedded_broker_path": settings.embedded_broker_path})
-        async with open_audio_process(settings), open_bot(ours) as bot, open_audio_api(ours) as api:
+        async with open_audio_process(settings), open_bot(ours) as bot, open_audio_api(ours.audio_processor_url) as api:
             songs = Songs(api, bot.pending, bot.store)
             feed = await songs.expand(site.feed(site.page(site.file(song), title="Una milonga"), title="Milongas"), 5)
             assert feed is not None

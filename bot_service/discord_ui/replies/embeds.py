@@ -11,7 +11,7 @@ from bot_service.discord_ui.replies.escape import plain
 from bot_service.discord_ui.replies.shape import clock, length, position_bar
 from bot_service.player.rules.model import Entry, LoopMode, Phase
 from bot_service.player.snapshot import Snapshot
-from bot_service.requests.audio_api import Suggestion
+from bot_service.requests.tracks import Suggestion
 from bot_service.store.base import GuildSettings, Played, Track
 from common.errors import Locale, Text
 

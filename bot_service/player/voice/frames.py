@@ -13,8 +13,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
+from bot_service.audio_api import AudioApi, StillBeingMade
 from bot_service.player.voice.dca_blocks import FrameCutter
-from bot_service.requests.audio_api import AudioApi, StillBeingMade
 from bot_service.store.base import Track
 from common.blobs.base import BlobStore
 from common.dca import DcaError

@@ -13,7 +13,7 @@ from bot_service.bootstrap import open_services
 from bot_service.discord_ui.followups import LateReplies
 from bot_service.discord_ui.request_replies import Arrivals, PlaylistId
 from bot_service.player.guild_player import GuildPlayer
-from bot_service.player.rules import outcomes as out
+from bot_service.player.rules import outcomes as fx
 from bot_service.player.rules.events import Enqueue, Remove, Skip, TrackEnded
 from bot_service.player.rules.model import Entry, Phase
 from bot_service.requests.tracks import track_of_status
@@ -23,8 +23,8 @@ from common.errors import InvalidMessage
 from common.messages.base import utc_now
 from common.messages.downloads import FileData, PlatformMetadata, ProgressEvent, StatusEvent
 from tests.servers.ports import free_port
+from tests.unit.bot_service.audio import bot_settings
 from tests.unit.bot_service.player.test_players import Studio, studio
-from tests.unit.bot_service.requests.audio import bot_settings
 from tests.unit.bot_service.requests.test_pending import request_of
 
 ROOM, TEXT = 3, 2
@@ -213,7 +213,7 @@ async def test_a_playback_that_learns_of_the_failure_first_leaves_it_to_the_requ
     await stage.here.until(Phase.PLAYING)
     await stage.fails("media_not_found")
     [notice] = stage.here.notices
-    assert notice.kind is out.NoticeKind.SONG_FAILED
+    assert notice.kind is fx.NoticeKind.SONG_FAILED
     assert notice.entry is not None
     assert stage.arrivals.tells_why(notice.entry, notice.code)
     await stage.ends(asked, error="source_truncated")

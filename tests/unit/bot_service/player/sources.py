@@ -11,8 +11,8 @@ import httpx
 
 from audio_service.api.app import create_app
 from audio_service.api.deps import ApiDeps
+from bot_service.audio_api import AudioApi
 from bot_service.player.voice.frames import FrameStore
-from bot_service.requests.audio_api import AudioApi
 from common.blobs.local.store import open_local
 from tests.unit.audio_service.api.library import open_deps, served
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from bot_service.requests.audio_api import open_audio_api
+from bot_service.audio_api import open_audio_api
 from bot_service.requests.songs import Asker, Found, Requested, Songs
 from bot_service.store.base import Track
 from common.errors import AudioServiceUnavailable, YouTubeApiError
@@ -19,7 +19,7 @@ from common.messages.downloads import DownloadRequest
 from tests.servers.ports import free_port
 from tests.servers.youtube_api import FakeYouTubeApi, fake_youtube_api
 from tests.unit.audio_service.api.library import add_failure, add_song
-from tests.unit.bot_service.requests.audio import Audio, bot_settings, open_audio
+from tests.unit.bot_service.audio import Audio, bot_settings, open_audio
 from tests.unit.bot_service.requests.test_pending import Bot, open_bot
 
 SONG = "k2qgadSvNyU"
@@ -56,7 +56,7 @@ async def stage(tmp_path: Path, youtube: FakeYouTubeApi) -> AsyncGenerator[Stage
 @asynccontextmanager
 async def without_audio_service(root: Path) -> AsyncGenerator[tuple[Songs, Bot]]:
     settings = bot_settings(root, f"http://127.0.0.1:{free_port()}")
-    async with open_audio_api(settings) as api, open_bot(settings) as bot:
+    async with open_audio_api(settings.audio_processor_url) as api, open_bot(settings) as bot:
         yield Songs(api, bot.pending, bot.store), bot
 
 

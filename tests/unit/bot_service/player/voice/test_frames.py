@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bot_service.audio_api import AudioApi
 from bot_service.player.voice.frames import HEAD_FRAMES, FrameStore, Head
-from bot_service.requests.audio_api import AudioApi
 from bot_service.store.base import Track
 from common.blobs.base import BlobStat, BlobStore, GrowingBlob
 from common.blobs.local.store import open_local

@@ -16,8 +16,8 @@ from structlog.typing import EventDict
 
 from audio_service.media.model import Encoding, audio_key, human_size
 from audio_service.media.repository.base import Owned, StoredMedia
+from bot_service.audio_api import AudioApi, StillBeingMade
 from bot_service.player.voice.frames import FrameStore
-from bot_service.requests.audio_api import AudioApi, StillBeingMade
 from common.blobs.base import GrowingBlob
 from common.blobs.local.store import open_local
 from common.errors import AudioServiceUnavailable, BlobNotFound, MediaNotFound, SourceTruncated

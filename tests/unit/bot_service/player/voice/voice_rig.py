@@ -15,11 +15,11 @@ import discord
 import httpx
 from prometheus_client import CollectorRegistry
 
+from bot_service.audio_api import AudioApi
 from bot_service.metrics import BotMetrics
 from bot_service.player.rules.events import Event, TrackEnded, VoiceLost, VoiceReady
 from bot_service.player.voice.frames import FrameStore
 from bot_service.player.voice.link import VoiceLink
-from bot_service.requests.audio_api import AudioApi
 from bot_service.store.base import Track
 from common.blobs.local.store import open_local
 from tests.discord import Channel, FakeDiscord, Guild, VoiceCapture, open_fake_discord

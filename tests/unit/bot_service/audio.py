@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from bot_service.requests.audio_api import AudioApi, open_audio_api
+from bot_service.audio_api import AudioApi, open_audio_api
 from bot_service.settings import BotSettings
 from tests.unit.audio_service.api.library import Api, open_api, served
 
@@ -37,5 +37,5 @@ def bot_settings(root: Path, url: str) -> BotSettings:
 async def open_audio(root: Path, **changes: object) -> AsyncGenerator[Audio]:
     async with open_api(root, **changes) as service, served(service.app) as (host, port):
         settings = bot_settings(root, f"http://{host}:{port}")
-        async with open_audio_api(settings) as client:
+        async with open_audio_api(settings.audio_processor_url) as client:
             yield Audio(service, client, settings)

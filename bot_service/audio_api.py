@@ -1,8 +1,8 @@
-"""Client of the audio service's HTTP API: look-ups, searches, questions to the sources, the bytes of a song.
+"""HTTP client of the audio service: library look-ups and searches, queries to the sources, the bytes of a song.
 
-Every answer is bounded in time and size, and connections are kept alive. HTTP never starts a download: that goes
-through `pending`. What the service refuses with a code of its own becomes that error; everything else that goes wrong
-is AudioServiceUnavailable.
+Every response is bounded in time and size; connections are kept alive. No request starts a download: downloads are
+requested through the queue (`bot_service.requests.pending`). An error response that carries a known code raises that
+error; every other failure raises AudioServiceUnavailable. Knows only `common` and the records below.
 """
 
 from __future__ import annotations
@@ -19,16 +19,12 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from bot_service.requests.tracks import track_of_media
-from bot_service.settings import BotSettings
-from bot_service.store.base import Track
 from common.errors import (
     AccessError,
     AppError,
     AudioServiceUnavailable,
     InternalError,
     InvalidInput,
-    InvalidMessage,
     InvalidVideoId,
     MediaNotFound,
     error_for_code,
@@ -39,7 +35,7 @@ log = get_logger(__name__)
 
 T = TypeVar("T")
 
-# The source has 5 s and 20 s by then, and the service may have to start a process for the first question.
+# The sources' own limits are 5 s and 20 s; the service may have to start a process for the first query.
 SOURCE_SECONDS = 16.0
 PLAYLIST_SECONDS = 31.0
 _SECONDS = 4.0
@@ -48,38 +44,51 @@ _CONNECT_SECONDS = 2.0
 _SILENCE_SECONDS = 10.0
 _KEEP_ALIVE_SECONDS = 30.0
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
-# What the service calls a record whose song is being made.
+# The service's status of a record whose download is under way.
 _IN_PROGRESS = "processing"
-# A guild that plays over HTTP holds a connection for as long as its song lasts.
+# A guild that plays over HTTP holds one connection for the length of the song.
 _CONNECTIONS = httpx.Limits(max_connections=400, max_keepalive_connections=20, keepalive_expiry=_KEEP_ALIVE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
-class Suggestion:
-    """Something a source can play, not fetched yet. `duration_ms` is 0 while unknown; `track` is there when the
-    library has it already.
+class MediaRecord:
+    """A finished song of the library, as `GET /api/v1/media/` describes it.
+
+    `duration_ms` is 0 when unknown; `file_path` is the key in the blob store.
     """
 
+    video_id: str
     title: str
+    duration_ms: int
     url: str
-    duration_ms: int = 0
-    thumbnail_url: str = ""
-    platform: str = ""
-    track: Track | None = None
+    thumbnail_url: str
+    platform: str
+    file_path: str
 
 
 @dataclass(frozen=True, slots=True)
-class Playlist:
-    """What a playlist's URL leads to: its first items, and how many it has in all (0: not known)."""
+class SourceItem:
+    """Something a source can play, not downloaded. `duration_ms` is 0 when unknown."""
 
     title: str
-    items: list[Suggestion]
-    total: int = 0
+    url: str
+    duration_ms: int
+    thumbnail_url: str
+    platform: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePlaylist:
+    """The first items of a playlist, and how many it has in all (0: unknown)."""
+
+    title: str
+    items: list[SourceItem]
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
 class AudioHealth:
-    """How the audio service is. `status` is its own sentence, "" when it did not answer; `latency_ms` of the answer."""
+    """State of the audio service: its own `status` text ("" when it did not respond), and the response time in ms."""
 
     connected: bool
     latency_ms: float
@@ -87,7 +96,7 @@ class AudioHealth:
 
 
 class StillBeingMade(MediaNotFound):
-    """The song is not whole: nothing of it can be had yet, or what there was broke off and more may come."""
+    """The song is unfinished: no bytes are available yet, or the stream broke off and more may follow."""
 
 
 class AudioApi:
@@ -96,20 +105,20 @@ class AudioApi:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
 
-    async def media(self, video_id: str) -> Track | None:
+    async def media(self, video_id: str) -> MediaRecord | None:
         """Look a song up by its id; None unless the library has its file.
 
         Raises:
-            AudioServiceUnavailable: it does not answer, or not in time.
-            AppError: what else it refused with, by its code (db_connection_failed, ...).
+            AudioServiceUnavailable: no response, or not in time.
+            AppError: any other refusal, by its code (db_connection_failed, ...).
         """
         try:
             answer = await self._ask("/api/v1/media/", {"video_id": video_id})
         except (MediaNotFound, InvalidVideoId, InvalidInput):
             return None
-        return _read(answer, lambda found: _track_of(found["data"]))
+        return _read(answer, lambda found: _media_record(found["data"]))
 
-    async def search(self, title: str, limit: int = 10) -> list[Track]:
+    async def search(self, title: str, limit: int = 10) -> list[MediaRecord]:
         """Return the library's songs whose title contains the text; [] for fewer than 3 letters and digits.
 
         Raises:
@@ -119,17 +128,17 @@ class AudioApi:
             answer = await self._ask("/api/v1/media/search", {"title": title, "limit": limit})
         except InvalidInput:
             return []
-        return _read(answer, lambda found: [track for record in found["data"] if (track := _track_of(record))])
+        return _read(answer, lambda found: [song for data in found["data"] if (song := _media_record(data))])
 
     @asynccontextmanager
     async def audio(self, video_id: str, start: int = 0) -> AsyncGenerator[AsyncIterator[bytes]]:
-        """Stream the DCA file from byte `start` on, in blocks of at most 64 KB; a start past the end gives none. A song
-        that is being made comes as far as it is there, then as it grows, to its end.
+        """Stream the DCA file from byte `start` on, in blocks of at most 64 KB; none for a start past the end. An
+        unfinished song is streamed as far as it exists, then as it grows, to its end.
 
         Raises:
-            StillBeingMade: on entering, or while iterating a song that is not whole; asking again may help.
+            StillBeingMade: on entering, or while iterating an unfinished song; a retry may succeed.
             BlobNotFound, MediaNotFound: there is no such file.
-            AudioServiceUnavailable: it does not answer, broke off, or fell silent; entering and iterating raise it.
+            AudioServiceUnavailable: no response, a broken stream, or silence; on entering and while iterating.
         """
         path = f"/api/v1/media/{quote(video_id, safe='')}/audio"
         headers = {"Range": f"bytes={start}-"} if start else {}
@@ -149,33 +158,33 @@ class AudioApi:
         finally:
             await response.aclose()
 
-    async def playlist(self, url: str, limit: int) -> Playlist:
-        """Return what a playlist holds, at most `limit` items; none for a URL that is no playlist.
+    async def playlist(self, url: str, limit: int) -> SourcePlaylist:
+        """Return at most `limit` items of a playlist; no items for a URL that is no playlist.
 
         Raises:
-            SourceError, UrlNotAllowed, InvalidInput: what the source said of it.
+            SourceError, UrlNotAllowed, InvalidInput: the source's or the guard's error.
             AudioServiceUnavailable, AppError: as `media`.
         """
         answer = await self._ask("/api/v1/sources/playlist", {"url": url, "limit": limit}, seconds=PLAYLIST_SECONDS)
         return _read(
             answer,
-            lambda found: Playlist(
-                title=str(found["title"]), items=[_suggestion_of(item) for item in found["data"]], total=found["total"]
+            lambda found: SourcePlaylist(
+                title=str(found["title"]), items=[_source_item(item) for item in found["data"]], total=found["total"]
             ),
         )
 
-    async def source_search(self, words: str, limit: int) -> list[Suggestion]:
-        """Return what the source finds for words, best first.
+    async def source_search(self, words: str, limit: int) -> list[SourceItem]:
+        """Return the source's results for a query, best first.
 
         Raises:
             SourceError: the search failed.
             AudioServiceUnavailable, AppError: as `media`.
         """
         answer = await self._ask("/api/v1/sources/search", {"query": words, "limit": limit}, seconds=SOURCE_SECONDS)
-        return _read(answer, lambda found: [_suggestion_of(item) for item in found["data"]])
+        return _read(answer, lambda found: [_source_item(item) for item in found["data"]])
 
     async def health(self) -> AudioHealth:
-        """Ask the audio service how it is; never raises."""
+        """Query the health endpoint; never raises."""
         began = time.monotonic()
         try:
             response, body = await self._get("/api/v1/health", {}, _HEALTH_SECONDS)
@@ -186,7 +195,7 @@ class AudioApi:
         return AudioHealth(connected=response.status_code == HTTPStatus.OK, latency_ms=latency, status=said)
 
     async def _ask(self, path: str, parameters: Mapping[str, str | int], *, seconds: float = _SECONDS) -> object:
-        """Return the JSON of a 2xx answer, or raise what another says."""
+        """Return the JSON of a 2xx response, or raise the error of any other."""
         response, body = await self._get(path, parameters, seconds)
         if not response.is_success:
             raise _refusal(path, response, body)
@@ -204,12 +213,11 @@ class AudioApi:
 
 
 @asynccontextmanager
-async def open_audio_api(settings: BotSettings) -> AsyncGenerator[AudioApi]:
-    """Open a client of AUDIO_PROCESSOR_URL. Nothing is sent until something is asked."""
+async def open_audio_api(url: str, key: str = "") -> AsyncGenerator[AudioApi]:
+    """Open a client of the service at `url`, with an API key if it requires one. Sends nothing by itself."""
     timeout = httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS)
-    key = settings.audio_processor_api_key.get_secret_value()
     async with httpx.AsyncClient(
-        base_url=settings.audio_processor_url,
+        base_url=url,
         headers={"Authorization": f"Bearer {key}"} if key else {},
         timeout=timeout,
         limits=_CONNECTIONS,
@@ -227,7 +235,7 @@ def _translated(path: str) -> Generator[None]:
 
 
 async def _body(response: httpx.Response) -> bytes:
-    """Read the whole body, if it is of a size that an answer has."""
+    """Read the whole body, up to _MAX_ANSWER_BYTES."""
     read = bytearray()
     async for block in response.aiter_bytes():
         read += block
@@ -239,7 +247,7 @@ async def _body(response: httpx.Response) -> bytes:
 async def _blocks(path: str, response: httpx.Response, skipped: int) -> AsyncGenerator[bytes]:
     try:
         with _translated(path):
-            # As they come: a song that is being made must not wait until a block is full.
+            # Unbuffered: bytes of an unfinished song must not wait until a block is full.
             async for block in response.aiter_bytes():
                 if skipped < len(block):
                     yield block[skipped:]
@@ -256,8 +264,10 @@ async def _nothing() -> AsyncGenerator[bytes]:
 
 
 def _refusal(path: str, response: httpx.Response, body: bytes) -> AppError:
-    """Name the error by the code in the body. A 5xx without one of ours is a service that is not well; so is one that
-    does not let the bot in: what is wrong with its key is not for somebody in a chat to mend.
+    """Return the error for the code in the body.
+
+    A 5xx without a known code is AudioServiceUnavailable. So is a rejected API key: the log names the setting, and the
+    user in the chat cannot fix it.
     """
     detail = f"{path}: HTTP {response.status_code}"
     code, status = _read(_json(body), lambda found: (str(found["error"]["code"]), found["error"].get("status")))
@@ -277,19 +287,31 @@ def _json(body: bytes) -> object:
 
 
 def _read(answer: object, reader: Callable[[Any], T]) -> T:
-    """Read an answer's fields; one that lacks them is not the audio service's."""
+    """Read a response's fields; AudioServiceUnavailable if they are missing or of another type."""
     try:
         return reader(answer)
-    except (KeyError, TypeError, ValueError, InvalidMessage) as exc:
+    except (KeyError, TypeError, ValueError) as exc:
         raise AudioServiceUnavailable(f"an answer that is not the audio service's: {exc!r:.100}") from exc
 
 
-def _track_of(record: Mapping[str, Any]) -> Track | None:
-    return track_of_media(record) if record["success"] else None
+def _media_record(data: Mapping[str, Any]) -> MediaRecord | None:
+    """Read one record; None for one of a failed download."""
+    if not data["success"]:
+        return None
+    metadata = data["metadata"]
+    return MediaRecord(
+        video_id=str(data["video_id"]),
+        title=str(metadata["title"]),
+        duration_ms=max(int(metadata["duration_ms"]), 0),
+        url=str(metadata["url"]),
+        thumbnail_url=str(metadata["thumbnail_url"]),
+        platform=str(metadata["platform"]),
+        file_path=str(data["file_data"]["file_path"]),
+    )
 
 
-def _suggestion_of(item: Mapping[str, Any]) -> Suggestion:
-    return Suggestion(
+def _source_item(item: Mapping[str, Any]) -> SourceItem:
+    return SourceItem(
         title=str(item["title"]),
         url=str(item["url"]),
         duration_ms=int(item["duration_ms"]),

@@ -10,20 +10,18 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from audio_service.access.key_file import change_keys
 from audio_service.access.keys import KeyList, new_key
-from bot_service.requests import audio_api as audio_api_module
-from bot_service.requests.audio_api import AudioApi, AudioHealth, open_audio_api
+from bot_service import audio_api as audio_api_module
+from bot_service.audio_api import AudioApi, AudioHealth, MediaRecord, open_audio_api
 from bot_service.settings import BotSettings
-from bot_service.store.base import Track
 from common.errors import AudioServiceUnavailable, InvalidInput, MediaNotFound, UrlNotAllowed
 from common.settings import SettingsError, load
 from tests.servers.ports import free_port
 from tests.unit.audio_service.api.library import add_failure, add_song, dca
-from tests.unit.bot_service.requests.audio import Audio, bot_settings, open_audio
+from tests.unit.bot_service.audio import Audio, open_audio
 
 SONG = "k2qgadSvNyU"
 
@@ -35,7 +33,7 @@ async def audio(tmp_path: Path) -> AsyncGenerator[Audio]:
 
 
 @asynccontextmanager
-async def answering(tmp_path: Path, handler: object) -> AsyncGenerator[AudioApi]:
+async def answering(handler: object) -> AsyncGenerator[AudioApi]:
     """A client of a server that answers everything with `handler`."""
     app = web.Application()
     app.router.add_get("/{path:.*}", handler)  # pyright: ignore[reportArgumentType] - aiohttp checks it
@@ -44,7 +42,7 @@ async def answering(tmp_path: Path, handler: object) -> AsyncGenerator[AudioApi]
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         host, port = runner.addresses[0][:2]
-        async with open_audio_api(bot_settings(tmp_path, f"http://{host}:{port}")) as client:
+        async with open_audio_api(f"http://{host}:{port}") as client:
             yield client
     finally:
         await runner.cleanup()
@@ -56,7 +54,7 @@ async def whole(body: AsyncIterator[bytes]) -> bytes:
 
 async def test_a_song_of_the_library(audio: Audio) -> None:
     await add_song(audio.service.deps, SONG, "New Rules")
-    assert await audio.client.media(SONG) == Track(
+    assert await audio.client.media(SONG) == MediaRecord(
         video_id=SONG,
         title="New Rules",
         duration_ms=225_000,
@@ -109,15 +107,15 @@ async def test_no_such_file(audio: Audio) -> None:
             pass
 
 
-async def test_a_server_that_ignores_ranges_is_cut(tmp_path: Path) -> None:
+async def test_a_server_that_ignores_ranges_is_cut() -> None:
     async def all_of_it(_: web.Request) -> web.Response:
         return web.Response(body=bytes(range(256)) * 1000)
 
-    async with answering(tmp_path, all_of_it) as client, client.audio(SONG, 100_001) as body:
+    async with answering(all_of_it) as client, client.audio(SONG, 100_001) as body:
         assert await whole(body) == (bytes(range(256)) * 1000)[100_001:]
 
 
-async def test_a_body_that_breaks_off_is_said(tmp_path: Path) -> None:
+async def test_a_body_that_breaks_off_is_said() -> None:
     async def broken(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "1000"})
         await response.prepare(request)
@@ -126,7 +124,7 @@ async def test_a_body_that_breaks_off_is_said(tmp_path: Path) -> None:
         request.transport.close()
         return response
 
-    async with answering(tmp_path, broken) as client:
+    async with answering(broken) as client:
         with pytest.raises(AudioServiceUnavailable):
             async with client.audio(SONG) as body:
                 await whole(body)
@@ -146,32 +144,32 @@ async def test_a_body_that_breaks_off_is_said(tmp_path: Path) -> None:
         (200, "x" * (5 * 1024 * 1024)),
     ],
 )
-async def test_answers_that_are_not_the_services(tmp_path: Path, status: int, body: str) -> None:
+async def test_answers_that_are_not_the_services(status: int, body: str) -> None:
     async def strange(_: web.Request) -> web.Response:
         return web.Response(status=status, text=body)
 
-    async with answering(tmp_path, strange) as client:
+    async with answering(strange) as client:
         for ask in (client.media(SONG), client.search("words"), client.playlist("u", 1), client.source_search("w", 1)):
             with pytest.raises(AudioServiceUnavailable):
                 await ask
         assert not (await client.health()).connected
 
 
-async def test_a_silent_service_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_service_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def silent(_: web.Request) -> web.Response:
         await asyncio.Event().wait()
         raise AssertionError
 
     monkeypatch.setattr(audio_api_module, "_HEALTH_SECONDS", 0.1)
     monkeypatch.setattr(audio_api_module, "SOURCE_SECONDS", 0.1)
-    async with answering(tmp_path, silent) as client:
+    async with answering(silent) as client:
         assert await client.health() == AudioHealth(connected=False, latency_ms=0.0)
         with pytest.raises(AudioServiceUnavailable):
             await client.source_search("words", 3)
 
 
-async def test_nobody_there(tmp_path: Path) -> None:
-    async with open_audio_api(bot_settings(tmp_path, f"http://127.0.0.1:{free_port()}")) as client:
+async def test_nobody_there() -> None:
+    async with open_audio_api(f"http://127.0.0.1:{free_port()}") as client:
         with pytest.raises(AudioServiceUnavailable, match="ConnectError"):
             await client.media(SONG)
         with pytest.raises(AudioServiceUnavailable):
@@ -204,8 +202,7 @@ async def test_the_bots_key_lets_it_in_and_without_it_the_service_is_not_well(tm
         with pytest.raises(AudioServiceUnavailable, match="unauthorized"):
             await audio.client.media(SONG)
         assert (await audio.client.health()).connected
-        with_key = audio.settings.model_copy(update={"audio_processor_api_key": SecretStr(made.text)})
-        async with open_audio_api(with_key) as client:
+        async with open_audio_api(audio.settings.audio_processor_url, made.text) as client:
             assert await client.media(SONG)
             async with client.audio(SONG) as body:
                 assert await whole(body) == dca(100)
@@ -214,7 +211,7 @@ async def test_the_bots_key_lets_it_in_and_without_it_the_service_is_not_well(tm
     assert [(line["event"], line["code"]) for line in logs if line["event"] == "audio_api.refused"] == [
         ("audio_api.refused", "forbidden")
     ]
-    assert made.text not in f"{logs} {with_key!r}"
+    assert made.text not in f"{logs}"
 
 
 @pytest.mark.parametrize("text", ["two words", "ñ", 'a"b', "a\r\nb"])
