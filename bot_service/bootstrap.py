@@ -1,4 +1,4 @@
-"""The one composition root: settings in, opened `Services` out. Whoever enters it closes everything by leaving."""
+"""Opens the `Services` that the settings name, and closes them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from common.broker import open_broker
 
 @asynccontextmanager
 async def open_services(settings: BotSettings) -> AsyncGenerator[Services]:
-    """Open everything the bot uses, but for Discord.
+    """Open everything that the bot uses except Discord; leaving the block closes it.
 
     Raises:
-        AppError: a backend cannot be opened; the detail names the setting to look at.
+        AppError: a backend cannot be opened; the detail names its setting.
     """
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)

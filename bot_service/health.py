@@ -1,7 +1,7 @@
-"""How the bot is, for machines: `/api/v1/health`, `/livez`, `/readyz`, `/metrics` on BOT_HTTP_PORT.
+"""Health and metrics over HTTP: `/api/v1/health`, `/livez`, `/readyz`, `/metrics` on BOT_HTTP_PORT.
 
-The bot is down when Discord is not connected, degraded when a part is missing without which songs of the library may
-still play. What went wrong in detail is in the log, not in an answer.
+The bot is down while Discord is not connected, degraded while another part fails: songs of the library may still play.
+Details of a failure are logged, not returned.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import math
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, Protocol
 
@@ -21,9 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bot_service.audio_api import AudioHealth
-from bot_service.discord_ui.replies import texts
 from bot_service.services import Services
-from common.errors import Text
 from common.health import Health
 from common.messages.base import utc_now, wire_time
 from common.observability.telemetry import get_logger
@@ -40,8 +39,17 @@ _MESSAGES = {
 Status = Literal["operational", "degraded", "down"]
 
 
+class Part(StrEnum):
+    """What the bot depends on besides Discord."""
+
+    AUDIO_SERVICE = "audio_service"
+    BROKER = "broker"
+    STORE = "store"
+    BLOBS = "blobs"
+
+
 class DiscordState(Protocol):
-    """What health asks the Discord client."""
+    """What the health endpoint reads from the Discord client."""
 
     @property
     def online(self) -> bool:
@@ -50,70 +58,70 @@ class DiscordState(Protocol):
 
     @property
     def is_serving(self) -> bool:
-        """Whether commands are taken: connected, and what was saved is back."""
+        """Whether commands are accepted: connected, and saved players are restored."""
         ...
 
     @property
     def latency(self) -> float:
-        """Seconds of the gateway's last heartbeat; may be nan or inf."""
+        """Latency of the last gateway heartbeat in seconds; may be nan or inf."""
         ...
 
     @property
     def session_id(self) -> str:
-        """The gateway session's, "" without one."""
+        """The id of the gateway session, "" without one."""
         ...
 
     def counts(self) -> tuple[int, int]:
-        """Return how many guilds and voice connections there are."""
+        """Return the number of guilds and of voice connections."""
         ...
 
     def queued(self) -> int:
-        """Return how many songs wait in all queues."""
+        """Return the number of entries in all queues."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing the bot uses."""
+    """The result for one part."""
 
-    title: Text
+    part: Part
     ok: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
-    """What was found: the audio service's own words, and a line for each thing the bot uses."""
+class Checks:
+    """The audio service's own health, and one check per part."""
 
     audio: AudioHealth
     checks: list[Check]
 
 
-async def examine(services: Services) -> Examination:
-    """Ask everything the bot uses at once, each for at most TIMEOUT_SECONDS."""
+async def check_all(services: Services) -> Checks:
+    """Check all parts concurrently, each for at most TIMEOUT_SECONDS."""
     async with asyncio.TaskGroup() as tasks:
         audio = tasks.create_task(services.api.health())
         checks = [
-            tasks.create_task(_ask(texts.STATUS_QUEUE, services.broker.health())),
-            tasks.create_task(_ask(texts.STATUS_STORE, services.store.health())),
-            tasks.create_task(_ask(texts.STATUS_FILES, services.blobs.health())),
+            tasks.create_task(_check(Part.BROKER, services.broker.health())),
+            tasks.create_task(_check(Part.STORE, services.store.health())),
+            tasks.create_task(_check(Part.BLOBS, services.blobs.health())),
         ]
-    lines = [Check(texts.STATUS_AUDIO, audio.result().connected), *(task.result() for task in checks)]
-    return Examination(audio.result(), lines)
+    results = [Check(Part.AUDIO_SERVICE, audio.result().connected), *(task.result() for task in checks)]
+    return Checks(audio.result(), results)
 
 
 def create_app(services: Services, client: DiscordState) -> Starlette:
-    """Return the HTTP application. Four questions without parameters: FastAPI would be a fifth of the bot's start."""
+    """Return the HTTP application. Starlette: FastAPI would take a fifth of the bot's start-up time."""
 
     async def health(_: Request) -> Response:
-        found = await examine(services)
+        found = await check_all(services)
         status = _status_of(client, all(check.ok for check in found.checks))
-        return _json(_health_answer(client, found.audio, status), well=status != "down")
+        return _json(_health_answer(client, found.audio, status), ok=status != "down")
 
     async def liveness(_: Request) -> Response:
-        return _json({"alive": True}, well=True)
+        return _json({"alive": True}, ok=True)
 
     async def readiness(_: Request) -> Response:
-        return _json({"ready": client.is_serving}, well=client.is_serving)
+        return _json({"ready": client.is_serving}, ok=client.is_serving)
 
     async def metrics(_: Request) -> Response:
         guilds, voice = client.counts()
@@ -126,10 +134,10 @@ def create_app(services: Services, client: DiscordState) -> Starlette:
     return Starlette(routes=[Route(path, endpoint) for path, endpoint in routes.items()])
 
 
-def _status_of(client: DiscordState, all_well: bool) -> Status:  # noqa: FBT001 - one caller, beside it
+def _status_of(client: DiscordState, all_ok: bool) -> Status:  # noqa: FBT001 - one caller, beside it
     if not client.online:
         return "down"
-    return "operational" if all_well else "degraded"
+    return "operational" if all_ok else "degraded"
 
 
 def _health_answer(client: DiscordState, audio: AudioHealth, status: Status) -> dict[str, Any]:
@@ -155,16 +163,16 @@ def _health_answer(client: DiscordState, audio: AudioHealth, status: Status) -> 
     }
 
 
-async def _ask(title: Text, question: Awaitable[Health]) -> Check:
+async def _check(part: Part, health: Awaitable[Health]) -> Check:
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            answer = await question
+            answer = await health
     except TimeoutError:
-        log.warning("health.silent", service=title.en)
-        return Check(title, ok=False)
+        log.warning("health.silent", service=part.value)
+        return Check(part, ok=False)
     if not answer.ok:
-        log.warning("health.failed", service=title.en, error=answer.error)
-    return Check(title, ok=answer.ok)
+        log.warning("health.failed", service=part.value, error=answer.error)
+    return Check(part, ok=answer.ok)
 
 
 def _version() -> str:
@@ -174,10 +182,10 @@ def _version() -> str:
         return "0"
 
 
-def _json(answer: dict[str, Any], *, well: bool) -> Response:
+def _json(answer: dict[str, Any], *, ok: bool) -> Response:
     return Response(
         orjson.dumps(answer),
-        status_code=200 if well else _DOWN,
+        status_code=200 if ok else _DOWN,
         media_type="application/json",
         headers={"Cache-Control": "no-store"},
     )

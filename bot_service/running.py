@@ -1,7 +1,7 @@
-"""The bot's parts around one another, for as long as it runs; what is made here is ended here, in order.
+"""Runs the bot's parts until the process is stopped, and ends them in order.
 
-Players end before Discord is left, so that they can save where they are; nobody is told anything, because a restart
-goes on from there.
+Players are closed before Discord is left, so that they can save their positions. People get no notice: a restart goes
+on from there.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
-
-import discord
+from functools import partial
 
 from bot_service.discord_ui.bot import MusicBot
-from bot_service.discord_ui.commands import Orders
-from bot_service.discord_ui.followups import LateReplies
-from bot_service.discord_ui.interactions import Desk
+from bot_service.discord_ui.commands import MemberCommands
+from bot_service.discord_ui.followups import Followups
+from bot_service.discord_ui.interactions import Interactions
+from bot_service.discord_ui.latest_messages import LatestMessages
 from bot_service.discord_ui.login import DiscordRefused, log_in, stay_connected
-from bot_service.discord_ui.permissions import VoiceRoom, humans_in
-from bot_service.discord_ui.player_message import Panels
-from bot_service.discord_ui.request_replies import Arrivals
+from bot_service.discord_ui.player_message import PlayerMessages
+from bot_service.discord_ui.request_replies import RequestReplies
+from bot_service.discord_ui.voice_states import report_voice_state
 from bot_service.health import create_app
 from bot_service.player.guild_player import GuildPlayer, PlayerDisplay
 from bot_service.player.players import Players
@@ -28,7 +29,8 @@ from bot_service.player.rules.events import Event
 from bot_service.player.rules.outcomes import Notice, NoticeKind
 from bot_service.player.rules.state import PlayerLimits
 from bot_service.player.voice.link import VoiceLink
-from bot_service.player.voice_changes import VoiceChange, events_of
+from bot_service.requests.entries import RequestEntries
+from bot_service.requests.play import PlayRequests
 from bot_service.services import Services
 from common.broker.reading import pause
 from common.errors import DatabaseUnavailable
@@ -39,43 +41,52 @@ from common.tasks import running_alongside
 
 log = get_logger(__name__)
 
-_MENDED_BY_A_REQUEST = frozenset({"blob_not_found", "media_not_found"})
-_RESTORE_AGAIN = timedelta(seconds=2)
+# Causes of a failed playback that downloading the song again repairs.
+_REPAIRED_BY_A_REQUEST = frozenset({"blob_not_found", "media_not_found"})
+_RESTORE_RETRY_DELAY = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    players: Players
+    messages: PlayerMessages
+    replies: RequestReplies
 
 
 async def run_bot(services: Services, listener: socket.socket, stop: asyncio.Event) -> None:
-    """Be in Discord until `stop`; health is served on `listener` all the while.
+    """Run the Discord bot until `stop`, and serve health on `listener` meanwhile.
 
     Raises:
-        DiscordRefused: the token, or how the bot is set up, is wrong.
+        DiscordRefused: the token, or the bot's set-up at Discord, is wrong.
     """
     bot = MusicBot(services.settings)
+    parts = _build(services, bot)
     health = until_stopped(stop, "health", serve(create_app(services, bot), listener, stop))
     try:
-        async with bot, running_alongside(health), _players(services, bot) as players:
-            await _be_in_discord(services, bot, players, stop)
+        async with bot, running_alongside(health), parts.players:
+            await _run_in_discord(services, bot, parts, stop)
     except BaseExceptionGroup as failures:
         raise _refusal_in(failures) or failures from None
 
 
-async def _be_in_discord(services: Services, bot: MusicBot, players: Players, stop: asyncio.Event) -> None:
+async def _run_in_discord(services: Services, bot: MusicBot, parts: _Parts, stop: asyncio.Event) -> None:
     await log_in(bot, services.settings.discord_token.get_secret_value(), stop)
     if stop.is_set():
         return
     async with running_alongside(stay_connected(bot)):
         await _first(stop, bot.first_ready)
-        await _restore(players, stop)
+        await _restore(parts.players, stop)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(until_stopped(stop, "player messages", bot.desk.panels.run(stop)))
-            tasks.create_task(until_stopped(stop, "requests", services.pending.run(stop, bot.desk.arrivals.handler)))
-            bot.desk.open.set()
-        bot.desk.open.clear()
-        await players.close()
+            tasks.create_task(until_stopped(stop, "player messages", parts.messages.run(stop)))
+            tasks.create_task(until_stopped(stop, "requests", services.pending.run(stop, parts.replies.handler)))
+            bot.interactions.ready.set()
+        bot.interactions.ready.clear()
+        await parts.players.close()
 
 
-def _players(services: Services, bot: MusicBot) -> Players:
-    """Make the players, what they show themselves on, and what commands come to; all know one another."""
-    settings = services.settings
+def _build(services: Services, bot: MusicBot) -> _Parts:
+    """Build the players and the Discord user interface on the client, and connect them."""
+    settings, store, latest_messages = services.settings, services.store, LatestMessages()
 
     def open_voice(guild_id: int, report: Callable[[Event], None]) -> VoiceLink:
         return VoiceLink(bot, guild_id, report, services.frames, services.metrics)
@@ -83,16 +94,18 @@ def _players(services: Services, bot: MusicBot) -> Players:
     def player_of(guild_id: int) -> GuildPlayer:
         return players.of(guild_id)
 
-    def notice(guild_id: int, told: Notice) -> None:
-        if told.kind is NoticeKind.SONG_FAILED and told.entry is not None:
-            arrivals.note_failure(guild_id, told.entry.title, told.code)
-            if told.entry.track is not None and told.code in _MENDED_BY_A_REQUEST:
-                services.songs.note_lost(told.entry.track.video_id)
-            if arrivals.tells_why(told.entry, told.code):
+    def notice(guild_id: int, notice: Notice) -> None:
+        if notice.kind is NoticeKind.SONG_FAILED and notice.entry is not None:
+            entries.note_failure(guild_id, notice.entry.title, notice.code)
+            if notice.entry.track is not None and notice.code in _REPAIRED_BY_A_REQUEST:
+                services.songs.mark_without_file(notice.entry.track.video_id)
+            if replies.will_tell_failure(notice.entry, notice.code):
                 return
-        panels.notice(guild_id, told)
+        messages.notice(guild_id, notice)
 
-    panels = Panels(bot, player_of, update_seconds=settings.player_update_seconds, locale=settings.locale)
+    messages = PlayerMessages(
+        bot, player_of, latest_messages, update_seconds=settings.player_update_seconds, locale=settings.locale
+    )
     players = Players(
         limits=PlayerLimits(
             queue_limit=settings.queue_limit,
@@ -101,56 +114,33 @@ def _players(services: Services, bot: MusicBot) -> Players:
             voice_reconnect_seconds=settings.voice_reconnect_seconds,
         ),
         open_voice=open_voice,
-        store=services.store,
-        display=PlayerDisplay(panels.refresh, notice),
+        store=store,
+        display=PlayerDisplay(messages.refresh, notice),
         resume_after_restart=settings.resume_after_restart,
     )
-    arrivals = Arrivals(services, players, LateReplies(bot))
-    bot.desk = Desk(services, players, Orders(services, players), arrivals, panels)
-    _listen(bot, players)
-    return players
-
-
-def _listen(bot: MusicBot, players: Players) -> None:
-    """Pass on what happens in voice channels."""
-
-    def voice_changed(member: discord.Member, before: discord.VoiceState, after: discord.VoiceState) -> None:
-        player = players.get(member.guild.id)
-        if player is None:
-            return
-        guild = member.guild
-        rooms = {channel.id for channel in (before.channel, after.channel, _room_of_bot(guild)) if channel is not None}
-        people = {
-            channel.id: len(humans_in(channel))
-            for channel in (*guild.voice_channels, *guild.stage_channels)
-            if channel.id in rooms
-        }
-        change = VoiceChange(_id(before.channel), _id(after.channel), member.id == guild.me.id, member.bot)
-        afk = _id(guild.afk_channel)
-        for event in events_of(change, bots_channel_id=_id(_room_of_bot(guild)), people=people, afk_channel_id=afk):
-            player.tell(event)
-
-    bot.voice_changed = voice_changed
-    bot.guild_gone = players.drop
-
-
-def _room_of_bot(guild: discord.Guild) -> VoiceRoom | None:
-    voice = guild.me.voice
-    return voice.channel if voice is not None else None
-
-
-def _id(channel: VoiceRoom | None) -> int | None:
-    return channel.id if channel is not None else None
+    entries = RequestEntries(services.songs, players, services.metrics)
+    replies = RequestReplies(store, entries, Followups(bot))
+    bot.interactions = Interactions(
+        services,
+        players,
+        commands=MemberCommands(players, store),
+        play_requests=PlayRequests(services.songs, players, services.metrics, playlist_limit=settings.playlist_limit),
+        latest_messages=latest_messages,
+        failures=entries.failures,
+    )
+    bot.voice_state_changed = partial(report_voice_state, players)
+    bot.guild_removed = players.drop
+    return _Parts(players, messages, replies)
 
 
 async def _restore(players: Players, stop: asyncio.Event) -> None:
-    """Let saved players go on, as soon as it is known what was saved."""
+    """Restore the saved players; retries while the store is unavailable."""
     while not stop.is_set():
         try:
             count = await players.restore()
         except DatabaseUnavailable as exc:
             log.warning("players.not_restored", detail=exc.detail)
-            await pause(stop, _RESTORE_AGAIN)
+            await pause(stop, _RESTORE_RETRY_DELAY)
         else:
             log.info("players.restored", count=count)
             return
@@ -167,7 +157,7 @@ async def _first(*events: asyncio.Event) -> None:
 
 
 def _refusal_in(failures: BaseExceptionGroup[BaseException]) -> DiscordRefused | None:
-    """Find the reason that is for the operator, so that it is one line and no group."""
+    """Return the error that the operator must read, so that it is logged as one line instead of a group."""
     found, _ = failures.split(DiscordRefused)
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]

@@ -1,28 +1,25 @@
-"""What `bootstrap` opens and everything else is given."""
+"""The services that `bootstrap` opens, passed to the rest of the bot."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
+from bot_service.audio_api import AudioApi
 from bot_service.metrics import BotMetrics
+from bot_service.player.voice.frames import FrameStore
+from bot_service.requests.pending import Pending
+from bot_service.requests.songs import Songs
 from bot_service.settings import BotSettings
+from bot_service.store.base import GuildStore
 from common.blobs.base import BlobStore
 from common.broker.base import Broker
-
-if TYPE_CHECKING:
-    from bot_service.audio_api import AudioApi
-    from bot_service.player.voice.frames import FrameStore
-    from bot_service.requests.pending import Pending
-    from bot_service.requests.songs import Songs
-    from bot_service.store.base import GuildStore
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One of each, for the life of the process. The Discord client and the players are made on top of them."""
+    """One of each per process. The Discord client and the players are built on them."""
 
     settings: BotSettings
     broker: Broker

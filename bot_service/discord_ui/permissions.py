@@ -1,4 +1,4 @@
-"""Who may do what: where a person listens, what the bot may do there, what is kept to DJs and managers. Asks nobody."""
+"""Permission checks: the member's voice channel, the bot's rights there, DJ role, managers. No requests to Discord."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import discord
 
 from bot_service.store.base import GuildSettings
 
-VoiceRoom = discord.VoiceChannel | discord.StageChannel
+AnyVoiceChannel = discord.VoiceChannel | discord.StageChannel
 
 
 class BotRefusalCode(StrEnum):
-    """Why the bot itself says no, before a player is asked. `replies.errors` has a text for each."""
+    """Why the bot refuses before the player is asked. `replies.errors` has a text for each."""
 
     NOT_IN_GUILD = "not_in_guild"
     NOT_IN_VOICE = "not_in_voice"
@@ -28,19 +28,17 @@ class BotRefusalCode(StrEnum):
     NO_SUCH_FAVOURITE = "no_such_favourite"
     FAVOURITES_FULL = "favourites_full"
     STARTING = "starting"
-    TIMED_OUT = "timed_out"
-    VOICE_UNREACHABLE = "voice_unreachable"
 
 
 class BotRefusal(Exception):
-    """A request that is not carried out; `code` says why. Nothing was changed."""
+    """The bot refuses a command; `code` says why. Nothing was changed."""
 
     def __init__(self, code: BotRefusalCode) -> None:
         super().__init__(code.value)
         self.code = code
 
 
-def room_of(member: discord.Member) -> VoiceRoom:
+def voice_channel_of(member: discord.Member) -> AnyVoiceChannel:
     """Return the voice channel that the member is in.
 
     Raises:
@@ -52,79 +50,79 @@ def room_of(member: discord.Member) -> VoiceRoom:
     return voice.channel
 
 
-def check_same_room(member: discord.Member, bots_channel_id: int | None) -> None:
-    """Let only those control the music who hear it; a bot that is nowhere can be told by anybody in a voice channel.
+def check_same_channel(member: discord.Member, bots_channel_id: int | None) -> None:
+    """Require the member to be in the bot's voice channel, or in any while the bot is in none.
 
     Raises:
         BotRefusal: not_in_voice, in_other_voice.
     """
-    room = room_of(member)
-    if bots_channel_id is not None and room.id != bots_channel_id:
+    channel = voice_channel_of(member)
+    if bots_channel_id is not None and channel.id != bots_channel_id:
         raise BotRefusal(BotRefusalCode.IN_OTHER_VOICE)
 
 
-def check_may_play_in(room: VoiceRoom) -> None:
-    """Check what the bot itself may do in a voice channel.
+def check_bot_may_play(channel: AnyVoiceChannel) -> None:
+    """Require the bot's own permissions in a voice channel.
 
     Raises:
         BotRefusal: cannot_see, cannot_connect, cannot_speak, channel_full.
     """
-    me = room.guild.me
-    allowed = room.permissions_for(me)
+    me = channel.guild.me
+    allowed = channel.permissions_for(me)
     if not allowed.view_channel:
         raise BotRefusal(BotRefusalCode.CANNOT_SEE)
     if not allowed.connect:
         raise BotRefusal(BotRefusalCode.CANNOT_CONNECT)
-    # In a stage channel everybody is an audience first; whether the bot may speak is decided there.
-    if isinstance(room, discord.VoiceChannel) and not allowed.speak:
+    # In a stage channel the bot joins as audience; the request to speak follows.
+    if isinstance(channel, discord.VoiceChannel) and not allowed.speak:
         raise BotRefusal(BotRefusalCode.CANNOT_SPEAK)
-    members = room.voice_states
-    is_full = 0 < room.user_limit <= len(members)
+    members = channel.voice_states
+    is_full = 0 < channel.user_limit <= len(members)
     if is_full and me.id not in members and not allowed.move_members:
         raise BotRefusal(BotRefusalCode.CHANNEL_FULL)
 
 
 def is_manager(member: discord.Member) -> bool:
-    """Tell whether the member may manage the guild."""
+    """Return whether the member may manage the guild."""
     return member.guild_permissions.manage_guild
 
 
 def is_dj(member: discord.Member, rules: GuildSettings) -> bool:
-    """Tell whether the member may command the player whatever others want: managers, and who has the DJ role."""
+    """Return whether the member may control the player without votes: managers and members with the DJ role."""
     return is_manager(member) or (rules.dj_role_id is not None and member.get_role(rules.dj_role_id) is not None)
 
 
 def check_dj(member: discord.Member, rules: GuildSettings) -> None:
-    """Keep a command to DJs, where there is such a role; whoever listens alone is their own DJ.
+    """Require a DJ where the guild has a DJ role; a member who listens alone counts as one.
 
     Raises:
         BotRefusal: dj_only.
     """
-    if rules.dj_role_id is not None and not is_dj(member, rules) and listeners_beside(member) > 0:
+    if rules.dj_role_id is not None and not is_dj(member, rules) and other_listeners(member) > 0:
         raise BotRefusal(BotRefusalCode.DJ_ONLY)
 
 
-def listeners_beside(member: discord.Member) -> int:
-    """Count the people (bots do not count) in the member's voice channel, the member left out."""
+def other_listeners(member: discord.Member) -> int:
+    """Count the other people (not bots) in the member's voice channel."""
     voice = member.voice
     if voice is None or voice.channel is None:
         return 0
     return len(humans_in(voice.channel) - {member.id})
 
 
-def humans_in(room: VoiceRoom) -> set[int]:
-    """Return the ids of the people in a voice channel. Whoever is not known (no member list is asked for) counts."""
-    known = {member.id: member for member in room.members}
-    return {user_id for user_id in room.voice_states if user_id not in known or not known[user_id].bot}
+def humans_in(channel: AnyVoiceChannel) -> set[int]:
+    """Return the ids of the people in a voice channel. Unknown members count: the member list is not requested."""
+    known = {member.id: member for member in channel.members}
+    return {user_id for user_id in channel.voice_states if user_id not in known or not known[user_id].bot}
 
 
-def may_skip(member: discord.Member, rules: GuildSettings) -> bool:
-    """Tell whether a member's wish to skip needs no vote; who asked for the song may skip it in any case."""
+def may_skip_without_vote(member: discord.Member, rules: GuildSettings) -> bool:
+    """Return whether the member's skip needs no vote. The player itself lets a song's requester skip it."""
     if is_dj(member, rules):
         return True
     return not rules.vote_skip and rules.dj_role_id is None
 
 
 def votes_needed(member: discord.Member) -> int:
-    """Return how many of those who listen make a majority: more than half of them."""
-    return (listeners_beside(member) + 1) // 2 + 1
+    """Return the majority of the listeners: more than half."""
+    return (other_listeners(member) + 1) // 2 + 1

@@ -1,25 +1,30 @@
-"""Buttons and menus. Everything they need is in their ids and values, so that those of before a restart still work."""
+"""Buttons and menus: how they look, and the handlers that run their actions.
+
+Sent views carry custom ids only. A press is dispatched by its custom id to the items of `dynamic_items`, so that
+messages of before a restart still work.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Self
 
 import discord
 from discord.ui import Button, DynamicItem, Item, Select, View
 
 from bot_service.discord_ui.replies import texts
+from bot_service.discord_ui.replies.answer import Interaction
 from bot_service.discord_ui.replies.embeds import page_count
 from bot_service.discord_ui.replies.escape import label
-from bot_service.discord_ui.replies.shape import length
+from bot_service.discord_ui.replies.formatting import length
 from bot_service.player.rules.model import LoopMode, Phase
 from bot_service.player.snapshot import Snapshot
 from bot_service.requests.tracks import Suggestion
 from common.errors import Locale
 
-if TYPE_CHECKING:
-    from bot_service.discord_ui.interactions import Desk
-
+_PLAYER, _QUEUE, _SEARCH = "butakero:player:", "butakero:queue:", "butakero:found"
 _MAX_VALUE = 100
 
 _EMOJI = {
@@ -31,122 +36,113 @@ _EMOJI = {
     "loop": "🔁",
     "favourite": "⭐",
 }
+_SECOND_ROW = frozenset({"shuffle", "loop", "favourite"})
 _LOOP_EMOJI = {LoopMode.OFF: "🔁", LoopMode.QUEUE: "🔁", LoopMode.TRACK: "🔂"}
 
 
-def desk_of(interaction: discord.Interaction[Any]) -> Desk:
-    """Return what the client was made with."""
-    return cast("Desk", interaction.client.desk)  # pyright: ignore[reportAttributeAccessIssue] - our client has one
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """What buttons and menus do.
+
+    `press(interaction, action)`: a button of the player message, "pause", "skip", ... `turn_page(interaction, page)`:
+    a button below the queue, pages from 1. `choose(interaction, song, title)`: a search result, as what `play` takes.
+    """
+
+    press: Callable[[Interaction, str], Awaitable[None]]
+    turn_page: Callable[[Interaction, int], Awaitable[None]]
+    choose: Callable[[Interaction, str, str], Awaitable[None]]
 
 
-class PlayerButton(DynamicItem[Button[View]], template=r"butakero:player:(?P<action>[a-z]+)"):
-    """A button of the player message."""
+def dynamic_items(actions: Actions) -> list[type[DynamicItem[Item[View]]]]:
+    """Return the handlers to register with the client; their custom ids are those of the views below."""
 
-    def __init__(self, action: str, emoji: str, *, active: bool = False) -> None:
-        style = discord.ButtonStyle.primary if active else discord.ButtonStyle.secondary
-        row = 1 if action in {"shuffle", "loop", "favourite"} else 0
-        super().__init__(Button(emoji=emoji, style=style, custom_id=f"butakero:player:{action}", row=row))
-        self.action = action
+    async def press(interaction: Interaction, item: Item[View], match: re.Match[str]) -> None:
+        del item
+        await actions.press(interaction, match["action"])
 
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: Item[Any], match: re.Match[str], /
-    ) -> PlayerButton:
-        """Make the pressed button again."""
-        del interaction, item
-        return cls(match["action"], "▫️")
+    async def turn_page(interaction: Interaction, item: Item[View], match: re.Match[str]) -> None:
+        del item
+        await actions.turn_page(interaction, int(match["page"]))
 
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Do what the button says."""
-        await desk_of(interaction).press(interaction, self.action)
+    async def choose(interaction: Interaction, item: Item[View], match: re.Match[str]) -> None:
+        del match
+        if isinstance(item, Select) and item.values:
+            song = item.values[0]
+            title = next((option.label for option in item.options if option.value == song), "")
+            await actions.choose(interaction, song, title)
 
-
-class PageButton(DynamicItem[Button[View]], template=r"butakero:queue:(?P<page>[0-9]{1,5})"):
-    """Turns to a page of the queue."""
-
-    def __init__(self, page: int, emoji: str, *, disabled: bool = False) -> None:
-        super().__init__(Button(emoji=emoji, disabled=disabled, custom_id=f"butakero:queue:{page}"))
-        self.page = page
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: Item[Any], match: re.Match[str], /
-    ) -> PageButton:
-        """Make the pressed button again."""
-        del interaction, item
-        return cls(int(match["page"]), "▫️")
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Show the page."""
-        await desk_of(interaction).turn(interaction, self.page)
-
-
-class FoundMenu(DynamicItem[Select[View]], template=r"butakero:found"):
-    """The menu below the results of a search; a value is the id of a song of the library, or a URL."""
-
-    def __init__(self, found: list[Suggestion], locale: Locale) -> None:
-        menu: Select[View] = Select(custom_id="butakero:found", placeholder=texts.SEARCH_PICK.to(locale))
-        for item in found:
-            value = item.track.video_id if item.track is not None else item.url
-            if 0 < len(value) <= _MAX_VALUE:
-                menu.add_option(label=label(item.title), value=value, description=label(_about(item)))
-        super().__init__(menu)
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: discord.Interaction[Any], item: Item[Any], match: re.Match[str], /
-    ) -> FoundMenu:
-        """Make the menu again; what was chosen is in the interaction."""
-        del interaction, item, match
-        return cls([], "es")
-
-    async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Play what was chosen."""
-        values = cast("list[str]", cast("dict[str, Any]", interaction.data or {}).get("values", []))
-        if values:
-            await desk_of(interaction).play(interaction, values[0], title=_label_of(values[0], interaction.message))
-
-
-DYNAMIC_ITEMS = (PlayerButton, PageButton, FoundMenu)
+    return [
+        _dynamic_item(_PLAYER + r"(?P<action>[a-z]+)", press),
+        _dynamic_item(_QUEUE + r"(?P<page>[0-9]{1,5})", turn_page),
+        _dynamic_item(_SEARCH, choose),
+    ]
 
 
 def player_view(snapshot: Snapshot) -> View:
-    """Return the player message's buttons, as its state lets them look."""
-    view = View(timeout=None)
+    """Return the buttons of the player message; those of an active state are highlighted."""
+    view = _view()
     for action, emoji in _EMOJI.items():
-        shown = _LOOP_EMOJI[snapshot.loop] if action == "loop" else emoji
         active = (action == "loop" and snapshot.loop is not LoopMode.OFF) or (
             action == "pause" and snapshot.phase is Phase.PAUSED
         )
-        view.add_item(PlayerButton(action, shown, active=active))
+        view.add_item(
+            Button(
+                emoji=_LOOP_EMOJI[snapshot.loop] if action == "loop" else emoji,
+                style=discord.ButtonStyle.primary if active else discord.ButtonStyle.secondary,
+                custom_id=_PLAYER + action,
+                row=1 if action in _SECOND_ROW else 0,
+            )
+        )
     return view
 
 
 def queue_view(snapshot: Snapshot, page: int) -> View | None:
-    """Return the buttons below a page of the queue; None where there is only one."""
+    """Return the buttons below a page of the queue; None if there is only one page."""
     pages = page_count(snapshot)
     if pages == 1:
         return None
     page = min(max(page, 1), pages)
-    view = View(timeout=None)
-    view.add_item(PageButton(page - 1, "◀️", disabled=page == 1))
-    view.add_item(PageButton(page + 1, "▶️", disabled=page == pages))
+    view = _view()
+    for emoji, target in (("◀️", page - 1), ("▶️", page + 1)):
+        view.add_item(Button(emoji=emoji, disabled=not 1 <= target <= pages, custom_id=f"{_QUEUE}{target}"))
     return view
 
 
-def found_view(found: list[Suggestion], locale: Locale) -> View:
-    """Return the menu below the results of a search."""
+def search_view(found: list[Suggestion], locale: Locale) -> View:
+    """Return the menu below search results; a value is the id of a library song, or a URL."""
+    menu: Select[View] = Select(custom_id=_SEARCH, placeholder=texts.SEARCH_PICK.to(locale))
+    for item in found:
+        value = item.track.video_id if item.track is not None else item.url
+        if 0 < len(value) <= _MAX_VALUE:
+            menu.add_option(label=label(item.title), value=value, description=label(_details(item)))
+    return _view().add_item(menu)
+
+
+def _view() -> View:
+    """Return a view that discord.py does not keep in memory: presses go to the dynamic items alone."""
     view = View(timeout=None)
-    view.add_item(FoundMenu(found, locale))
+    view.stop()
     return view
 
 
-def _label_of(value: str, message: discord.Message | None) -> str:
-    """Return what the menu on a message called a value; "" when it is not there."""
-    rows = [row for row in message.components if isinstance(row, discord.ActionRow)] if message is not None else []
-    menus = [part for row in rows for part in row.children if isinstance(part, discord.SelectMenu)]
-    return next((option.label for menu in menus for option in menu.options if option.value == value), "")
+def _dynamic_item(
+    template: str, action: Callable[[Interaction, Item[View], re.Match[str]], Awaitable[None]]
+) -> type[DynamicItem[Item[View]]]:
+    class Handler(DynamicItem[Item[View]], template=template):
+        def __init__(self, item: Item[View], match: re.Match[str]) -> None:
+            super().__init__(item)
+            self.match = match
+
+        @classmethod
+        async def from_custom_id(cls, interaction: Interaction, item: Item[Any], match: re.Match[str], /) -> Self:
+            del interaction
+            return cls(item, match)
+
+        async def callback(self, interaction: Interaction) -> None:
+            await action(interaction, self.item, self.match)
+
+    return Handler
 
 
-def _about(item: Suggestion) -> str:
+def _details(item: Suggestion) -> str:
     return " · ".join(part for part in (length(item.duration_ms), item.platform) if part)

@@ -1,7 +1,7 @@
-"""When a song of the library is what somebody meant by some words. Pure.
+"""Matches a query of words against titles of the library. Pure.
 
-A wrong song is worse than a search at the source, so the answer is None unless it is clear: every word of the query is
-in the title, the title says little else, says nothing that makes it another version, and no other title comes close.
+A wrong song is worse than a search at the source, so a match must be confident: the title has every word of the query,
+few other words, none that marks another version, and no other title scores close to it.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ from collections.abc import Sequence
 from bot_service.store.base import Track
 
 CONFIDENT = 0.6
-"""The least share of a title's words that the query has to name."""
+"""Minimum score: the share of a title's words that the query names."""
 MARGIN = 0.15
-"""How far behind the next title has to be."""
+"""Minimum distance to the second-best score."""
 
 _WORD = re.compile(r"[^\W_]+")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _APOSTROPHES = re.compile("['\u2019]")
-# What uploaders write beside a song's name; it counts only when the query has it too.
-_BESIDE = """
+# Words that uploaders add to a song's name; ignored unless the query has them.
+_NOISE_WORDS = """
     official oficial video videoclip clip music audio lyric lyrics letra hd hq uhd 4k 1080p 720p mv visualizer
     visualiser remaster remastered remasterizado ft feat featuring explicit the a an y and el la los las
 """
-# A title with one of these is another recording than the one without.
-_OTHERS = """
+# Words that mark another recording of the song.
+_VERSION_WORDS = """
     live vivo cover remix karaoke instrumental acoustic acustico acustica unplugged sped slowed reverb nightcore 8d
     mashup medley parody parodia reaction reaccion tutorial lesson full album completo mix demo extended edit
     tribute tributo session sessions orchestra piano guitar guitarra drum bass
 """
-_NOISE, _VERSIONS = frozenset(_BESIDE.split()), frozenset(_OTHERS.split())
+_NOISE, _VERSIONS = frozenset(_NOISE_WORDS.split()), frozenset(_VERSION_WORDS.split())
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text: letters and digits, without regard to case, accents and apostrophes."""
+    """Return the words of a text: runs of letters and digits, case-folded, without accents and apostrophes."""
     folded = unicodedata.normalize("NFKD", text).casefold()
     return _WORD.findall(unicodedata.normalize("NFC", _APOSTROPHES.sub("", _ACCENTS.sub("", folded))))
 
 
 def confident_match(query: str, tracks: Sequence[Track]) -> Track | None:
-    """Return the one track that the words clearly mean, or None."""
+    """Return the confident match, or None."""
     wanted = frozenset(words_of(query))
     ranked = sorted(((score(wanted, track.title), track) for track in tracks), key=lambda pair: -pair[0])
     if not wanted or not ranked or ranked[0][0] < CONFIDENT:
@@ -52,7 +52,7 @@ def confident_match(query: str, tracks: Sequence[Track]) -> Track | None:
 
 
 def score(wanted: frozenset[str], title: str) -> float:
-    """Return how much of a title the wanted words are, 0 to 1; 0 when one is missing, or it is another version."""
+    """Return the share of a title's words that are wanted, 0 to 1; 0 if one is missing, or for another version."""
     words = frozenset(words_of(title))
     if not wanted <= words or (words & _VERSIONS) - wanted:
         return 0.0

@@ -1,7 +1,6 @@
-"""The requests without an outcome that this process knows, and whose outcome is being told right now. No I/O.
+"""In-memory index of the open requests that this process knows, and of those being completed. No I/O.
 
-The store has the truth; this is what makes it cheap to pass over what other instances asked for, and to know the next
-deadline.
+The store is authoritative; the index makes it cheap to skip other instances' statuses and to find the next deadline.
 """
 
 from __future__ import annotations
@@ -14,21 +13,21 @@ from datetime import datetime, timedelta
 
 from bot_service.store.base import PendingRequest
 
-_TOLD = 10_000
+_MAX_COMPLETED = 10_000
 
 
 class OpenRequests:
-    """`changed` is set whenever the next deadline may be another one."""
+    """`changed` is set whenever the next deadline may have changed."""
 
     def __init__(self, timeout: timedelta) -> None:
         self._timeout = timeout
         self._open: dict[str, PendingRequest] = {}
-        self._in_hand: set[str] = set()
-        self._told: OrderedDict[str, None] = OrderedDict()
+        self._locked: set[str] = set()
+        self._completed: OrderedDict[str, None] = OrderedDict()
         self.changed = asyncio.Event()
 
     def add(self, requests: Iterable[PendingRequest]) -> None:
-        """Know these."""
+        """Add open requests."""
         self._open.update((request.request_id, request) for request in requests)
         self.changed.set()
 
@@ -37,43 +36,43 @@ class OpenRequests:
         return self._open.get(request_id)
 
     def remove(self, request_id: str) -> None:
-        """Forget one: it has ended."""
+        """Remove a request; no-op if it is unknown."""
         self._open.pop(request_id, None)
 
     def deadline(self, request: PendingRequest) -> datetime:
-        """Return when a request has waited long enough."""
+        """Return when a request times out."""
         return request.asked_at + self._timeout
 
     def next_deadline(self) -> datetime | None:
-        """Return the earliest deadline of what is open and in nobody's hands."""
-        return min((self.deadline(request) for request in self._free()), default=None)
+        """Return the earliest deadline of the open requests that are not locked."""
+        return min((self.deadline(request) for request in self._unlocked()), default=None)
 
     def overdue(self, now: datetime) -> list[PendingRequest]:
-        """Return what is open, in nobody's hands, and beyond its deadline."""
-        return [request for request in self._free() if self.deadline(request) <= now]
+        """Return the open requests beyond their deadline that are not locked."""
+        return [request for request in self._unlocked() if self.deadline(request) <= now]
 
     @contextmanager
-    def hold(self, request_id: str) -> Generator[bool]:
-        """Take a request in hand, unless it is in somebody's: False."""
-        if request_id in self._in_hand:
+    def lock(self, request_id: str) -> Generator[bool]:
+        """Lock a request while it is completed; yields False, at once, if it is locked already."""
+        if request_id in self._locked:
             yield False
             return
-        self._in_hand.add(request_id)
+        self._locked.add(request_id)
         try:
             yield True
         finally:
-            self._in_hand.discard(request_id)
+            self._locked.discard(request_id)
             self.changed.set()
 
-    def told(self, request_id: str) -> bool:
-        """Whether this request's end was told by this process, though the store may not know yet."""
-        return request_id in self._told
+    def is_completed(self, request_id: str) -> bool:
+        """Return whether this process completed the request; the store may not have recorded that yet."""
+        return request_id in self._completed
 
-    def tell(self, request_id: str) -> None:
-        """Remember that this request's end was told."""
-        self._told[request_id] = None
-        while len(self._told) > _TOLD:
-            self._told.popitem(last=False)
+    def mark_completed(self, request_id: str) -> None:
+        """Record that the request was completed."""
+        self._completed[request_id] = None
+        while len(self._completed) > _MAX_COMPLETED:
+            self._completed.popitem(last=False)
 
-    def _free(self) -> Iterable[PendingRequest]:
-        return (request for request in self._open.values() if request.request_id not in self._in_hand)
+    def _unlocked(self) -> Iterable[PendingRequest]:
+        return (request for request in self._open.values() if request.request_id not in self._locked)

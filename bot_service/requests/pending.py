@@ -1,8 +1,8 @@
-"""Requests that wait for their answer: stored before they are published, followed until they end, over restarts too.
+"""Open download requests: stored before they are published, followed until they are completed, across restarts.
 
-Statuses are read under a group of this instance, so that what is published while it restarts still arrives; progress is
-read from now on only. A request ends once: with its status, or when it has waited for REQUEST_TIMEOUT_SECONDS. This
-module says nothing to anybody: that is the handler's part.
+Statuses are consumed under a group of this instance, so that those published while it restarts still arrive; progress
+is consumed live only. A request is completed once: by its status, or after REQUEST_TIMEOUT_SECONDS. The handler tells
+people about it, not this module.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from contextlib import aclosing, suppress
 from datetime import datetime, timedelta
 from typing import Literal
 
+from bot_service.requests.completion import RETRY_DELAY, RequestCompletion, RequestHandler
 from bot_service.requests.open_requests import OpenRequests
-from bot_service.requests.outcomes import PAUSE, Ends, Handler
 from bot_service.requests.progress import ProgressFollower
 from bot_service.settings import BotSettings
 from bot_service.store.base import GuildStore, PendingRequest
@@ -28,19 +28,17 @@ from common.observability.telemetry import correlation, get_logger, outgoing_hea
 from common.observability.tracing import span
 from common.tasks import running_alongside
 
-__all__ = ["Handler", "Pending", "download_request"]
-
 log = get_logger(__name__)
 
-_AT_ONCE = 32
-_PROGRESS_AT_ONCE = 64
-_JOIN_SECONDS = 10.0
+_STATUS_PREFETCH = 32
+_PROGRESS_PREFETCH = 64
+_SUBSCRIBE_SECONDS = 10.0
 _LONGEST_SLEEP_SECONDS = 60.0
-_GRACE = timedelta(seconds=30)
+_BACKLOG_GRACE = timedelta(seconds=30)
 
 
 class Pending:
-    """Opens requests, and tells a handler how they go."""
+    """Opens requests, and passes their progress and completion to a handler."""
 
     def __init__(self, store: GuildStore, broker: Broker, settings: BotSettings) -> None:
         self._store = store
@@ -48,76 +46,77 @@ class Pending:
         self._settings = settings
         self._group = f"bot-{settings.instance_id}"
         self._requests = OpenRequests(timedelta(seconds=settings.request_timeout_seconds))
-        self._joined = asyncio.Event()
+        self._subscribed = asyncio.Event()
 
     @property
     def group(self) -> str:
-        """The consumer group that reads statuses: this instance's own."""
+        """The consumer group of statuses: one per instance."""
         return self._group
 
-    async def open(self, asked: PendingRequest, request: DownloadRequest) -> None:
-        """Store a request, then publish it; a request that could not be published is stored no more.
+    async def open(self, request: PendingRequest) -> None:
+        """Store a request, then publish it; a request that could not be published is removed from the store.
 
-        Its end may come before this returns: whoever shows it has prepared that before.
+        Its completion may come before this returns: the caller prepares for that first.
 
         Raises:
-            BrokerError: the broker does not take it; the code says why.
+            BrokerError: the broker refused the request; the code says why.
             DatabaseUnavailable: it could not be stored, and was not published.
         """
-        for refusal in (await self.open_all([(asked, request)])).values():
+        for refusal in (await self.open_all([request])).values():
             raise refusal
 
-    async def open_all(self, pairs: Sequence[tuple[PendingRequest, DownloadRequest]]) -> Mapping[str, BrokerError]:
-        """Open many requests. Returns those that were refused: request id → why.
+    async def open_all(self, requests: Sequence[PendingRequest]) -> Mapping[str, BrokerError]:
+        """Open many requests. Returns the refused ones: request id → the broker's error.
 
         Raises:
             DatabaseUnavailable: none was published.
         """
         refused: dict[str, BrokerError] = {}
-        if (deaf := await self._cannot_hear()) is not None:
-            return {asked.request_id: deaf for asked, _ in pairs}
-        await self._store.add_requests([asked for asked, _ in pairs])
-        self._requests.add(asked for asked, _ in pairs)
+        if (not_subscribed := await self._wait_subscribed()) is not None:
+            return {request.request_id: not_subscribed for request in requests}
+        await self._store.add_requests(requests)
+        self._requests.add(requests)
         refusal: BrokerError | None = None
-        for asked, request in pairs:
-            # What refuses one message (too large) says nothing of the next; a broker that is away or full does.
+        for request in requests:
+            # An error of one message (too large) says nothing about the next; an unavailable or full broker does.
             if refusal is None or not refusal.retryable:
-                refusal = await self._publish(asked, request)
+                refusal = await self._publish(request)
             if refusal is not None:
-                refused[asked.request_id] = refusal
-                await self._withdraw(asked.request_id)
+                refused[request.request_id] = refusal
+                await self._withdraw(request.request_id)
         return refused
 
-    async def run(self, stop: asyncio.Event, handler: Handler) -> None:
-        """Follow all open requests until `stop`; what is in the handler's hands is finished then.
+    async def run(self, stop: asyncio.Event, handler: RequestHandler) -> None:
+        """Follow all open requests until `stop`; handler calls under way are finished then.
 
-        A broker or a store that is away is waited for.
+        Retries while the broker or the store is unavailable.
         """
         known = await self._load(stop)
         async with asyncio.TaskGroup() as tasks:
             progress = ProgressFollower(self._requests, handler.progress, handler.playable, tasks)
-            ends = Ends(self._store, self._requests, handler, progress)
-            tasks.create_task(self._hear_statuses(stop, ends, tasks, start="earliest" if known else "latest"))
-            tasks.create_task(self._publish_again(stop, known))
-            tasks.create_task(self._hear_progress(stop, progress))
-            tasks.create_task(self._watch_deadlines(stop, ends, tasks))
+            completion = RequestCompletion(self._store, self._requests, handler, progress)
+            start: Literal["earliest", "latest"] = "earliest" if known else "latest"
+            tasks.create_task(self._consume_statuses(stop, completion, tasks, start=start))
+            tasks.create_task(self._republish(stop, known))
+            tasks.create_task(self._consume_progress(stop, progress))
+            tasks.create_task(self._watch_deadlines(stop, completion, tasks))
 
-    async def _cannot_hear(self) -> BrokerUnavailable | None:
-        """Wait a moment for the first subscription: an answer that comes before it would be missed."""
+    async def _wait_subscribed(self) -> BrokerUnavailable | None:
+        """Wait up to 10 s for the first status subscription: a status published before it would be missed."""
         try:
-            async with asyncio.timeout(_JOIN_SECONDS):
-                await self._joined.wait()
+            async with asyncio.timeout(_SUBSCRIBE_SECONDS):
+                await self._subscribed.wait()
         except TimeoutError:
             return BrokerUnavailable("the status topic could not be joined yet")
         return None
 
-    async def _publish(self, asked: PendingRequest, request: DownloadRequest) -> BrokerError | None:
-        topic = self._settings.topic_download_requests
+    async def _publish(self, request: PendingRequest) -> BrokerError | None:
+        topic, message = self._settings.topic_download_requests, download_request(request)
         try:
-            with correlation(asked.request_id), span(f"publish {topic}", "producer", request_id=asked.request_id):
-                await self._broker.publish(topic, message_key(request.song), request.to_bytes(), outgoing_headers())
+            with correlation(request.request_id), span(f"publish {topic}", "producer", request_id=request.request_id):
+                await self._broker.publish(topic, message_key(message.song), message.to_bytes(), outgoing_headers())
         except BrokerError as exc:
-            log.warning("request.refused", request_id=asked.request_id, code=exc.code, detail=exc.detail)
+            log.warning("request.refused", request_id=request.request_id, code=exc.code, detail=exc.detail)
             return exc
         return None
 
@@ -129,88 +128,97 @@ class Pending:
             log.warning("request.not_withdrawn", request_id=request_id, detail=exc.detail)
 
     async def _load(self, stop: asyncio.Event) -> list[PendingRequest]:
-        """Return what was open when the last process ended."""
+        """Return the requests that the last process left open."""
         while not stop.is_set():
             try:
                 known = await self._store.open_requests()
             except DatabaseUnavailable as exc:
                 log.warning("requests.store_away", detail=exc.detail)
-                await pause(stop, PAUSE)
+                await pause(stop, RETRY_DELAY)
             else:
                 self._requests.add(known)
                 return known
         return []
 
-    async def _hear_statuses(
-        self, stop: asyncio.Event, ends: Ends, tasks: asyncio.TaskGroup, *, start: Literal["earliest", "latest"]
+    async def _consume_statuses(
+        self,
+        stop: asyncio.Event,
+        completion: RequestCompletion,
+        tasks: asyncio.TaskGroup,
+        *,
+        start: Literal["earliest", "latest"],
     ) -> None:
-        """Read statuses. Only a group that nobody has seen begins at `start`: at the first start of an instance, or
-        when its name changed or was forgotten. What was open before that may have been answered before.
+        """Consume statuses. `start` applies to a new group only: an instance's first start, or a changed or expired
+        name. Requests that were open before then may have been answered before it.
         """
         topic = self._settings.topic_download_status
         while not stop.is_set():
-            left = asyncio.Event()
+            unsubscribed = asyncio.Event()
             try:
-                async with self._broker.consume(topic, self._group, prefetch=_AT_ONCE, start=start) as deliveries:
-                    self._joined.set()
+                async with self._broker.consume(
+                    topic, self._group, prefetch=_STATUS_PREFETCH, start=start
+                ) as deliveries:
+                    self._subscribed.set()
                     async with aclosing(until(stop, deliveries)) as upcoming:
                         async for delivery in upcoming:
-                            tasks.create_task(ends.arrived(delivery, left))
-                    # The subscription stays until what is in hand has its ending.
-                    await ends.settled()
+                            tasks.create_task(completion.handle(delivery, unsubscribed))
+                    # Deliveries are settled through the subscription, so it stays open until they are.
+                    await completion.wait_idle()
             except BrokerError as exc:
                 log.warning("statuses.broker_away", detail=exc.detail)
-                await pause(stop, PAUSE)
+                await pause(stop, RETRY_DELAY)
             finally:
-                left.set()
+                unsubscribed.set()
 
-    async def _publish_again(self, stop: asyncio.Event, known: list[PendingRequest]) -> None:
-        """Publish what was open when the last process ended: it may have died between storing and publishing.
+    async def _republish(self, stop: asyncio.Event, known: list[PendingRequest]) -> None:
+        """Publish the requests of the last process again: it may have died between storing and publishing.
 
-        A request that is being worked on, or was answered, is not worked on twice: workers know it by its id.
+        Idempotent: workers drop a request that is being processed, or was answered, by its id.
         """
-        for asked in known:
-            while not stop.is_set() and self._requests.get(asked.request_id) is not None:
-                refusal = await self._publish(asked, download_request(asked))
+        for request in known:
+            while not stop.is_set() and self._requests.get(request.request_id) is not None:
+                refusal = await self._publish(request)
                 if refusal is None or not refusal.retryable:
                     break
-                await pause(stop, PAUSE)
+                await pause(stop, RETRY_DELAY)
 
-    async def _hear_progress(self, stop: asyncio.Event, progress: ProgressFollower) -> None:
+    async def _consume_progress(self, stop: asyncio.Event, progress: ProgressFollower) -> None:
         topic, group = self._settings.topic_download_progress, f"{self._group}.progress-{uuid.uuid4().hex[:8]}"
         try:
             while not stop.is_set():
                 try:
                     async with (
-                        self._broker.consume(topic, group, prefetch=_PROGRESS_AT_ONCE, start="latest") as deliveries,
+                        self._broker.consume(topic, group, prefetch=_PROGRESS_PREFETCH, start="latest") as deliveries,
                         aclosing(until(stop, deliveries)) as upcoming,
                     ):
                         async for delivery in upcoming:
                             await delivery.ack()
-                            progress.hear(delivery.message.value)
+                            progress.receive(delivery.message.value)
                 except BrokerError as exc:
                     log.info("progress.broker_away", detail=exc.detail)
-                    await pause(stop, PAUSE)
+                    await pause(stop, RETRY_DELAY)
         finally:
-            with suppress(BrokerError):  # then it is forgotten for its age
+            with suppress(BrokerError):  # the broker then expires the group by age
                 await self._broker.forget(topic, group)
 
-    async def _watch_deadlines(self, stop: asyncio.Event, ends: Ends, tasks: asyncio.TaskGroup) -> None:
-        """Time out what has waited too long: one timer for all."""
+    async def _watch_deadlines(
+        self, stop: asyncio.Event, completion: RequestCompletion, tasks: asyncio.TaskGroup
+    ) -> None:
+        """Time out overdue requests, with one timer for all."""
         began = utc_now()
         async with running_alongside(_set_after(stop, self._requests.changed)):
             while not stop.is_set():
-                await self._until_deadline()
+                await self._wait_deadline()
                 overdue = [] if stop.is_set() else self._requests.overdue(utc_now())
-                if overdue and await self._may_be_answered(max(began, self._requests.deadline(overdue[0]))):
-                    await pause(stop, PAUSE)
+                if overdue and await self._has_backlog(max(began, self._requests.deadline(overdue[0]))):
+                    await pause(stop, RETRY_DELAY)
                     continue
                 for request in overdue:
-                    tasks.create_task(ends.timed_out(request))
+                    tasks.create_task(completion.time_out(request))
                 if overdue:
-                    await pause(stop, PAUSE)
+                    await pause(stop, RETRY_DELAY)
 
-    async def _until_deadline(self) -> None:
+    async def _wait_deadline(self) -> None:
         self._requests.changed.clear()
         deadline = self._requests.next_deadline()
         seconds = _LONGEST_SLEEP_SECONDS if deadline is None else (deadline - utc_now()).total_seconds()
@@ -221,26 +229,26 @@ class Pending:
             except TimeoutError:
                 return
 
-    async def _may_be_answered(self, since: datetime) -> bool:
-        """Whether answers may lie unread, as after a restart; for so long only, counted from `since`."""
-        if utc_now() - since > _GRACE:
+    async def _has_backlog(self, since: datetime) -> bool:
+        """Return whether statuses may be unread, as after a restart. False from 30 s after `since` on."""
+        if utc_now() - since > _BACKLOG_GRACE:
             return False
         try:
             topic = self._settings.topic_download_status
-            return not self._joined.is_set() or await self._broker.lag(topic, self._group) > 0
+            return not self._subscribed.is_set() or await self._broker.lag(topic, self._group) > 0
         except BrokerError:
             return True
 
 
-def download_request(asked: PendingRequest) -> DownloadRequest:
-    """Return the message that asks for a stored request's song."""
+def download_request(request: PendingRequest) -> DownloadRequest:
+    """Return the message of a stored request."""
     return DownloadRequest(
-        request_id=asked.request_id,
-        user_id=str(asked.user_id),
-        song=asked.song,
+        request_id=request.request_id,
+        user_id=str(request.user_id),
+        song=request.song,
         provider_type="youtube",
-        timestamp=asked.asked_at,
-        guild_id=str(asked.guild_id),
+        timestamp=request.asked_at,
+        guild_id=str(request.guild_id),
     )
 
 

@@ -1,4 +1,4 @@
-"""Progress of open requests, best effort: from now on only, and what comes too fast is left out."""
+"""Progress of open requests, best effort: live events only; events that arrive during a running call are dropped."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 
-_LAST_CALL_SECONDS = 5.0
+_GRACE_SECONDS = 5.0
 
 Call = Callable[[PendingRequest, ProgressEvent], Awaitable[None]]
 
 
 class ProgressFollower:
-    """Tells `show` how open requests go: one call at a time for each, others are left out meanwhile. That a song can be
-    heard is told to `playable`, beside whatever is being shown, until one call for that request has succeeded; an event
-    that says so is not shown, nor is any that comes afterwards.
+    """Passes progress events to two callbacks, each with at most one running call per request.
 
-    A request that joined another's download is told of that one's progress: events name the video, and the first that
-    comes for a request says which video is its own.
+    `show` gets the events before the song is playable. `playable` gets the first event that says so, concurrently with
+    a running `show`; a call that raised is repeated with the next such event. After it succeeded no event is passed on.
+
+    A request that joined another's download follows that one's progress: events carry the video id, and the first event
+    of a request tells its video.
     """
 
     def __init__(self, requests: OpenRequests, show: Call, playable: Call, tasks: asyncio.TaskGroup) -> None:
@@ -36,46 +37,45 @@ class ProgressFollower:
         self._playable = playable
         self._tasks = tasks
         self._followers: defaultdict[str, set[str]] = defaultdict(set)
-        self._showing: dict[str, asyncio.Task[None]] = {}
-        self._announcing: dict[str, asyncio.Task[None]] = {}
+        self._show_calls: dict[str, asyncio.Task[None]] = {}
+        self._playable_calls: dict[str, asyncio.Task[None]] = {}
         self._announced = set[str]()
-        self._ended = set[str]()
+        self._stopped = set[str]()
 
-    def hear(self, body: bytes) -> None:
-        """Take one message of the progress topic."""
+    def receive(self, body: bytes) -> None:
+        """Handle one message of the progress topic."""
         try:
             event = parse(ProgressEvent, body)
         except InvalidMessage:
-            return  # somebody else's to complain about
-        for request_id in self._concerned(event):
+            return  # progress is best effort
+        for request_id in self._followers_of(event):
             request = self._open(request_id)
             if request is None or request_id in self._announced:
                 continue
             own = event.model_copy(update={"request_id": request_id})
             if not event.playable:
-                self._begin(self._showing, request, own, self._show_one)
+                self._start(self._show_calls, request, own, self._call_show)
             else:
-                self._begin(self._announcing, request, own, self._announce)
+                self._start(self._playable_calls, request, own, self._call_playable)
 
-    async def end(self, request_id: str) -> None:
-        """Let the running calls for a request end, and begin no other: nothing is told of it after its end. They have a
-        few seconds.
-        """
-        self._ended = {one for one in self._ended if self._requests.get(one) is not None} | {request_id}
+    async def stop_following(self, request_id: str) -> None:
+        """Start no more calls for a request, and wait for its running ones; cancel them after 5 s."""
+        self._stopped = {one for one in self._stopped if self._requests.get(one) is not None} | {request_id}
         for video_id, followers in list(self._followers.items()):
             followers.discard(request_id)
             if not followers:
                 del self._followers[video_id]
-        running = {task for calls in (self._showing, self._announcing) if (task := calls.get(request_id)) is not None}
+        calls = (self._show_calls, self._playable_calls)
+        running = {task for tasks in calls if (task := tasks.get(request_id)) is not None}
         if running:
-            _, late = await asyncio.wait(running, timeout=_LAST_CALL_SECONDS)
+            _, late = await asyncio.wait(running, timeout=_GRACE_SECONDS)
             for task in late:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
         self._announced.discard(request_id)
 
-    def _begin(
+    def _start(
         self,
         calls: dict[str, asyncio.Task[None]],
         request: PendingRequest,
@@ -87,7 +87,7 @@ class ProgressFollower:
         task = calls[request.request_id] = self._tasks.create_task(call(request, event))
         task.add_done_callback(lambda _: calls.pop(request.request_id))
 
-    def _concerned(self, event: ProgressEvent) -> set[str]:
+    def _followers_of(self, event: ProgressEvent) -> set[str]:
         ours = self._open(event.request_id) is not None
         if ours and event.video_id:
             self._followers[event.video_id].add(event.request_id)
@@ -95,16 +95,16 @@ class ProgressFollower:
         return {event.request_id, *followers} if ours else set(followers)
 
     def _open(self, request_id: str) -> PendingRequest | None:
-        """Return the request, if it is open and nobody tells its end."""
-        return self._requests.get(request_id) if request_id not in self._ended else None
+        """Return the request if it is open and not being completed."""
+        return self._requests.get(request_id) if request_id not in self._stopped else None
 
-    async def _show_one(self, request: PendingRequest, event: ProgressEvent) -> None:
+    async def _call_show(self, request: PendingRequest, event: ProgressEvent) -> None:
         try:
             await self._show(request, event)
         except Exception:
             log.exception("progress.not_shown", request_id=request.request_id)
 
-    async def _announce(self, request: PendingRequest, event: ProgressEvent) -> None:
+    async def _call_playable(self, request: PendingRequest, event: ProgressEvent) -> None:
         try:
             await self._playable(request, event)
         except Exception:

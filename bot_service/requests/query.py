@@ -1,4 +1,4 @@
-"""What somebody typed for a song is: an id, a URL, a playlist or words; and which of some songs it means. Pure."""
+"""Classifies the text typed for a song: an id, a URL, a playlist, or words; and finds the song it names. Pure."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a text is: an id perhaps, a normalised URL perhaps; "" where it is not."""
+class Query:
+    """The id and the normalised URL in a text; "" where it has none. Without either it is words to search for."""
 
     video_id: str = ""
     url: str = ""
     is_youtube: bool = False
-    is_list: bool = False
+    is_playlist: bool = False
 
 
-def among(song: str, tracks: Sequence[Track]) -> Track | None:
-    """Return the one of some songs that is meant: by its id, its URL, or words that clearly match its title."""
-    asked = understand(song)
-    if asked.video_id and (found := next((one for one in tracks if one.video_id == asked.video_id), None)) is not None:
-        return found
-    if asked.url:
-        return next((track for track in tracks if identity(track.url) == asked.url), None)
-    return confident_match(song, tracks)
-
-
-def understand(song: str) -> Asked:
-    """Say what a text is. A text that cannot be a request is taken for words: the audio service says what is wrong."""
-    text = " ".join(song.split())
+def parse_query(text: str) -> Query:
+    """Classify a text. One that is no valid request counts as words: the audio service reports what is wrong."""
+    text = " ".join(text.split())
     try:
         url = as_url(text)
         if url is None:
-            return Asked(video_id=text if _ID.fullmatch(text) else "")
+            return Query(video_id=text if _ID.fullmatch(text) else "")
         normalised = normalise_url(url)
     except (InvalidInput, UrlNotAllowed):
-        return Asked()
+        return Query()
     parsed = httpx.URL(normalised)
     if not is_youtube(parsed):
-        return Asked(url=normalised)
+        return Query(url=normalised)
     video_id = youtube_id(parsed) or ""
-    is_list = not video_id and youtube_list(parsed) is not None
-    return Asked(video_id=video_id, url=normalised, is_youtube=True, is_list=is_list)
+    is_playlist = not video_id and youtube_list(parsed) is not None
+    return Query(video_id=video_id, url=normalised, is_youtube=True, is_playlist=is_playlist)
 
 
-def searches(song: str) -> list[str]:
-    """Return what to search titles for: the words as they stand, then the longest of them (a title may turn them)."""
-    words = words_of(song)
-    whole, longest = " ".join(song.split()), max(words, key=len, default="")
+def find_among(text: str, tracks: Sequence[Track]) -> Track | None:
+    """Return the track that a text names: by id, by URL, or by words that confidently match its title."""
+    query = parse_query(text)
+    if query.video_id and (found := next((one for one in tracks if one.video_id == query.video_id), None)) is not None:
+        return found
+    if query.url:
+        return next((track for track in tracks if identity(track.url) == query.url), None)
+    return confident_match(text, tracks)
+
+
+def search_terms(text: str) -> list[str]:
+    """Return what to search titles for: the text, then its longest word (titles may order words differently)."""
+    words = words_of(text)
+    whole, longest = " ".join(text.split()), max(words, key=len, default="")
     return [whole] if len(words) <= 1 else [whole, longest]
 
 
 def identity(url: str) -> str:
-    """Return what tells the song of a URL apart from others: its id, or the URL in its normal form."""
-    asked = understand(url)
-    return asked.video_id or asked.url or url
+    """Return what identifies the song of a URL: the id, or the URL in its normal form."""
+    query = parse_query(url)
+    return query.video_id or query.url or url

@@ -1,8 +1,8 @@
-"""From what somebody typed to a song: in the library, or by a request through the queue.
+"""Resolves the text that a user typed: to a song of the library, or to a download request in the queue.
 
-A library hit by words counts only when it is a confident match; whatever is less than that goes through the queue,
-where resolution decides. With the audio service away, songs that this bot found, this guild heard or this user keeps
-still play.
+A library search counts only as a confident match; anything less goes through the queue, where the audio service
+resolves it. While the audio service is unavailable, songs that this process found, this guild played or this user
+keeps as favourites still resolve.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from bot_service.audio_api import AudioApi
 from bot_service.requests.matching import confident_match
-from bot_service.requests.pending import Pending, download_request
-from bot_service.requests.query import among, identity, searches, understand
+from bot_service.requests.pending import Pending
+from bot_service.requests.query import find_among, identity, parse_query, search_terms
 from bot_service.requests.tracks import Playlist, Suggestion, track_of_record
 from bot_service.store.base import GuildStore, PendingRequest, Track
 from common.errors import (
@@ -31,20 +31,20 @@ from common.observability.telemetry import get_logger
 log = get_logger(__name__)
 
 SUGGESTIONS = 25
-"""As many choices as Discord shows."""
+"""Discord's limit of autocomplete choices."""
 _SUGGEST_SECONDS = 0.9
 _PAGE = 50
-_REMEMBERED = 200
-_KNOWN = 500
+_HISTORY_SEARCHED = 200
+_MAX_RECENT = 500
 
 BeforePublishing = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
-    """Who asks, where, and how they can be answered later. Ids are Discord's; "" and None: there is none.
+class Requester:
+    """The user behind a request, its place, and what a later reply needs. Ids are Discord's; "" and None: none.
 
-    `asked_at` is `time.monotonic()` when the command came; 0: not known.
+    `asked_at` is `time.monotonic()` of the command; 0: unknown.
     """
 
     guild_id: int
@@ -61,55 +61,55 @@ class Asker:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The library has it."""
+    """The library has the song."""
 
     track: Track
 
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """It is in the queue under that id. `audio_service_answers` is False when the library could not be asked first."""
+    """A download request was queued. `library_searched` False: the audio service was unavailable for a look-up."""
 
     request_id: str
-    audio_service_answers: bool = True
+    library_searched: bool = True
 
 
 class Songs:
-    """Finds songs, and requests those that are not there."""
+    """Finds songs in the library, and requests those that it lacks."""
 
     def __init__(self, api: AudioApi, pending: Pending, store: GuildStore) -> None:
         self._api = api
         self._pending = pending
         self._store = store
-        self._known: dict[str, Track] = {}
-        self._lost: set[str] = set()
+        self._recent: dict[str, Track] = {}
+        self._without_file: set[str] = set()
 
-    def note_lost(self, video_id: str) -> None:
-        """Note that a song of the library has no usable file: asked for again, it is requested, which mends that."""
-        self._lost.add(video_id)
+    def mark_without_file(self, video_id: str) -> None:
+        """Mark a library song whose file is missing or unusable: the next `find_or_request` requests it again."""
+        self._without_file.add(video_id)
 
-    def know(self, track: Track) -> None:
-        """Remember a song of the library for when neither the library nor the store can be asked."""
-        self._known.pop(track.video_id, None)
-        self._known[track.video_id] = track
-        if len(self._known) > _KNOWN:
-            del self._known[next(iter(self._known))]
+    def remember(self, track: Track) -> None:
+        """Keep a library song resolvable while neither the library nor the store is available."""
+        self._recent.pop(track.video_id, None)
+        self._recent[track.video_id] = track
+        if len(self._recent) > _MAX_RECENT:
+            del self._recent[next(iter(self._recent))]
 
     async def find(self, song: str) -> Track | None:
-        """Look a song up in the library: an id, or a URL that carries one, by look-up; words by search.
+        """Find a song in the library: by look-up for an id or a URL that carries one, by search for words.
 
         Raises:
-            AudioServiceUnavailable: the library cannot be asked.
-            AppError: what else the audio service refused with (db_connection_failed, ...).
+            AudioServiceUnavailable: no response from the library.
+            AppError: any other error of the audio service (db_connection_failed, ...).
         """
-        asked = understand(song)
-        if asked.video_id and (record := await self._api.media(asked.video_id)) is not None:
+        query = parse_query(song)
+        if query.video_id and (record := await self._api.media(query.video_id)) is not None:
             return track_of_record(record)
-        if asked.url:
+        if query.url:
             return None
-        for part in searches(song):
-            found = [track_of_record(record) for record in await self._api.search(part, _PAGE)]
-            # Behind a full page there may be rivals that nobody has seen.
+        for term in search_terms(song):
+            found = [track_of_record(record) for record in await self._api.search(term, _PAGE)]
+            # A full page may have cut off titles that match as well.
             if len(found) < _PAGE and (track := confident_match(song, found)) is not None:
                 return track
         return None
@@ -117,55 +117,54 @@ class Songs:
     async def find_or_request(
         self,
         song: str,
-        asker: Asker,
+        requester: Requester,
         *,
         before_publishing: BeforePublishing | None = None,
-        library_away: bool = False,
+        library_unavailable: bool = False,
     ) -> Found | Requested:
-        """Find a song, or request it.
+        """Find a song, or request its download.
 
         Args:
-            song: what was typed.
-            asker: who did.
-            before_publishing: awaited with the request's id before it is published, so that its place in the queue is
-                there when the answer comes. If this method raises afterwards, the place is the caller's to remove.
-            library_away: the audio service is known not to answer, and is not asked.
+            song: the text typed.
+            requester: the user behind it.
+            before_publishing: awaited with the request id before publishing, so that its queue entry exists before its
+                status can arrive. If this method raises afterwards, the caller removes the entry.
+            library_unavailable: skip the library, which is known not to respond.
 
         Raises:
-            BrokerError: the queue does not take it; the code says why.
+            BrokerError: the broker refused the request; the code says why.
             DatabaseUnavailable: the request could not be stored.
         """
-        answers = not library_away
+        library_searched = not library_unavailable
         try:
-            track = await (self._remembered(song, asker) if library_away else self.find(song))
+            track = await (self._find_offline(song, requester) if library_unavailable else self.find(song))
         except AppError as exc:
             log.warning("songs.library_away", code=exc.code, detail=exc.detail)
-            answers, track = False, await self._remembered(song, asker)
-        if track is not None and track.video_id in self._lost:
-            self._lost.discard(track.video_id)
+            library_searched, track = False, await self._find_offline(song, requester)
+        if track is not None and track.video_id in self._without_file:
+            self._without_file.discard(track.video_id)
             song, track = track.url or song, None
         if track is not None:
-            self.know(track)
+            self.remember(track)
             return Found(track)
-        asked = _pending_request(str(uuid.uuid4()), song, asker)
+        request = _pending_request(str(uuid.uuid4()), song, requester)
         if before_publishing is not None:
-            await before_publishing(asked.request_id)
-        await self._pending.open(asked, download_request(asked))
-        return Requested(asked.request_id, answers)
+            await before_publishing(request.request_id)
+        await self._pending.open(request)
+        return Requested(request.request_id, library_searched)
 
-    async def request_all(self, songs: Sequence[tuple[str, str]], asker: Asker) -> Mapping[str, BrokerError]:
-        """Request many songs, given as (request id, song), without looking into the library (the audio service does).
+    async def request_all(self, songs: Sequence[tuple[str, str]], requester: Requester) -> Mapping[str, BrokerError]:
+        """Request many songs, given as (request id, song), without a library look-up: the audio service makes it.
 
-        Returns those that the queue refused: request id → why.
+        Returns the refused ones: request id → the broker's error.
 
         Raises:
             DatabaseUnavailable: none was requested.
         """
-        asked = [_pending_request(request_id, song, asker) for request_id, song in songs]
-        return await self._pending.open_all([(one, download_request(one)) for one in asked])
+        return await self._pending.open_all([_pending_request(one, song, requester) for one, song in songs])
 
     async def suggest(self, prefix: str) -> list[Track]:
-        """Return songs of the library for what is typed so far, at most 25; [] when that takes long. Never raises."""
+        """Return at most 25 songs of the library for a prefix; [] on failure or after 0.9 s. Never raises."""
         try:
             async with asyncio.timeout(_SUGGEST_SECONDS):
                 found = await self._api.search(" ".join(prefix.split()), SUGGESTIONS)
@@ -174,10 +173,10 @@ class Songs:
         return [track_of_record(record) for record in found]
 
     async def search(self, words: str, limit: int = 10) -> list[Suggestion]:
-        """Return what there is for words: songs of the library first (their `track` is set), then the source's.
+        """Search the library and the source: library songs first (with `track` set), then the source's, no duplicates.
 
         Raises:
-            AppError: neither could be asked; what the source said.
+            AppError: the source's error, when the library has no result either.
         """
         library, source = await asyncio.gather(
             self._api.search(words, limit), self._api.source_search(words, limit), return_exceptions=True
@@ -187,63 +186,60 @@ class Songs:
                 raise outcome
         if isinstance(source, BaseException) and (isinstance(library, BaseException) or not library):
             raise source
-        stored = (
-            []
-            if isinstance(library, BaseException)
-            else [Suggestion.of_track(track_of_record(record)) for record in library]
-        )
+        records = [] if isinstance(library, BaseException) else library
+        stored = [Suggestion.of_track(track_of_record(record)) for record in records]
         known = {identity(suggestion.url) for suggestion in stored}
-        others = [] if isinstance(source, BaseException) else [Suggestion.of_item(item) for item in source]
-        return [*stored, *(other for other in others if identity(other.url) not in known)][:limit]
+        items = [] if isinstance(source, BaseException) else source
+        return [*stored, *(Suggestion.of_item(item) for item in items if identity(item.url) not in known)][:limit]
 
     async def expand(self, url: str, limit: int) -> Playlist | None:
-        """Return the items of a playlist's URL, at most `limit`; None for anything else.
+        """Return at most `limit` items of a playlist's URL; None for any other text.
 
-        A YouTube address that names a video, too, is that video. Whether another site's address is a playlist, only
-        the site can say; when it says nothing, the address is requested like any other and its error tells why.
+        A YouTube URL that also names a video is that video. Whether a URL of another site is a playlist only the site
+        knows; if it does not say, the URL is requested like a song, and that request fails with the site's error.
 
         Raises:
-            AudioServiceUnavailable: it cannot be told what the address is.
+            AudioServiceUnavailable: the URL could not be classified.
             AppError: of YouTube playlists, as `AudioApi.playlist`.
         """
-        asked = understand(url)
-        if not asked.url or asked.video_id or (asked.is_youtube and not asked.is_list):
+        query = parse_query(url)
+        if not query.url or query.video_id or (query.is_youtube and not query.is_playlist):
             return None
         try:
-            found = Playlist.of_source(await self._api.playlist(asked.url, limit))
+            found = Playlist.of_source(await self._api.playlist(query.url, limit))
         except AppError as exc:
-            if asked.is_list or isinstance(exc, AudioServiceUnavailable):
+            if query.is_playlist or isinstance(exc, AudioServiceUnavailable):
                 raise
             log.info("songs.not_expanded", code=exc.code, detail=exc.detail)
             return None
         return found if found.items else None
 
-    async def _remembered(self, song: str, asker: Asker) -> Track | None:
-        """Look among what this process has found, this guild heard and this user keeps."""
-        if (track := among(song, list(self._known.values()))) is not None:
+    async def _find_offline(self, song: str, requester: Requester) -> Track | None:
+        """Search this process's recent songs, the guild's history and the user's favourites."""
+        if (track := find_among(song, list(self._recent.values()))) is not None:
             return track
         try:
-            history = await self._store.history(asker.guild_id, _REMEMBERED)
-            favourites = await self._store.favourites(asker.user_id)
+            history = await self._store.history(requester.guild_id, _HISTORY_SEARCHED)
+            favourites = await self._store.favourites(requester.user_id)
         except DatabaseUnavailable as exc:
             log.warning("songs.store_away", detail=exc.detail)
             return None
         tracks = {track.video_id: track for track in (*favourites, *(played.track for played in history))}
-        return among(song, list(tracks.values()))
+        return find_among(song, list(tracks.values()))
 
 
-def _pending_request(request_id: str, song: str, asker: Asker) -> PendingRequest:
+def _pending_request(request_id: str, song: str, requester: Requester) -> PendingRequest:
     return PendingRequest(
         request_id=request_id,
-        guild_id=asker.guild_id,
-        text_channel_id=asker.text_channel_id,
-        voice_channel_id=asker.voice_channel_id,
-        user_id=asker.user_id,
+        guild_id=requester.guild_id,
+        text_channel_id=requester.text_channel_id,
+        voice_channel_id=requester.voice_channel_id,
+        user_id=requester.user_id,
         song=song,
-        locale=asker.locale,
-        interaction_token=asker.interaction_token,
-        application_id=asker.application_id,
-        message_id=asker.message_id,
+        locale=requester.locale,
+        interaction_token=requester.interaction_token,
+        application_id=requester.application_id,
+        message_id=requester.message_id,
         asked_at=utc_now(),
-        playlist_id=asker.playlist_id,
+        playlist_id=requester.playlist_id,
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bot_service.audio_api import open_audio_api
-from bot_service.requests.songs import Asker, Found, Requested, Songs
+from bot_service.requests.songs import Found, Requested, Requester, Songs
 from tests.servers.media_files import make
 from tests.servers.media_site import open_media_site
 from tests.servers.ports import free_port
@@ -14,7 +14,7 @@ from tests.servers.system import open_audio_process, settings_for
 from tests.unit.bot_service.audio import bot_settings
 from tests.unit.bot_service.requests.test_pending import open_bot
 
-ASKER = Asker(guild_id=1, user_id=7, text_channel_id=2, voice_channel_id=3, locale="es")
+REQUESTER = Requester(guild_id=1, user_id=7, text_channel_id=2, voice_channel_id=3, locale="es")
 
 
 async def test_a_song_is_requested_once_and_found_afterwards(tmp_path: Path) -> None:
@@ -30,13 +30,13 @@ async def test_a_song_is_requested_once_and_found_afterwards(tmp_path: Path) -> 
             feed = await songs.expand(site.feed(site.page(site.file(song), title="Una milonga"), title="Milongas"), 5)
             assert feed is not None
             [item] = feed.items
-            requested = await songs.find_or_request(item.url, ASKER)
+            requested = await songs.find_or_request(item.url, REQUESTER)
             assert isinstance(requested, Requested)
             await bot.told.until(lambda: bool(bot.told.finished))
             [(request_id, video_id)] = bot.told.finished
             assert request_id == requested.request_id
 
-            found = await songs.find_or_request("una milonga", replace(ASKER, guild_id=2))
+            found = await songs.find_or_request("una milonga", replace(REQUESTER, guild_id=2))
             assert isinstance(found, Found)
             assert found.track.video_id == video_id
             async with api.audio(video_id) as body:

@@ -1,4 +1,4 @@
-"""How things are, and how a server wants them: status, settings."""
+"""Commands about the bot: status, settings."""
 
 from __future__ import annotations
 
@@ -8,79 +8,80 @@ from typing import Any
 from discord import Member, Role, app_commands
 from discord.ext import commands
 
-from bot_service.discord_ui.interactions import Asking, Desk
+from bot_service.discord_ui.interactions import Interactions
 from bot_service.discord_ui.permissions import BotRefusal, BotRefusalCode, is_manager
 from bot_service.discord_ui.replies import texts
-from bot_service.discord_ui.replies.answer import Reply
-from bot_service.discord_ui.replies.embeds import facts_embed, settings_embed
+from bot_service.discord_ui.replies.answer import Interaction, Reply
+from bot_service.discord_ui.replies.embeds import settings_embed, status_embed
 from bot_service.discord_ui.replies.errors import explain_failure
 from bot_service.discord_ui.replies.escape import plain
-from bot_service.discord_ui.replies.locales import told
-from bot_service.health import examine
+from bot_service.discord_ui.replies.locales import localised
+from bot_service.health import check_all
 from bot_service.player.rules.events import SetRules
 from common.errors import Locale
 
-_MOST_PER_USER = 500
+_MAX_PER_USER = 500
 
 
 class OperationCommands(commands.Cog):
     """Commands about the bot itself."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, interactions: Interactions) -> None:
+        self._interactions = interactions
 
     @app_commands.command(
-        name="status", description=told("Cómo está todo y por qué falló el último tema.", "How everything is.")
+        name="status", description=localised("Cómo está todo y por qué falló el último tema.", "How everything is.")
     )
-    async def status(self, interaction: Asking) -> None:
-        """Show the health of all parts, requests under way, and the last failure."""
+    async def status(self, interaction: Interaction) -> None:
+        """Show the health of all parts, and the last failed song."""
 
         async def work(member: Member, locale: Locale) -> Reply:
-            checks = (await examine(self._desk.services)).checks
+            checks = (await check_all(self._interactions.services)).checks
             said = {True: texts.STATUS_WELL.to(locale), False: texts.STATUS_DOWN.to(locale)}
             facts = [(texts.STATUS_DISCORD.to(locale), f"{said[True]} · {interaction.client.latency * 1000:.0f} ms")]
-            facts += [(check.title.to(locale), said[check.ok]) for check in checks]
+            facts += [(texts.STATUS_PARTS[check.part].to(locale), said[check.ok]) for check in checks]
             facts.append((texts.STATUS_LAST_FAILURE.to(locale), self._last_failure(member, locale)))
-            return Reply(embed=facts_embed(texts.STATUS_TITLE.to(locale), facts), private=True)
+            return Reply(embed=status_embed(texts.STATUS_TITLE.to(locale), facts), private=True)
 
-        await self._desk.answer(interaction, "status", work)
+        await self._interactions.respond(interaction, "status", work)
 
     @app_commands.command(
-        name="settings", description=told("Ajustes del servidor (para quien lo gestiona).", "Settings of this server.")
+        name="settings",
+        description=localised("Ajustes del servidor (para quien lo gestiona).", "Settings of this server."),
     )
     @app_commands.choices(
         language=[
-            app_commands.Choice(name=told("el de cada usuario", "each user's own"), value="auto"),
+            app_commands.Choice(name=localised("el de cada usuario", "each user's own"), value="auto"),
             app_commands.Choice(name="español", value="es"),
             app_commands.Choice(name="English", value="en"),
         ]
     )
     @app_commands.describe(
-        language=told("Idioma de los mensajes del canal", "Language of messages in the channel"),
-        dj_role=told("Rol que maneja la música", "Role that controls the music"),
-        no_dj_role=told("Que la maneje cualquiera", "Let everybody control it"),
-        vote_skip=told("Votar para saltear", "Vote to skip"),
-        per_user=told("Temas en la cola por persona; 0: sin límite", "Queued songs per person; 0: no limit"),
-        fair_queue=told("Repartir los turnos entre personas", "Take turns between people"),
-        stay=told("Quedarse en el canal 24/7", "Stay in the channel 24/7"),
-        resume=told("Seguir sonando después de un reinicio", "Go on after a restart"),
-        announce=told("Un mensaje nuevo por tema", "A new message for each song"),
+        language=localised("Idioma de los mensajes del canal", "Language of messages in the channel"),
+        dj_role=localised("Rol que maneja la música", "Role that controls the music"),
+        no_dj_role=localised("Que la maneje cualquiera", "Let everybody control it"),
+        vote_skip=localised("Votar para saltear", "Vote to skip"),
+        per_user=localised("Temas en la cola por persona; 0: sin límite", "Queued songs per person; 0: no limit"),
+        fair_queue=localised("Repartir los turnos entre personas", "Take turns between people"),
+        stay=localised("Quedarse en el canal 24/7", "Stay in the channel 24/7"),
+        resume=localised("Seguir sonando después de un reinicio", "Go on after a restart"),
+        announce=localised("Un mensaje nuevo por tema", "A new message for each song"),
     )
     async def settings(  # noqa: PLR0913 - one parameter is one option of the command
         self,
-        interaction: Asking,
+        interaction: Interaction,
         *,
         language: str | None = None,
         dj_role: Role | None = None,
         no_dj_role: bool | None = None,
         vote_skip: bool | None = None,
-        per_user: app_commands.Range[int, 0, _MOST_PER_USER] | None = None,
+        per_user: app_commands.Range[int, 0, _MAX_PER_USER] | None = None,
         fair_queue: bool | None = None,
         stay: bool | None = None,
         resume: bool | None = None,
         announce: bool | None = None,
     ) -> None:
-        """Show the settings; managers change what they name."""
+        """Show the settings, or change those that are given. For managers."""
         named: dict[str, Any] = {
             "dj_role_id": dj_role.id if dj_role is not None else None,
             "vote_skip": vote_skip,
@@ -99,22 +100,22 @@ class OperationCommands(commands.Cog):
         async def work(member: Member, locale: Locale) -> Reply:
             return await self._change(member, changes, locale)
 
-        await self._desk.answer(interaction, "settings", work)
+        await self._interactions.respond(interaction, "settings", work)
 
     async def _change(self, member: Member, changes: dict[str, Any], locale: Locale) -> Reply:
         if not is_manager(member):
             raise BotRefusal(BotRefusalCode.MANAGERS_ONLY)
-        store = self._desk.services.store
+        store = self._interactions.services.store
         rules = await store.settings(member.guild.id)
         if not changes:
             return Reply(embed=settings_embed(rules, locale), private=True)
         rules = replace(rules, **changes)
         await store.save_settings(member.guild.id, rules)
-        await self._desk.player(member).ask(SetRules(rules))
+        await self._interactions.player(member).ask(SetRules(rules))
         return Reply(texts.SETTINGS_SAVED.to(locale), embed=settings_embed(rules, locale), private=True)
 
     def _last_failure(self, member: Member, locale: Locale) -> str:
-        failure = self._desk.arrivals.failures.get(member.guild.id)
+        failure = self._interactions.failures.get(member.guild.id)
         if failure is None:
             return texts.STATUS_NO_FAILURE.to(locale)
         reason = explain_failure(failure.code, locale)

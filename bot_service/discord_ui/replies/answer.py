@@ -1,7 +1,7 @@
-"""Answers an interaction in time: at once where the work is quick, else "thinking…" first and the answer as an edit.
+"""Answers an interaction in time: at once if the work is quick, else with "thinking…" and an edit afterwards.
 
-Discord gives 3 s for the first answer (developers documentation, "Receiving and Responding to Interactions"). Nothing
-that is sent can mention anybody.
+Discord allows 3 s for the first response (developers documentation, "Receiving and Responding to Interactions").
+Nothing sent here can mention anyone.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 
+Interaction = discord.Interaction[Any]
+
 _DEFER_AFTER_SECONDS = 1.0
 NO_MENTIONS = discord.AllowedMentions.none()
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One message. `private`: only the person who asked sees it (where the answer was not promised in public)."""
+    """One message. `private`: shown to the user alone, unless "thinking…" was public."""
 
     content: str = ""
     embed: discord.Embed | None = None
@@ -35,7 +37,7 @@ class Reply:
     private: bool = False
 
     def parts(self) -> dict[str, Any]:
-        """Return the arguments of discord.py's senders; absent parts are left out."""
+        """Return the arguments for discord.py's senders, without the absent parts."""
         parts: dict[str, Any] = {"content": self.content or None, "allowed_mentions": NO_MENTIONS}
         if self.embed is not None:
             parts["embed"] = self.embed
@@ -44,8 +46,8 @@ class Reply:
         return parts
 
 
-def locale_of(interaction: discord.Interaction[Any], default: Locale) -> Locale:
-    """Return the person's language: the one their Discord speaks, if it is one of ours."""
+def locale_of(interaction: Interaction, default: Locale) -> Locale:
+    """Return the language of the user's Discord client if the bot has it, else the default."""
     language = interaction.locale.value[:2]
     if language == "en":
         return "en"
@@ -53,11 +55,15 @@ def locale_of(interaction: discord.Interaction[Any], default: Locale) -> Locale:
 
 
 async def answer(
-    interaction: discord.Interaction[Any], locale: Locale, work: Awaitable[Reply | None], *, defers_itself: bool = False
+    interaction: Interaction, locale: Locale, work: Awaitable[Reply | None], *, defers_itself: bool = False
 ) -> str:
-    """Do the work and answer with what it returns, or with the reason why it failed; None: acknowledge silently.
+    """Await the work and answer with its reply, or with an explanation of its error; None: acknowledge silently.
 
-    `defers_itself`: the work says "thinking…" when it has checked that it may.
+    Args:
+        interaction: the command or component.
+        locale: the user's language.
+        work: returns the reply.
+        defers_itself: the work sends "thinking…" itself, after its permission checks.
 
     Returns the outcome for metrics: "ok", or the error's code.
     """
@@ -83,8 +89,8 @@ async def _outcome_of(task: asyncio.Future[Reply | None], locale: Locale) -> tup
         return Reply(f"❌ {explain(exc, locale)}", private=True), "internal_error"
 
 
-async def send(interaction: discord.Interaction[Any], reply: Reply | None) -> None:
-    """Send the answer, as what it still can be; None acknowledges silently. What is too late is logged."""
+async def send(interaction: Interaction, reply: Reply | None) -> None:
+    """Send the reply, as an edit if the interaction was deferred; None acknowledges silently. Failures are logged."""
     try:
         if reply is None:
             if not interaction.response.is_done():
@@ -94,5 +100,5 @@ async def send(interaction: discord.Interaction[Any], reply: Reply | None) -> No
         else:
             await interaction.response.send_message(ephemeral=reply.private, **reply.parts())
     except discord.HTTPException as exc:
-        # Too late, or the message is gone: there is nobody left to tell.
+        # The token has expired, or the message was deleted.
         log.warning("reply.lost", status=exc.status, discord_code=exc.code)

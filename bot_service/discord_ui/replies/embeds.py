@@ -1,4 +1,4 @@
-"""The bot's embeds: player message, queue's pages, lists of songs. Titles from outside are made harmless here."""
+"""The bot's embeds: player message, pages of the queue, lists of songs. Untrusted titles are escaped here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import discord
 
 from bot_service.discord_ui.replies import texts
 from bot_service.discord_ui.replies.escape import plain
-from bot_service.discord_ui.replies.shape import clock, length, position_bar
+from bot_service.discord_ui.replies.formatting import clock, length, position_bar
 from bot_service.player.rules.model import Entry, LoopMode, Phase
 from bot_service.player.snapshot import Snapshot
 from bot_service.requests.tracks import Suggestion
@@ -22,7 +22,7 @@ _LISTED = 20
 
 
 def player_embed(snapshot: Snapshot, locale: Locale) -> discord.Embed:
-    """Return what the player message shows: song, bar, times, source, requester, what comes next."""
+    """Return the player message: song, position, source, requester, next song."""
     entry = snapshot.current
     if entry is None or entry.track is None:
         return discord.Embed(description=texts.NOTHING_ON.to(locale), colour=_COLOUR)
@@ -46,12 +46,12 @@ def player_embed(snapshot: Snapshot, locale: Locale) -> discord.Embed:
 
 
 def page_count(snapshot: Snapshot) -> int:
-    """Return how many pages the queue has, at least one."""
+    """Return the number of pages of the queue, at least one."""
     return max(-(-len(snapshot.entries) // PAGE), 1)
 
 
 def queue_embed(snapshot: Snapshot, page: int, prefix: str, locale: Locale) -> discord.Embed:
-    """Return one page (1-based; the nearest there is) of what comes next, under what is on."""
+    """Return one page of the queue below the current song; pages count from 1, others are clamped."""
     pages = page_count(snapshot)
     page = min(max(page, 1), pages)
     start = (page - 1) * PAGE
@@ -70,8 +70,8 @@ def queue_embed(snapshot: Snapshot, page: int, prefix: str, locale: Locale) -> d
     return shown.set_footer(text=footer)
 
 
-def found_embed(words: str, found: Sequence[Suggestion], locale: Locale) -> discord.Embed:
-    """Return the results of a search, numbered as in the menu."""
+def search_embed(words: str, found: Sequence[Suggestion], locale: Locale) -> discord.Embed:
+    """Return search results, numbered as in the menu."""
     lines = [
         f"`{number}.` {plain(item.title, _TITLE)} `{length(item.duration_ms)}`" for number, item in enumerate(found, 1)
     ]
@@ -80,7 +80,7 @@ def found_embed(words: str, found: Sequence[Suggestion], locale: Locale) -> disc
 
 
 def history_embed(played: Sequence[Played], locale: Locale) -> discord.Embed:
-    """Return what was played, the latest first."""
+    """Return the history, newest first."""
     lines = [
         f"`{number}.` {plain(line.track.title, _TITLE)} · <@{line.user_id}> · <t:{int(line.at.timestamp())}:R>"
         for number, line in enumerate(played, 1)
@@ -90,7 +90,7 @@ def history_embed(played: Sequence[Played], locale: Locale) -> discord.Embed:
 
 
 def favourites_embed(tracks: Sequence[Track], prefix: str, locale: Locale) -> discord.Embed:
-    """Return a person's favourites, numbered as `favorites play` and `favorites remove` count them."""
+    """Return a user's favourites, numbered as `favorites play` and `favorites remove` count them."""
     lines = [
         f"`{number}.` {plain(track.title, _TITLE)} `{length(track.duration_ms)}`"
         for number, track in enumerate(tracks[:_LISTED], 1)
@@ -120,8 +120,8 @@ def settings_embed(rules: GuildSettings, locale: Locale) -> discord.Embed:
     return shown
 
 
-def facts_embed(title: str, facts: Sequence[tuple[str, str]]) -> discord.Embed:
-    """Return named facts below each other."""
+def status_embed(title: str, facts: Sequence[tuple[str, str]]) -> discord.Embed:
+    """Return lines of name and value."""
     shown = discord.Embed(title=title, colour=_COLOUR)
     for name, value in facts:
         shown.add_field(name=name, value=value, inline=False)

@@ -1,6 +1,6 @@
-"""Why something did not work, for the person who asked: what happened, and what to do now. Complete by a test.
+"""Words for errors and refusals: what happened, and what the user can do. A test proves them complete.
 
-Three families: errors of the tree (`common.errors`, by code), refusals of the player, refusals of the bot itself.
+Three families: errors of `common.errors` by code, refusals of the player, refusals of the bot.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 from bot_service.discord_ui.permissions import BotRefusal, BotRefusalCode
 from bot_service.discord_ui.replies.texts import VOICE_CAUSES, VOICE_LOST
 from bot_service.player.rules.outcomes import PlayerRefusal, RefusalCode
+from bot_service.requests.entries import TIMED_OUT
 from common.errors import AppError, Locale, Text, error_for_code
 
-# The tree's own words for these are a contract of the HTTP API, and say too little to somebody in a chat.
+# Replaces the error's own message, which is a contract of the HTTP API, where that says too little to a user.
 HAPPENED: dict[str, Text] = {
     "media_not_found": Text("No encontré ese tema.", "That song was not found."),
 }
@@ -196,26 +197,23 @@ REFUSALS: dict[RefusalCode | BotRefusalCode, Text] = {
     BotRefusalCode.STARTING: Text(
         "Recién arranco. Probá otra vez en unos segundos.", "I am just starting. Try again in some seconds."
     ),
-    BotRefusalCode.TIMED_OUT: Text(
-        "Nadie respondió el pedido a tiempo. Pedilo otra vez; si se repite, mirá «status».",
-        "The request was not answered in time. Ask again; if it happens again, see “status”.",
-    ),
-    BotRefusalCode.VOICE_UNREACHABLE: Text(
-        "No pude sostener la conexión de voz. Probá otra vez en un rato.",
-        "The voice connection could not be kept. Try again in a while.",
-    ),
 }
+
+REQUEST_TIMED_OUT = Text(
+    "Nadie respondió el pedido a tiempo. Pedilo otra vez; si se repite, mirá «status».",
+    "The request was not answered in time. Ask again; if it happens again, see “status”.",
+)
 
 
 def explain(error: BaseException, locale: Locale) -> str:
-    """Return what happened and what to do. What nobody named is an internal error, without its details."""
+    """Return what happened and what to do. An unknown exception is an internal error, without details."""
     if isinstance(error, (PlayerRefusal, BotRefusal)):
         return REFUSALS[error.code].to(locale)
     return explain_code(error.code if isinstance(error, AppError) else "internal_error", locale)
 
 
 def explain_code(code: str, locale: Locale) -> str:
-    """Return what an error code of a status event means, and what to do."""
+    """Return what an error code means, and what to do."""
     error = error_for_code(code)
     happened = HAPPENED[error.code].to(locale) if error.code in HAPPENED else error.message(locale).rstrip()
     happened = happened if happened.endswith((".", "!", "?")) else f"{happened}."
@@ -223,12 +221,12 @@ def explain_code(code: str, locale: Locale) -> str:
 
 
 def explain_failure(code: str, locale: Locale) -> str:
-    """Return why a request failed: an error's code, or that nobody answered."""
-    if code == BotRefusalCode.TIMED_OUT:
-        return REFUSALS[BotRefusalCode.TIMED_OUT].to(locale)
+    """Return why a request failed: by its error code, or TIMED_OUT."""
+    if code == TIMED_OUT:
+        return REQUEST_TIMED_OUT.to(locale)
     return explain_code(code, locale)
 
 
 def explain_voice(cause: str, locale: Locale) -> str:
-    """Return why the voice channel could not be kept: the cause of VoiceLost."""
+    """Return why the voice connection was given up, by the cause of VoiceLost."""
     return VOICE_CAUSES.get(cause, VOICE_LOST).to(locale)

@@ -1,4 +1,4 @@
-"""Text from outside (titles, what users typed) made harmless: it cannot mention anybody and cannot format."""
+"""Escapes untrusted text (titles, what users typed): it can neither mention anyone nor format."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def plain(text: str, limit: int = _MAX_TITLE) -> str:
     one_line = " ".join("".join(" " if _is_unwanted(character) else character for character in text).split())
     cut = one_line if len(one_line) <= limit else one_line[: limit - 1].rstrip() + "…"
     escaped = discord.utils.escape_markdown(cut, ignore_links=False)
-    # `<` opens mentions of channels and commands, custom emoji and timestamps, which the library leaves alone.
+    # `<` opens mentions of channels and commands, custom emoji and timestamps, which the library does not escape.
     return discord.utils.escape_mentions(escaped).replace("<", r"\<")
 
 
 def label(text: str, limit: int = 100) -> str:
-    """Return `text` for menu options and autocomplete, which Discord shows as it is: one line, cut, unescaped."""
+    """Return `text` for menu options and autocomplete, which Discord shows verbatim: one line, cut, unescaped."""
     one_line = " ".join("".join(" " if _is_unwanted(character) else character for character in text).split()) or "—"
     return one_line if len(one_line) <= limit else one_line[: limit - 1].rstrip() + "…"
 
 
 def _is_unwanted(character: str) -> bool:
-    """Tell line breaks, control characters, surrogates and format characters (which can turn a line around)."""
+    """Return whether it is a line break, control or format character (such as a direction override), or surrogate."""
     return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} and character != "\u200d"

@@ -1,16 +1,18 @@
-"""What a command came to, in words."""
+"""Words for the outcomes of commands, and for the player's notices."""
 
 from __future__ import annotations
 
-from bot_service.discord_ui.commands import Asked, PlaylistAsked, Queued
 from bot_service.discord_ui.replies import texts
+from bot_service.discord_ui.replies.errors import explain_code, explain_voice
 from bot_service.discord_ui.replies.escape import plain
-from bot_service.discord_ui.replies.shape import clock
+from bot_service.discord_ui.replies.formatting import clock
 from bot_service.player.rules.events import Command, Pause, Resume, SetLoop, Shuffle
 from bot_service.player.rules.outcomes import (
     Cleared,
     Enqueued,
     Moved,
+    Notice,
+    NoticeKind,
     Outcome,
     Removed,
     Skipped,
@@ -18,17 +20,18 @@ from bot_service.player.rules.outcomes import (
     Stopped,
     VoteCast,
 )
+from bot_service.requests.play import PlaylistQueued, SongQueued, SongRequested
 from common.errors import Locale
 
 
-def tell_play(result: Queued | Asked | PlaylistAsked, locale: Locale) -> str:
-    """Return what `play` says at once; a song that is being fetched is told about later."""
-    if isinstance(result, Queued):
-        return tell_enqueued(result.track.title, result.outcome, locale)
-    if isinstance(result, Asked):
+def describe_play(result: SongQueued | SongRequested | PlaylistQueued, locale: Locale) -> str:
+    """Return the first reply of `play`; a requested song is followed up by `RequestReplies`."""
+    if isinstance(result, SongQueued):
+        return describe_enqueued(result.track.title, result.outcome, locale)
+    if isinstance(result, SongRequested):
         words = texts.SEARCHING.to(locale).format(song=plain(result.song))
-        return words if result.library_answered else f"{words}\n{texts.LIBRARY_NOT_ASKED.to(locale)}"
-    playlist, count = result.playlist, result.asked + result.queued
+        return words if result.library_searched else f"{words}\n{texts.LIBRARY_NOT_ASKED.to(locale)}"
+    playlist, count = result.playlist, result.requested + result.queued
     lines = [texts.PLAYLIST_BEGUN.to(locale).format(title=plain(playlist.title), count=count)]
     if playlist.total > len(playlist.items):
         lines.append(texts.PLAYLIST_CUT.to(locale).format(total=playlist.total, count=len(playlist.items)))
@@ -37,14 +40,14 @@ def tell_play(result: Queued | Asked | PlaylistAsked, locale: Locale) -> str:
     return "\n".join(lines)
 
 
-def tell_enqueued(title: str, outcome: Enqueued, locale: Locale) -> str:
-    """Return where a song that is at hand went."""
+def describe_enqueued(title: str, outcome: Enqueued, locale: Locale) -> str:
+    """Return where a library song was queued."""
     text = texts.PLAYING_NOW if outcome.starts_now else texts.ADDED
     return text.to(locale).format(title=plain(title), position=outcome.position)
 
 
-def tell(command: Command, outcome: Outcome, locale: Locale) -> str:  # noqa: PLR0911 - one line for each outcome
-    """Return what a command of the player came to."""
+def describe(command: Command, outcome: Outcome, locale: Locale) -> str:  # noqa: PLR0911 - one line for each outcome
+    """Return the outcome of a command of the player."""
     match outcome:
         case Skipped(left, entry):
             first = texts.SKIPPED.to(locale).format(title=plain(left.title)) if left is not None else ""
@@ -63,10 +66,28 @@ def tell(command: Command, outcome: Outcome, locale: Locale) -> str:  # noqa: PL
         case Sought(position_ms):
             return texts.SOUGHT.to(locale).format(time=clock(position_ms))
         case _:
-            return _tell_done(command, locale)
+            return _describe_done(command, locale)
 
 
-def _tell_done(command: Command, locale: Locale) -> str:
+def describe_favourite(title: str, locale: Locale, *, is_new: bool) -> str:
+    """Return that a song is a favourite, now or already."""
+    text = texts.FAVOURITE_ADDED if is_new else texts.FAVOURITE_KNOWN
+    return text.to(locale).format(title=plain(title))
+
+
+def describe_notice(notice: Notice, locale: Locale) -> str:
+    """Return a notice of the player."""
+    explain = explain_voice if notice.kind is NoticeKind.VOICE_FAILED else explain_code
+    return (
+        texts.NOTICES[notice.kind]
+        .to(locale)
+        .format(
+            title=plain(notice.entry.title) if notice.entry is not None else "", reason=explain(notice.code, locale)
+        )
+    )
+
+
+def _describe_done(command: Command, locale: Locale) -> str:
     match command:
         case Pause():
             return texts.PAUSED.to(locale)

@@ -1,10 +1,11 @@
-"""What the bot says, in Argentine Spanish and in English. `{…}` are filled with text that is already harmless.
+"""What the bot says, in Argentine Spanish and in English. `{…}` are filled with escaped text.
 
-Errors are in `errors`, names and descriptions of commands in `commands`.
+Errors are in `errors`, descriptions of commands in the cogs.
 """
 
 from __future__ import annotations
 
+from bot_service.health import Part
 from common.errors import Text
 
 SEARCHING = Text("🔎 Buscando {song}…", "🔎 Looking for {song}…")
@@ -110,10 +111,12 @@ STATUS_TITLE = Text("Estado", "Status")
 STATUS_WELL = Text("✅ funciona", "✅ works")
 STATUS_DOWN = Text("❌ no responde", "❌ does not answer")
 STATUS_DISCORD = Text("Discord", "Discord")
-STATUS_AUDIO = Text("Servicio de audio", "Audio service")
-STATUS_QUEUE = Text("Cola de pedidos", "Request queue")
-STATUS_STORE = Text("Base del bot", "Bot's database")
-STATUS_FILES = Text("Archivos", "Files")
+STATUS_PARTS = {
+    Part.AUDIO_SERVICE: Text("Servicio de audio", "Audio service"),
+    Part.BROKER: Text("Cola de pedidos", "Request queue"),
+    Part.STORE: Text("Base del bot", "Bot's database"),
+    Part.BLOBS: Text("Archivos", "Files"),
+}
 STATUS_WAITING = Text("Pedidos en camino", "Requests under way")
 STATUS_LAST_FAILURE = Text("Último tema que falló", "Last song that failed")
 STATUS_NO_FAILURE = Text("ninguno desde que arrancó el bot", "none since the bot started")
@@ -167,7 +170,7 @@ NOTICES = {
 VOICE_LOST = Text(
     "la conexión se cortó varias veces. Probá en un rato.", "the connection broke several times. Try again in a while."
 )
-# By the cause of VoiceLost: its reason, or Discord's close code (its page "Opcodes and Status Codes").
+# By the cause of VoiceLost: a reason, or Discord's close code (developers documentation, "Opcodes and Status Codes").
 VOICE_CAUSES = {
     "forbidden": Text(
         "no tengo permiso para entrar o hablar ahí. Pedí que me lo den.",

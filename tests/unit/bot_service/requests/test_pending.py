@@ -15,7 +15,8 @@ import pytest
 from pydantic import SecretStr
 
 from bot_service.requests import pending as pending_module
-from bot_service.requests.pending import Handler, Pending, download_request
+from bot_service.requests.completion import RequestHandler
+from bot_service.requests.pending import Pending, download_request
 from bot_service.settings import BotSettings
 from bot_service.store import open_store
 from bot_service.store.base import GuildStore, PendingRequest
@@ -49,8 +50,8 @@ class Told:
         self.busy.set()
 
     @property
-    def handler(self) -> Handler:
-        return Handler(
+    def handler(self) -> RequestHandler:
+        return RequestHandler(
             finished=self._finished, progress=self._progress, timed_out=self._timed_out, playable=self._playable
         )
 
@@ -104,7 +105,7 @@ class Bot:
 
     async def ask(self, song: str = "a song", **changes: object) -> PendingRequest:
         asked = request_of(song, **changes)
-        await self.pending.open(asked, download_request(asked))
+        await self.pending.open(asked)
         return asked
 
     async def answer(self, request_id: str, *, video_id: str = "v") -> None:
@@ -192,8 +193,8 @@ async def bot(tmp_path: Path) -> AsyncGenerator[Bot]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot_service.requests.outcomes.PAUSE", timedelta(milliseconds=20))
-    monkeypatch.setattr("bot_service.requests.pending.PAUSE", timedelta(milliseconds=20))
+    monkeypatch.setattr("bot_service.requests.completion.RETRY_DELAY", timedelta(milliseconds=20))
+    monkeypatch.setattr("bot_service.requests.pending.RETRY_DELAY", timedelta(milliseconds=20))
 
 
 async def test_a_request_is_stored_and_published_with_its_key_and_guild(bot: Bot) -> None:
@@ -359,7 +360,7 @@ async def test_the_end_waits_until_it_was_told_that_the_song_can_be_heard(bot: B
 
 
 async def test_a_call_that_hangs_is_ended_before_the_end_is_told(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot_service.requests.progress._LAST_CALL_SECONDS", 0.05)
+    monkeypatch.setattr("bot_service.requests.progress._GRACE_SECONDS", 0.05)
     bot.told.busy.clear()
     asked = await bot.ask()
     await bot.report(asked.request_id, 10, playable=True)
@@ -372,7 +373,7 @@ async def test_a_call_that_hangs_is_ended_before_the_end_is_told(bot: Bot, monke
 async def test_between_the_calls_of_a_failing_end_nobody_is_told_that_the_song_can_be_heard(
     bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot_service.requests.outcomes.PAUSE", timedelta(seconds=1))
+    monkeypatch.setattr("bot_service.requests.completion.RETRY_DELAY", timedelta(seconds=1))
     bot.told.fail = 1
     asked, other = await bot.ask(), await bot.ask()
     await bot.answer(asked.request_id)
@@ -413,11 +414,11 @@ async def test_a_queue_that_is_full_refuses_and_nothing_stays_stored(tmp_path: P
     async with open_bot(settings_in(tmp_path, embedded_broker_max_backlog=2)) as bot:
         topic = bot.settings.topic_download_requests
         async with bot.broker.consume(topic, "audio-workers"):
-            pairs = [(asked, download_request(asked)) for asked in (request_of() for _ in range(5))]
-            refused = await bot.pending.open_all(pairs)
+            requests = [request_of() for _ in range(5)]
+            refused = await bot.pending.open_all(requests)
         assert [type(error) for error in refused.values()] == [QueueFull] * 3
-        assert list(refused) == [asked.request_id for asked, _ in pairs[2:]]
-        assert {one.request_id for one in await bot.store.open_requests()} == {a.request_id for a, _ in pairs[:2]}
+        assert list(refused) == [one.request_id for one in requests[2:]]
+        assert {one.request_id for one in await bot.store.open_requests()} == {one.request_id for one in requests[:2]}
 
 
 async def test_with_the_broker_away_a_request_is_refused_with_a_reason(tmp_path: Path) -> None:
@@ -434,13 +435,13 @@ async def test_with_the_broker_away_a_request_is_refused_with_a_reason(tmp_path:
 async def test_before_the_answers_can_be_heard_nothing_is_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pending_module, "_JOIN_SECONDS", 0.01)
+    monkeypatch.setattr(pending_module, "_SUBSCRIBE_SECONDS", 0.01)
     settings = settings_in(tmp_path)
     async with open_broker(settings) as broker, open_store(settings) as store:
         pending = Pending(store, broker, settings)
         asked = request_of()
         with pytest.raises(BrokerUnavailable):
-            await pending.open(asked, download_request(asked))
+            await pending.open(asked)
         assert await store.open_requests() == []
         assert await broker.peek(settings.topic_download_requests) == []
 
@@ -453,11 +454,11 @@ async def test_a_store_that_is_away_refuses_and_comes_back(tmp_path: Path) -> No
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(pending.run(stop, told.handler))
             asked = request_of()
-            await pending.open(asked, download_request(asked))
+            await pending.open(asked)
             await opened.aclose()
             another = request_of()
             with pytest.raises(DatabaseUnavailable):
-                await pending.open(another, download_request(another))
+                await pending.open(another)
             # What this process knows of the request is enough to tell its end; the store is told when it is back.
             await publish_status(broker, settings, asked.request_id)
             await told.until(lambda: bool(told.finished))

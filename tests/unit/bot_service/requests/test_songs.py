@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from bot_service.audio_api import open_audio_api
-from bot_service.requests.songs import Asker, Found, Requested, Songs
+from bot_service.requests.songs import Found, Requested, Requester, Songs
 from bot_service.store.base import Track
 from common.errors import AudioServiceUnavailable, YouTubeApiError
 from common.messages.base import parse, utc_now
@@ -23,7 +23,7 @@ from tests.unit.bot_service.audio import Audio, bot_settings, open_audio
 from tests.unit.bot_service.requests.test_pending import Bot, open_bot
 
 SONG = "k2qgadSvNyU"
-ASKER = Asker(guild_id=1, user_id=7, text_channel_id=2, voice_channel_id=None, locale="en", application_id=5)
+REQUESTER = Requester(guild_id=1, user_id=7, text_channel_id=2, voice_channel_id=None, locale="en", application_id=5)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def track(video_id: str, title: str) -> Track:
 async def test_a_song_of_the_library_is_found(stage: Stage, song: str) -> None:
     await add_song(stage.audio.service.deps, SONG, "Dua Lipa - New Rules (Official Music Video)")
     await add_song(stage.audio.service.deps, "other", "Dua Lipa - Levitating")
-    found = await stage.songs.find_or_request(song, ASKER)
+    found = await stage.songs.find_or_request(song, REQUESTER)
     assert isinstance(found, Found)
     assert found.track.video_id == SONG
     assert await stage.requests() == []
@@ -95,9 +95,9 @@ async def test_what_is_not_clearly_there_goes_through_the_queue(stage: Stage, so
         assert await stage.requests() == []
         prepared.append(request_id)
 
-    requested = await stage.songs.find_or_request(song, ASKER, before_publishing=prepare)
+    requested = await stage.songs.find_or_request(song, REQUESTER, before_publishing=prepare)
     assert isinstance(requested, Requested)
-    assert requested.audio_service_answers
+    assert requested.library_searched
     assert prepared == [requested.request_id]
     [request] = await stage.requests()
     assert (request.request_id, request.song, request.guild_id) == (requested.request_id, song, "1")
@@ -116,22 +116,22 @@ async def test_behind_a_full_page_nobody_is_sure(stage: Stage, monkeypatch: pyte
 async def test_without_the_audio_service_known_songs_are_found_and_others_wait_in_the_queue(tmp_path: Path) -> None:
     async with without_audio_service(tmp_path) as (songs, bot):
         heard, kept = track(SONG, "Dua Lipa - New Rules"), track("oygrmJFKYZY", "Kept one")
-        await bot.store.add_history(ASKER.guild_id, heard, 7, utc_now())
-        await bot.store.add_favourite(ASKER.user_id, kept)
+        await bot.store.add_history(REQUESTER.guild_id, heard, 7, utc_now())
+        await bot.store.add_favourite(REQUESTER.user_id, kept)
         with pytest.raises(AudioServiceUnavailable):
             await songs.find(SONG)
         for song in (SONG, heard.url, "dua lipa new rules"):
-            assert await songs.find_or_request(song, ASKER) == Found(heard)
-        assert await songs.find_or_request("kept one", ASKER) == Found(kept)
-        requested = await songs.find_or_request("something else", ASKER)
+            assert await songs.find_or_request(song, REQUESTER) == Found(heard)
+        assert await songs.find_or_request("kept one", REQUESTER) == Found(kept)
+        requested = await songs.find_or_request("something else", REQUESTER)
         assert isinstance(requested, Requested)
-        assert not requested.audio_service_answers
+        assert not requested.library_searched
         assert await bot.store.request(requested.request_id) is not None
         assert await songs.suggest("dua lipa") == []
 
 
 async def test_the_items_of_a_playlist_are_requested_together(stage: Stage) -> None:
-    refused = await stage.songs.request_all([(f"r{number}", f"song {number}") for number in range(3)], ASKER)
+    refused = await stage.songs.request_all([(f"r{number}", f"song {number}") for number in range(3)], REQUESTER)
     assert refused == {}
     assert [(one.request_id, one.song) for one in await stage.requests()] == [
         ("r0", "song 0"),

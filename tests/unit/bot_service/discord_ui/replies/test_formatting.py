@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bot_service.discord_ui.replies.shape import clock, length, parse_time, percent_bar, position_bar
-from bot_service.discord_ui.request_replies import PlaylistId
+from bot_service.discord_ui.replies.formatting import clock, length, parse_time, percent_bar, position_bar
+from bot_service.requests.play import PlaylistId
 
 
 @pytest.mark.parametrize(

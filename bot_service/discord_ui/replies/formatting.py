@@ -1,4 +1,4 @@
-"""Times, bars and counts as people read them. Pure."""
+"""Formats times and bars, and parses times. Pure."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def length(ms: int) -> str:
 
 
 def position_bar(position_ms: int, duration_ms: int) -> str:
-    """Return a line with a knob where the song is."""
+    """Return a line with a knob at the song's position."""
     share = min(max(position_ms / duration_ms, 0.0), 1.0) if duration_ms > 0 else 0.0
     knob = min(int(share * _BAR), _BAR - 1)
     return "▬" * knob + "🔘" + "▬" * (_BAR - 1 - knob)
 
 
 def percent_bar(percent: float | None) -> str:
-    """Return a bar that fills, with its number; a bare bar while the whole is unknown."""
+    """Return a progress bar with its percentage; an empty bar when that is unknown."""
     if percent is None:
         return "▱" * 10
     filled = min(max(int(percent // 10), 0), 10)
@@ -40,7 +40,7 @@ def percent_bar(percent: float | None) -> str:
 
 
 def parse_time(text: str) -> int | None:
-    """Read a place in a song: 83, 1:23, 1:02:03, 1m23s, 90s, 1h2m. Returns ms; None when it is none of these."""
+    """Parse a position in a song: 83, 1:23, 1:02:03, 1m23s, 90s, 1h2m. Returns ms; None for any other text."""
     given = text.strip().lower().replace(" ", "")
     match = _CLOCK.fullmatch(given) or _UNITS.fullmatch(given)
     if not given or match is None:

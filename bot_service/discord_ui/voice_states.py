@@ -1,0 +1,34 @@
+"""Reports members' voice state changes to the guild's player."""
+
+from __future__ import annotations
+
+import discord
+
+from bot_service.discord_ui.permissions import AnyVoiceChannel, humans_in
+from bot_service.player.players import Players
+from bot_service.player.voice_changes import VoiceChange, events_of
+
+
+def report_voice_state(
+    players: Players, member: discord.Member, before: discord.VoiceState, after: discord.VoiceState
+) -> None:
+    """Tell the guild's player, if there is one, what a change means."""
+    player = players.get(member.guild.id)
+    if player is None:
+        return
+    guild = member.guild
+    bots_channel = guild.me.voice.channel if guild.me.voice is not None else None
+    concerned = {channel.id for channel in (before.channel, after.channel, bots_channel) if channel is not None}
+    people = {
+        channel.id: len(humans_in(channel))
+        for channel in (*guild.voice_channels, *guild.stage_channels)
+        if channel.id in concerned
+    }
+    change = VoiceChange(_id(before.channel), _id(after.channel), member.id == guild.me.id, member.bot)
+    afk = _id(guild.afk_channel)
+    for event in events_of(change, bots_channel_id=_id(bots_channel), people=people, afk_channel_id=afk):
+        player.tell(event)
+
+
+def _id(channel: AnyVoiceChannel | None) -> int | None:
+    return channel.id if channel is not None else None
