@@ -23,7 +23,7 @@ from bot_service.discord_ui.player_message import PlayerMessages
 from bot_service.discord_ui.request_replies import RequestReplies
 from bot_service.discord_ui.voice_states import report_voice_state
 from bot_service.health import create_app
-from bot_service.player.guild_player import GuildPlayer, PlayerDisplay
+from bot_service.player.guild_player import GuildPlayer, OpenVoice, PlayerDisplay
 from bot_service.player.players import Players
 from bot_service.player.rules.events import Event
 from bot_service.player.rules.outcomes import Notice, NoticeKind
@@ -47,7 +47,9 @@ _RESTORE_RETRY_DELAY = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
-class _Parts:
+class BotParts:
+    """What runs on the client."""
+
     players: Players
     messages: PlayerMessages
     replies: RequestReplies
@@ -60,7 +62,7 @@ async def run_bot(services: Services, listener: socket.socket, stop: asyncio.Eve
         DiscordRefused: the token, or the bot's set-up at Discord, is wrong.
     """
     bot = MusicBot(services.settings)
-    parts = _build(services, bot)
+    parts = build_bot(services, bot, _open_voice(services, bot))
     health = until_stopped(stop, "health", serve(create_app(services, bot), listener, stop))
     try:
         async with bot, running_alongside(health), parts.players:
@@ -69,7 +71,7 @@ async def run_bot(services: Services, listener: socket.socket, stop: asyncio.Eve
         raise _refusal_in(failures) or failures from None
 
 
-async def _run_in_discord(services: Services, bot: MusicBot, parts: _Parts, stop: asyncio.Event) -> None:
+async def _run_in_discord(services: Services, bot: MusicBot, parts: BotParts, stop: asyncio.Event) -> None:
     await log_in(bot, services.settings.discord_token.get_secret_value(), stop)
     if stop.is_set():
         return
@@ -84,12 +86,9 @@ async def _run_in_discord(services: Services, bot: MusicBot, parts: _Parts, stop
         await parts.players.close()
 
 
-def _build(services: Services, bot: MusicBot) -> _Parts:
+def build_bot(services: Services, bot: MusicBot, open_voice: OpenVoice) -> BotParts:
     """Build the players and the Discord user interface on the client, and connect them."""
     settings, store, latest_messages = services.settings, services.store, LatestMessages()
-
-    def open_voice(guild_id: int, report: Callable[[Event], None]) -> VoiceLink:
-        return VoiceLink(bot, guild_id, report, services.frames, services.metrics)
 
     def player_of(guild_id: int) -> GuildPlayer:
         return players.of(guild_id)
@@ -130,7 +129,14 @@ def _build(services: Services, bot: MusicBot) -> _Parts:
     )
     bot.voice_state_changed = partial(report_voice_state, players)
     bot.guild_removed = players.drop
-    return _Parts(players, messages, replies)
+    return BotParts(players, messages, replies)
+
+
+def _open_voice(services: Services, bot: MusicBot) -> OpenVoice:
+    def open_voice(guild_id: int, report: Callable[[Event], None]) -> VoiceLink:
+        return VoiceLink(bot, guild_id, report, services.frames, services.metrics)
+
+    return open_voice
 
 
 async def _restore(players: Players, stop: asyncio.Event) -> None:

@@ -64,7 +64,8 @@ class Rest:
             if response is not None:
                 return response
         try:
-            answer = self._answer(request, path, body)
+            self._authorise(request, path)
+            answer = self.call(request.method, path, body, dict(request.query))
         except RestError as exc:
             return _json({"code": exc.code, "message": exc.message}, exc.status)
         finally:
@@ -77,17 +78,19 @@ class Rest:
             return None
         return _json(fault.body, fault.status, fault.headers)
 
-    def _answer(self, request: web.Request, path: str, body: Any) -> Any:  # noqa: ANN401 - JSON
-        core = self._world.core
+    def _authorise(self, request: web.Request, path: str) -> None:
         by_token_in_path = path.startswith(("/interactions/", "/webhooks/"))
-        if not by_token_in_path and request.headers.get("Authorization") != f"Bot {core.token}":
+        if not by_token_in_path and request.headers.get("Authorization") != f"Bot {self._world.core.token}":
             raise RestError(401, 0, "401: Unauthorized")
-        self.calls.append(Call(request.method, path, dict(request.query), body, time.monotonic()))
-        for method, pattern, handler in self._routes:
+
+    def call(self, method: str, path: str, body: Any, query: dict[str, str]) -> Any:  # noqa: ANN401 - JSON
+        """Answer an authorised call without its HTTP. None is an empty answer. Raises RestError."""
+        self.calls.append(Call(method, path, query, body, time.monotonic()))
+        for known, pattern, handler in self._routes:
             found = pattern.match(path)
-            if found and method == request.method:
+            if found and known == method:
                 return handler([str(one) for one in found.groups()], body)
-        core.problem(f"REST does not know {request.method} {path}")
+        self._world.core.problem(f"REST does not know {method} {path}")
         raise RestError(404, 0, "404: Not Found")
 
     def _table(self) -> list[tuple[str, str, _Handler]]:

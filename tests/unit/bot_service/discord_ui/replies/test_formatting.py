@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from bot_service.discord_ui.replies.formatting import clock, length, parse_time, percent_bar, position_bar
-from bot_service.requests.play import PlaylistId
 
 
 @pytest.mark.parametrize(
@@ -43,9 +42,3 @@ def test_the_knob_stands_where_the_song_is(position: int, knob: int) -> None:
 def test_a_bar_of_unknown_length_has_no_number() -> None:
     assert "%" not in percent_bar(None)
     assert percent_bar(250).endswith("100 %")
-
-
-def test_the_name_of_a_playlists_requests_says_how_many_they_are() -> None:
-    made = PlaylistId.new(34, 2, "Lo mejor: 2024")
-    assert PlaylistId.parse(str(made)) == made
-    assert PlaylistId.parse("of another program").count == 1

@@ -1,0 +1,213 @@
+"""Commands, buttons and menus from their event to their answer: real discord.py objects, players and store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+from discord.ui import Button, View
+
+from bot_service.discord_ui.views import player_view
+from bot_service.player.rules.model import LoopMode, Phase
+from bot_service.requests.tracks import Suggestion
+from tests.unit.bot_service.discord_ui.local_bot import LocalBot, open_local_bot
+from tests.unit.bot_service.player.entries import track
+from tests.waiting import until
+
+SONG, OTHER = track("nonino"), track("libertango")
+
+
+@pytest.fixture
+async def bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[LocalBot]:
+    async with open_local_bot(tmp_path, monkeypatch) as opened:
+        for song in (SONG, OTHER):
+            opened.services.songs.remember(song)
+        yield opened
+
+
+async def playing(bot: LocalBot) -> None:
+    await bot.say("play", input=SONG.video_id)
+    assert bot.player.snapshot.phase is Phase.PLAYING
+
+
+async def test_a_library_song_is_deferred_then_said_to_play_and_counted(bot: LocalBot) -> None:
+    played = await bot.ask("play", input=f" {SONG.video_id} ")
+    assert (await played.message()).text == "▶️ Sonando: Song nonino"
+    assert played.kinds == ["deferred", "message"]
+    assert bot.voices[int(bot.guild.id)].calls == [f"join {bot.voice.id}", "play nonino 0"]
+    await until(lambda: bot.counted("commands", name="play", outcome="ok") == 1)
+    assert bot.counted("library_hits") == 1
+
+
+async def test_an_unknown_song_is_requested_with_what_its_later_reply_needs(bot: LocalBot) -> None:
+    asked = await bot.ask("play", input="volver")
+    answer = await asked.message()
+    assert answer.text.startswith("🔎 Buscando volver…\n(La biblioteca no responde")
+    [request] = await bot.services.store.open_requests()
+    assert (request.song, request.interaction_token, request.message_id) == ("volver", asked.token, int(answer.id))
+    assert (request.user_id, request.text_channel_id) == (int(bot.ana.id), int(bot.text.id))
+    assert [entry.entry_id for entry in bot.player.snapshot.entries] == [request.request_id]
+
+
+async def test_play_is_refused_in_private_before_anything_is_promised(bot: LocalBot) -> None:
+    beto = bot.friend("beto", locale="en-US", listens=False)
+    refused = await bot.ask("play", by=beto, input=SONG.video_id)
+    answer = await refused.message()
+    assert answer.ephemeral
+    assert answer.text == "❌ You are not in a voice channel. Join one and try again."
+    assert refused.kinds == ["message"]
+    await until(lambda: bot.counted("commands", name="play", outcome="not_in_voice") == 1)
+
+
+async def test_a_command_before_the_players_are_restored_is_refused(
+    bot: LocalBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot_service.discord_ui.interactions._STARTUP_SECONDS", 0.01)
+    bot.interactions.ready.clear()
+    assert (await bot.say("skip")).text.startswith("❌ Recién arranco.")
+
+
+async def test_a_command_waits_for_the_players_to_be_restored(bot: LocalBot) -> None:
+    bot.interactions.ready.clear()
+    asked = await bot.ask("list")
+    bot.interactions.ready.set()
+    assert "La cola está vacía" in (await asked.message()).text
+
+
+async def test_a_defect_is_told_in_private_without_its_details(bot: LocalBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(guild_id: int, limit: int = 20) -> object:
+        raise RuntimeError(f"secret of {guild_id} {limit}")
+
+    monkeypatch.setattr(type(bot.services.store), "history", staticmethod(broken))
+    answer = await bot.say("history")
+    assert answer.ephemeral
+    assert "secret" not in answer.text
+    await until(lambda: bot.counted("commands", name="history", outcome="internal_error") == 1)
+
+
+async def test_slow_work_is_deferred_and_answered_by_an_edit(bot: LocalBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot_service.discord_ui.replies.answer._DEFER_AFTER_SECONDS", 0.01)
+    release = asyncio.Event()
+
+    async def search(words: str, limit: int) -> list[Suggestion]:
+        del limit
+        await release.wait()
+        return [Suggestion.of_track(track(words))]
+
+    monkeypatch.setattr(bot.services.songs, "search", search)
+    asked = await bot.ask("search", input="nonino")
+    await asked.deferred()
+    release.set()
+    assert "Song nonino" in (await asked.message()).text
+    assert asked.kinds == ["deferred", "message"]
+
+
+async def test_an_answer_that_discord_refuses_ends_nothing(bot: LocalBot) -> None:
+    bot.discord.rest.faults.fail("/callback$", status=404, code=10062)
+    await bot.ask("list")
+    await until(lambda: bot.counted("commands", name="queue", outcome="ok") == 1)
+    assert "La cola está vacía" in (await bot.say("list")).text
+
+
+async def test_the_outcome_of_a_command_is_the_reply(bot: LocalBot) -> None:
+    await playing(bot)
+    await bot.say("play", input=OTHER.video_id)
+    assert (await bot.say("seek", time="0:30")).text == "⏩ Seguimos desde 0:30."
+    assert (await bot.say("pause")).text == "⏸️ En pausa."
+    assert (await bot.say("skip")).text == "⏭️ Salteada: Song nonino\nAhora suena: Song libertango"
+    assert "No entiendo ese momento" in (await bot.say("seek", time="soon")).text
+
+
+async def test_favourites_are_added_listed_played_and_removed(bot: LocalBot) -> None:
+    await playing(bot)
+    assert (await bot.say("favorites", "add")).text == "⭐ Guardada en tus favoritas: Song nonino"
+    assert (await bot.say("favorites", "add")).text == "⭐ Ya estaba en tus favoritas: Song nonino"
+    assert "`1.` Song nonino" in (await bot.say("favorites", "list")).text
+    assert (await bot.say("favorites", "play")).text == "✅ En la cola, posición 1: Song nonino"
+    assert (await bot.say("favorites", "remove", number=1)).text == "Saqué de tus favoritas: Song nonino"
+    assert (await bot.say("favorites", "play")).text.startswith("❌ Todavía no tenés favoritas.")
+
+
+async def test_managers_change_settings_and_the_player_knows_at_once(bot: LocalBot) -> None:
+    assert (await bot.say("settings", vote_skip=True)).text.startswith("❌ Los ajustes los cambia")
+    bot.ana.give(bot.guild.role("jefas", "manage_guild"))
+    assert "Ajustes guardados." in (await bot.say("settings", vote_skip=True, language="en")).text
+    assert (bot.player.snapshot.rules.vote_skip, bot.player.snapshot.rules.locale) == (True, "en")
+
+
+async def test_status_names_what_does_not_respond_and_the_last_failure(bot: LocalBot) -> None:
+    answer = await bot.say("status")
+    assert "Servicio de audio\n❌ no responde" in answer.text
+    assert "Base del bot\n✅ funciona" in answer.text
+    assert "ninguno desde que arrancó el bot" in answer.text
+    await bot.say("play", input="volver")
+    [request] = await bot.services.store.open_requests()
+    await bot.parts.replies.timed_out(request)
+    assert "volver: Nadie respondió el pedido a tiempo." in (await bot.say("status")).text
+
+
+async def test_pages_of_the_queue_are_turned_in_place(bot: LocalBot) -> None:
+    for number in range(12):
+        await bot.interactions.play_requests.play_tracks([track(f"t{number:02}")], bot.requester())
+    first = await bot.say("queue")
+    assert "Página 1 de 2" in first.text
+    assert [button.get("disabled", False) for button in first.buttons] == [True, False]
+    turned = bot.ana.press(first, "▶️")
+    assert "Página 2 de 2" in (await turned.updated()).text
+    assert turned.kinds == ["update"]
+    assert [button.get("disabled", False) for button in first.buttons] == [False, True]
+
+
+async def test_a_search_result_is_played_by_its_title(bot: LocalBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def search(words: str, limit: int) -> list[Suggestion]:
+        del words, limit
+        return [Suggestion("Volver", "https://example.org/volver"), Suggestion.of_track(SONG)]
+
+    monkeypatch.setattr(bot.services.songs, "search", search)
+    found = await bot.say("search", input="tangos")
+    assert (await bot.ana.choose(found, "Song nonino").message()).text == "▶️ Sonando: Song nonino"
+    asked = await bot.ana.choose(found, "Volver").message()
+    assert asked.text.startswith("🔎 Buscando Volver…")
+    assert [entry.title for entry in bot.player.snapshot.entries] == ["Volver"]
+
+
+async def test_buttons_act_silently_and_a_skip_tells_its_user(bot: LocalBot) -> None:
+    await playing(bot)
+    await bot.say("play", input=OTHER.video_id)
+    panel = await bot.send(player_view(bot.player.snapshot))
+    for button, state in (("⏯️", Phase.PAUSED), ("⏯️", Phase.PLAYING)):
+        pressed = bot.ana.press(panel, button)
+        await pressed.deferred()
+        assert (bot.player.snapshot.phase, pressed.kinds) == (state, ["deferred update"])
+    for mode in (LoopMode.QUEUE, LoopMode.TRACK, LoopMode.OFF):
+        await bot.ana.press(panel, "butakero:player:loop").deferred()
+        assert bot.player.snapshot.loop is mode
+    kept = await bot.ana.press(panel, "⭐").message()
+    assert (kept.ephemeral, kept.text) == (True, "⭐ Guardada en tus favoritas: Song nonino")
+    skipped = await bot.ana.press(panel, "⏭️").message()
+    assert (skipped.ephemeral, skipped.text) == (True, "⏭️ Salteada: Song nonino\nAhora suena: Song libertango")
+    await bot.ana.press(panel, "⏮️").deferred()
+    assert bot.player.snapshot.current is not None
+    assert bot.player.snapshot.current.title == "Song nonino"
+    await bot.ana.press(panel, "⏹️").deferred()
+    assert bot.player.snapshot.phase is Phase.IDLE
+    await until(lambda: bot.counted("commands", name="button", outcome="ok") == 9)
+
+
+async def test_who_does_not_listen_presses_in_vain(bot: LocalBot) -> None:
+    await playing(bot)
+    panel = await bot.send(player_view(bot.player.snapshot))
+    refused = await bot.friend("beto", listens=False).press(panel, "⏹️").message()
+    assert refused.ephemeral
+    assert refused.text.startswith("❌ No estás en un canal de voz.")
+    assert bot.player.snapshot.phase is Phase.PLAYING
+
+
+async def test_a_button_of_another_version_is_acknowledged(bot: LocalBot) -> None:
+    await playing(bot)
+    old = View(timeout=None).add_item(Button(label="Bailar", custom_id="butakero:player:dance"))
+    pressed = bot.ana.press(await bot.send(old), "Bailar")
+    await pressed.deferred()
+    assert pressed.kinds == ["deferred update"]
