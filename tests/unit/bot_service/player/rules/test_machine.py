@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from bot_service.player.rules.model import LoopMode, Phase, Timer
 from bot_service.player.rules.outcomes import PlayerRefusal, RefusalCode
 from bot_service.player.rules.state import PlayerLimits, PlayerState
 from bot_service.player.rules.transition import BACKOFF_SECONDS
+from bot_service.player.snapshot import Snapshot
 from bot_service.store.base import GuildSettings
 from tests.unit.bot_service.player.entries import NOW, entry, names, track
 
@@ -396,3 +398,21 @@ def test_a_song_that_was_paused_while_the_voice_was_lost_is_paused_after_a_resta
     assert player.state.phase is Phase.PAUSED
     player.tell(ev.Resume())
     assert player.play() == out.Play(1, entry("a"), 700)
+
+
+def test_a_saved_song_without_a_track_waits_for_it_in_front() -> None:
+    saved = playing("ab").state.saved(NOW)
+    assert saved.current is not None
+    player = Player()
+    player.tell(ev.Restore(replace(saved, current=replace(saved.current, track=None))))
+    player.tell(ev.VoiceReady(ROOM))
+    assert player.on == "b"
+    assert names(player.state.queue.entries) == "a"
+
+
+def test_a_snapshot_shows_no_position_past_the_end_of_a_song() -> None:
+    player = playing("a")
+    player.state.set_position(2_999)
+    assert Snapshot.of(player.state).position_ms == 59_980
+    player.state.set_position(3_050)
+    assert Snapshot.of(player.state).position_ms == 60_000
