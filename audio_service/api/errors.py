@@ -70,6 +70,7 @@ HTTP_STATUS: dict[str, int] = {
     "rate_limited": 429,
     "access_unavailable": 503,
     "audio_service_unavailable": 503,
+    "misconfigured": 500,
     "internal_error": 500,
 }
 

@@ -95,6 +95,7 @@ ADVICE: dict[str, Text] = {
     ),
     "queue_full": Text("Mientras tanto, elegí algo de la biblioteca.", "Until then, pick something from the library."),
     "message_too_large": Text("Pegá un enlace más corto o el nombre.", "Paste a shorter link, or the name."),
+    "misconfigured": Text("Avisale a quien administra el bot.", "Tell whoever runs the bot."),
     "internal_error": Text(
         "Si se repite, avisale a quien administra el bot.", "If it happens again, tell whoever runs the bot."
     ),
