@@ -6,10 +6,13 @@ BIN := $(VENV)/bin
 PROFILE ?=
 COMPOSE = docker compose $(if $(PROFILE),--profile $(PROFILE))
 SCRIPTS = deploy.sh $(shell find docker scripts -name '*.sh')
+# One seed for the order of the tests and for Hypothesis.
+SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+PYTEST = $(BIN)/pytest --dist loadfile --no-loadscope-reorder --randomly-seed $(SEED) --hypothesis-seed $(SEED)
 # Through the environment, so that quotes and dollars in a title stay what they are.
 export SONG
 
-.PHONY: help run up down logs test check lint types imports deploy-lint audit vulnerabilities sbom format lock bench bench-full clean
+.PHONY: help run up down logs test unit coverage check lint types imports deploy-lint audit vulnerabilities sbom format lock bench bench-full clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,8 +30,17 @@ down: | docker-ready ## Stop what `make up` started; what it stored stays
 logs: | docker-ready ## Follow the logs of what `make up` started
 	@$(COMPOSE) logs --follow --tail 100
 
-test: $(VENV)/.dev ## Install what the tests need and run them all, three files at a time
-	@$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --reruns 1
+test: $(VENV)/.dev ## Install what the tests need and run them all, in a random order (SEED=n repeats one)
+	@$(PYTEST) --numprocesses 3
+
+unit: $(VENV)/.dev ## The tests that need no server and take no time: under two minutes
+	@$(PYTEST) --numprocesses 2 -m "not server and not slow"
+
+coverage: $(VENV)/.dev ## Run all tests and measure branches, child processes included; fails below the floor
+	@rm -rf .cache/coverage && mkdir -p .cache/coverage
+	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml PYTHONPATH=$(CURDIR)/tests/coverage $(PYTEST) --numprocesses 3
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 check: lint types imports deploy-lint vulnerabilities ## Lint, format, types, module boundaries, deployment files, audit
 

@@ -8,6 +8,7 @@ KAFKA_BROKERS names is used instead, but for the tests that kill it or need its 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import shutil
 import signal
@@ -23,12 +24,17 @@ from pathlib import Path
 from tests.servers.certificates import Certificates, have_openssl, make_certificates
 from tests.servers.missing import ProgramMissing
 from tests.servers.ports import free_port
-from tests.waiting import until
+from tests.servers.reaper import child_environment
+from tests.waiting import patience, until
 
 _ROOT = Path(__file__).parents[2]
 _POM = Path(__file__).parent / "kafka" / "pom.xml"
 _JAVA = ("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+
+FETCH_SECONDS = 900.0
+_fetch_failures: dict[Path, str] = {}
+"""Why jars could not be copied to a place; empty if they were."""
 
 ADMIN, STRANGER = ("alice", "alice-secret"), ("bob", "bob-secret")
 """SCRAM users: one who may do everything, one who may do nothing."""
@@ -70,6 +76,7 @@ class Kafka:
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
+                env=child_environment(),
             )
         await until(self._listens)
 
@@ -151,7 +158,7 @@ def _classpath() -> str:
 
 async def _prepare(directory: Path, forwarder: str) -> Kafka:
     """Fetch the broker unless it is there, and lay out its data with two SCRAM users."""
-    await _fetch()
+    await fetch()
     plain, tls, scram, detour, controller = (f"127.0.0.1:{free_port()}" for _ in range(5))
     certificates = make_certificates(directory) if have_openssl() else None
     kafka = Kafka(plain, tls if certificates else "", scram, detour if forwarder else "", certificates, directory)
@@ -164,30 +171,61 @@ async def _prepare(directory: Path, forwarder: str) -> Kafka:
     return kafka
 
 
-async def _fetch() -> None:
-    """Copy the broker's jars once; another process that does the same at the same moment is no harm."""
+async def fetch() -> None:
+    """Copy the broker's jars into `.cache/` unless they are there. One process does it, others wait for it.
+
+    The test run calls this before its first test (tests/conftest.py): no test's time limit covers a download.
+
+    Raises:
+        ProgramMissing: Java or Maven is not installed.
+        RuntimeError: Maven failed, or was not done within FETCH_SECONDS. Not tried again in this process.
+    """
+    _require()
     libraries = _libraries()
-    if libraries.is_dir():
-        return
     libraries.parent.mkdir(parents=True, exist_ok=True)
+    with (libraries.parent / "lock").open("w") as lock:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        if libraries.is_dir():
+            return
+        if libraries not in _fetch_failures:
+            _fetch_failures[libraries] = await _copy(libraries)
+        if failure := _fetch_failures[libraries]:
+            raise RuntimeError(failure)
+
+
+async def _copy(libraries: Path) -> str:
+    """Let Maven copy the jars; return why that failed, or ""."""
     with tempfile.TemporaryDirectory(dir=libraries.parent, ignore_cleanup_errors=True) as name:
         copied = Path(name) / "libs"
-        await _run(
-            *("mvn", "-B", "-q", "-f", str(_POM), "dependency:copy-dependencies"),
-            *("-DincludeScope=runtime", f"-DoutputDirectory={copied}"),
-        )
         try:
-            copied.rename(libraries)
-        except OSError:
-            if not libraries.is_dir():
-                raise
+            async with asyncio.timeout(patience(FETCH_SECONDS)):
+                await _run(
+                    *("mvn", "-B", "-q", "-f", str(_POM), "dependency:copy-dependencies"),
+                    *("-DincludeScope=runtime", f"-DoutputDirectory={copied}"),
+                )
+        except RuntimeError as exc:
+            return str(exc)
+        except TimeoutError:
+            return f"mvn did not fetch Kafka within {patience(FETCH_SECONDS):.0f} s"
+        copied.rename(libraries)
+    return ""
 
 
 async def _run(*command: str) -> None:
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        *command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=child_environment(),
+        start_new_session=True,
     )
-    output, _ = await process.communicate()
+    try:
+        output, _ = await process.communicate()
+    except asyncio.CancelledError:
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        raise
     if process.returncode:
         raise RuntimeError(f"{command[0]} failed: {output.decode()[-2000:]}")
 

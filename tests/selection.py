@@ -1,0 +1,72 @@
+"""A pytest plugin: which tests are marked `server`, and how their random order is kept cheap.
+
+`server`: the test starts a server that is not part of the test process (a database, a broker, a service, the bot), or
+uses one. It is found out from where the test is, which fixtures it uses and what its module imports, so that no test
+has to be marked by hand. `slow` is written at the test: more than about two seconds without any server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+_ROOT = Path(__file__).parent
+_WHOLE_SYSTEMS = (_ROOT / "e2e", _ROOT / "discord")
+_FIXTURES = frozenset({"kafka", "mongo"})
+_ENGINES = _FIXTURES | {"mongodb"}
+_MODULES = frozenset({f"tests.servers.{name}" for name in ("clustered", "kafka", "mongo", "prometheus")})
+_OPENERS = frozenset(
+    {"open_audio_process", "open_kafka", "open_mongo", "open_prometheus", "open_shared_kafka", "open_shared_mongo"}
+    | {"open_standalone"}
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers."""
+    config.addinivalue_line("markers", "server: starts or uses a server (tests/selection.py marks it)")
+    config.addinivalue_line("markers", "slow: takes more than about two seconds on an idle machine")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests, and put those of one directory side by side.
+
+    pytest-randomly has shuffled files, and tests within files. The order of the directories stays random, too, and a
+    fixture that a directory shares is set up once.
+    """
+    for item in items:
+        if uses_server(item):
+            item.add_marker(pytest.mark.server)
+    items[:] = by_directory(items)
+
+
+def by_directory(items: Iterable[pytest.Item]) -> list[pytest.Item]:
+    """Return the tests grouped by directory; directories and tests keep the order in which they come first."""
+    grouped: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        grouped.setdefault(item.path.parent, []).append(item)
+    return [item for group in grouped.values() for item in group]
+
+
+def uses_server(item: pytest.Item) -> bool:
+    """Whether the test needs a server outside of the test process."""
+    if any(item.path.is_relative_to(place) for place in _WHOLE_SYSTEMS):
+        return True
+    if _FIXTURES & set(getattr(item, "fixturenames", ())):
+        return True
+    module: ModuleType | None = getattr(item, "module", None)
+    names = vars(module) if module else {}
+    if _OPENERS & names.keys():
+        return True
+    # A fixture of the module asks for the server that its parameter names.
+    imports = any(getattr(value, "__module__", "") in _MODULES for value in names.values())
+    return imports and bool(_ENGINES & _words_of(item))
+
+
+def _words_of(item: pytest.Item) -> set[str]:
+    """Return the words in a test's parameters."""
+    _, _, parameters = item.name.partition("[")
+    return set(parameters.rstrip("]").replace("-", " ").split())
