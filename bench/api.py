@@ -27,6 +27,7 @@ from bench.load import Asked, Load, drive, warm_up
 from bench.records import Titles, filled_mongodb, filled_sqlite, media_id
 from bench.table import Row, compared, figure
 from common.blobs import open_blobs
+from tests.servers.reaper import child_environment
 from tests.servers.system import environment_of
 from tests.unit.audio_service.api.library import dca
 
@@ -186,7 +187,9 @@ def _serving(settings: AudioSettings) -> Generator[tuple[int, psutil.Process]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         command = [sys.executable, "-m", "bench.api_server", str(listener.fileno())]
         # Connections queue at the listener until the child serves them: there is nothing to wait for.
-        with subprocess.Popen(command, pass_fds=[listener.fileno()], env=environment_of(settings)) as child:
+        with subprocess.Popen(
+            command, pass_fds=[listener.fileno()], env=child_environment(environment_of(settings))
+        ) as child:
             try:
                 yield listener.getsockname()[1], psutil.Process(child.pid)
             finally:

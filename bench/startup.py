@@ -25,6 +25,7 @@ from bench.table import Row, compared, figure
 from tests.discord import open_fake_discord
 from tests.discord.bot_process import bot_environment
 from tests.servers.ports import free_port
+from tests.servers.reaper import child_environment
 from tests.servers.system import ROOT, environment_of, settings_for
 
 ROUNDS, ROUNDS_FULL = 2, 9
@@ -171,7 +172,7 @@ async def _started(
 ) -> AsyncGenerator[tuple[asyncio.subprocess.Process, float]]:
     began = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, cwd=ROOT, env=dict(environment), stdout=asyncio.subprocess.PIPE
+        sys.executable, *arguments, cwd=ROOT, env=child_environment(environment), stdout=asyncio.subprocess.PIPE
     )
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):

@@ -21,6 +21,7 @@ from audio_service.settings import AudioSettings
 from bench.songs import Songs
 from common.messages.downloads import DownloadRequest
 from tests.servers.ports import free_port
+from tests.servers.reaper import child_environment
 from tests.servers.system import ROOT, Client, open_audio_process, open_client, settings_for
 
 ANSWER_SECONDS = 300.0
@@ -122,6 +123,7 @@ async def open_reference(directory: Path, *, at_once: int = 1) -> AsyncGenerator
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=ROOT,
+        env=child_environment(),
     )
     assert process.stdin is not None  # noqa: S101 - asked for above
     try:

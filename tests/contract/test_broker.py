@@ -22,6 +22,7 @@ from common.broker.base import MAX_MESSAGE_BYTES, Broker, Delivery
 from common.errors import BrokerUnavailable, MessageTooLarge
 from common.settings import SharedSettings
 from tests.servers.kafka import Kafka
+from tests.servers.reaper import child_environment
 
 REPOSITORY = Path(__file__).parents[2]
 LEASE_SECONDS = 1.0
@@ -60,7 +61,7 @@ class Backend:
             "tests.contract.broker_process",
             *arguments,
             cwd=REPOSITORY,
-            env={**os.environ, **self.environment},
+            env=child_environment({**os.environ, **self.environment}),
             stdout=PIPE,
         )
         try:

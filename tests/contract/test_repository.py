@@ -33,6 +33,7 @@ from common.errors import InvalidInput, LeaseLost
 from common.messages.base import utc_now
 from common.messages.downloads import FileData, PlatformMetadata
 from tests.servers.mongo import Mongo, fresh_database
+from tests.servers.reaper import child_environment
 from tests.servers.system import environment_of
 
 LONG = timedelta(minutes=5)
@@ -905,7 +906,7 @@ async def start_racer(name: str, count: int, settings: AudioSettings) -> Process
         sys.executable,
         *("-m", "tests.contract.repository_racer", name, str(count)),
         cwd=Path(__file__).parents[2],
-        env=environment,
+        env=child_environment(environment),
         stdin=PIPE,
         stdout=PIPE,
     )

@@ -44,6 +44,7 @@ from tests.contract.store_raw import Edit, Kind, edit_mongodb, edit_sqlite, from
 from tests.contract.store_samples import SNOWFLAKE, THEN, entry, player, request, track
 from tests.servers.mongo import Mongo, fresh_database
 from tests.servers.ports import free_port
+from tests.servers.reaper import child_environment
 
 ANN, BOB = SNOWFLAKE, SNOWFLAKE + 1
 GUILD, OTHER = SNOWFLAKE, SNOWFLAKE + 1
@@ -532,7 +533,9 @@ async def running(task: str, number: int, settings: BotSettings) -> AsyncGenerat
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.contract.store_racer", task, str(number)),
         cwd=Path(__file__).parents[2],
-        env={"DISCORD_TOKEN": "nobody's", **{key.upper(): plain(getattr(settings, key)) for key in keys}},
+        env=child_environment(
+            {"DISCORD_TOKEN": "nobody's", **{key.upper(): plain(getattr(settings, key)) for key in keys}}
+        ),
         stdin=PIPE,
         stdout=PIPE,
     )

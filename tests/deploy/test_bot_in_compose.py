@@ -15,6 +15,7 @@ import pytest
 from bot_service.settings import BotSettings
 from common.settings import load
 from tests.deploy.compose import ROOT, Config, config, image_environment, seconds
+from tests.servers.reaper import child_environment
 
 CLEAN_UP_SECONDS = 10
 SECRETS = {"mongo_password"}
@@ -176,7 +177,7 @@ async def test_without_a_token_it_says_one_line_and_is_not_started_again(bot: Co
         *(str(SCRIPT), sys.executable, *bot["command"][1:]),
         stderr=asyncio.subprocess.PIPE,
         cwd=ROOT / "docker",
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DISCORD_TOKEN": ""},
+        env=child_environment({"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DISCORD_TOKEN": ""}),
     )
     try:
         said = await until_line(process.stderr, "Not started again")
@@ -190,10 +191,12 @@ async def test_without_a_token_it_says_one_line_and_is_not_started_again(bot: Co
 
 
 async def test_any_other_end_is_passed_on_and_so_is_a_signal() -> None:
-    crashed = await asyncio.create_subprocess_exec(str(SCRIPT), "sh", "-c", "exit 1")
+    crashed = await asyncio.create_subprocess_exec(str(SCRIPT), "sh", "-c", "exit 1", env=child_environment())
     assert await crashed.wait() == 1
     slow = "trap 'echo ending; exit 7' TERM; echo ready; while :; do sleep 0.1; done"
-    process = await asyncio.create_subprocess_exec(str(SCRIPT), "sh", "-c", slow, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        str(SCRIPT), "sh", "-c", slow, stdout=asyncio.subprocess.PIPE, env=child_environment()
+    )
     await until_line(process.stdout, "ready")
     process.send_signal(signal.SIGTERM)
     await until_line(process.stdout, "ending")

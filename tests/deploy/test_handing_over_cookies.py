@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.servers.reaper import child_environment
+
 SCRIPT = Path(__file__).parents[2] / "docker" / "audio" / "hand-over-cookies.sh"
 
 
@@ -40,7 +42,7 @@ async def open_handing(directory: Path) -> AsyncGenerator[Handing]:
         *("sh", str(SCRIPT), str(source), str(target), "0.05"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={"PATH": os.environ["PATH"]},
+        env=child_environment({"PATH": os.environ["PATH"]}),
     )
     try:
         yield Handing(source, target, process)

@@ -22,6 +22,7 @@ from audio_service.settings import AudioSettings
 from tests.deploy.compose import ROOT
 from tests.servers.mongo import TRANSACTION_SECONDS, mongod_path, open_mongo
 from tests.servers.ports import free_port
+from tests.servers.reaper import child_environment
 
 DIRECTORY = ROOT / "docker" / "mongodb"
 ROLE: dict[str, Any] = json.loads((DIRECTORY / "role.json").read_text())
@@ -111,8 +112,10 @@ async def started(directory: Path, port: int, log: Path) -> AsyncGenerator[async
             stdout=out,
             stderr=out,
             start_new_session=True,
-            env={**places, "PATH": programs, "PORT": str(port), "BIND_IP": "127.0.0.1", "CACHE_GB": "0.25"}
-            | {"MEMBER": f"127.0.0.1:{port}"},
+            env=child_environment(
+                {**places, "PATH": programs, "PORT": str(port), "BIND_IP": "127.0.0.1", "CACHE_GB": "0.25"}
+                | {"MEMBER": f"127.0.0.1:{port}"}
+            ),
         )
     try:
         yield process
@@ -129,8 +132,10 @@ async def healthy(directory: Path, port: int) -> None:
                 *("mongosh", "--quiet", "--norc", "--nodb", "--file", str(DIRECTORY / "health.js")),
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,
-                env={"PATH": os.environ["PATH"], "HOME": str(directory), "PORT": str(port)}
-                | {"SECRETS": str(directory / "secrets")},
+                env=child_environment(
+                    {"PATH": os.environ["PATH"], "HOME": str(directory), "PORT": str(port)}
+                    | {"SECRETS": str(directory / "secrets")}
+                ),
             )
             if await check.wait() == 0:
                 return

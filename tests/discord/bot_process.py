@@ -14,6 +14,7 @@ from audio_service.settings import AudioSettings
 from common.settings import SharedSettings
 from tests.discord import FakeDiscord
 from tests.servers.ports import free_port
+from tests.servers.reaper import child_environment
 from tests.servers.system import ServiceProcess, answers, environment_of
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +54,9 @@ def backends_of(audio: AudioSettings) -> dict[str, str]:
 @asynccontextmanager
 async def open_bot_process(discord: FakeDiscord, environment: Mapping[str, str]) -> AsyncGenerator[BotProcess]:
     """Start a bot and wait until it is in Discord; stop it afterwards if it still runs."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bot_service", cwd=ROOT, env=dict(environment))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bot_service", cwd=ROOT, env=child_environment(environment)
+    )
     bot = BotProcess(process, f"http://127.0.0.1:{environment['BOT_HTTP_PORT']}", environment)
     try:
         await discord.ready()

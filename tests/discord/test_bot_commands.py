@@ -19,6 +19,7 @@ from tests.discord.bot_process import ROOT, BotProcess, bot_environment, open_bo
 from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite, open_media_site
 from tests.servers.ports import free_port
+from tests.servers.reaper import child_environment
 from tests.servers.system import open_audio_process, settings_for
 
 SECONDS = 3
@@ -112,7 +113,12 @@ async def test_a_wrong_or_missing_token_is_one_line_and_an_exit(
 ) -> None:
     environment = bot_environment(stage.discord, stage.audio, tmp_path, DISCORD_TOKEN=token, BOT_HTTP_PORT="0")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot_service", cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "bot_service",
+        cwd=ROOT,
+        env=child_environment(environment),
+        stderr=asyncio.subprocess.PIPE,
     )
     _, stderr = await process.communicate()
     assert process.returncode == code

@@ -25,6 +25,7 @@ from tests.discord import (
     heard_frames,
     open_fake_discord,
 )
+from tests.servers.reaper import child_environment
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 700
@@ -57,7 +58,7 @@ def a_song(path: Path) -> Path:
 async def a_small_bot(discord: FakeDiscord, song: Path) -> AsyncGenerator[asyncio.subprocess.Process]:
     environment = {**os.environ, **discord.environment}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.discord.small_bot", str(song)), env=environment, cwd=ROOT
+        *(sys.executable, "-m", "tests.discord.small_bot", str(song)), env=child_environment(environment), cwd=ROOT
     )
     try:
         yield process
@@ -414,7 +415,7 @@ async def test_a_wrong_token_ends_the_bot(stage: Stage, tmp_path: Path) -> None:
         environment = {**os.environ, **other.environment, "DISCORD_TOKEN": "wrong"}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.discord.small_bot", str(a_song(tmp_path / "song.dca"))),
-            env=environment,
+            env=child_environment(environment),
             cwd=ROOT,
             stderr=asyncio.subprocess.PIPE,
         )

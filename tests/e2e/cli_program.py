@@ -20,6 +20,7 @@ import psutil
 
 from audio_service.settings import AudioSettings
 from tests.servers.ports import free_port
+from tests.servers.reaper import child_environment
 
 LIMIT_SECONDS = 60.0
 
@@ -54,7 +55,7 @@ class Place:
         process = subprocess.Popen(
             command(*args),
             cwd=self.path,
-            env=self.environment,
+            env=child_environment(self.environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

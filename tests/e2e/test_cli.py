@@ -21,6 +21,7 @@ from common.broker import open_broker
 from common.broker.base import Broker
 from common.messages.downloads import StatusEvent
 from tests.e2e.cli_program import LIMIT_SECONDS, Place, command, shown_json
+from tests.servers.reaper import child_environment
 
 REQUESTS = "bot.download.requests"
 
@@ -133,7 +134,7 @@ def test_a_closed_terminal_stops_the_service_as_gently(place: Place) -> None:
     process = subprocess.Popen(
         command("up", "--demo"),
         cwd=place.path,
-        env={**place.environment, "TERM": "xterm"},
+        env=child_environment({**place.environment, "TERM": "xterm"}),
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,

@@ -26,6 +26,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from audio_service.settings import AudioSettings
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.ports import free_port
+from tests.servers.reaper import child_environment
 from tests.waiting import until
 
 REPLICA_SET = "rs0"
@@ -318,6 +319,7 @@ async def _start(member: Member, extra: tuple[str, ...]) -> asyncio.subprocess.P
             stdout=log,
             stderr=log,
             start_new_session=True,
+            env=child_environment(),
         )
 
 

@@ -22,6 +22,7 @@ import yaml
 
 from tests.servers.missing import ProgramMissing
 from tests.servers.ports import free_port
+from tests.servers.reaper import child_environment
 from tests.waiting import until
 
 _CACHE = Path(__file__).parents[2] / ".cache" / "prometheus"
@@ -72,6 +73,7 @@ async def open_prometheus(directory: Path, configuration: dict[str, Any]) -> Asy
             f"--web.listen-address=127.0.0.1:{port}",
             stdout=log,
             stderr=log,
+            env=child_environment(),
         )
     prometheus = Prometheus(f"http://127.0.0.1:{port}")
 

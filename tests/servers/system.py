@@ -30,6 +30,7 @@ from common.errors import BrokerUnavailable
 from common.messages.base import CORRELATION_ID, parse
 from common.messages.downloads import DownloadRequest, ProgressEvent, StatusEvent
 from tests.servers.media_site import MediaSite, open_media_site
+from tests.servers.reaper import child_environment
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -206,7 +207,7 @@ async def open_audio_process(
 ) -> AsyncGenerator[ServiceProcess]:
     """Start the service and wait until it is ready (or alive); stop it afterwards if it still runs."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "audio_service", cwd=ROOT, env=environment_of(settings)
+        sys.executable, "-m", "audio_service", cwd=ROOT, env=child_environment(environment_of(settings))
     )
     audio = ServiceProcess(process, f"http://{settings.http_host}:{settings.http_port}")
     try:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.reaper import child_environment
+
 _SERVICE = """
 import asyncio, sys
 import audio_service.__main__
@@ -34,7 +36,7 @@ async def imported_by(program: str, root: Path) -> set[str]:
         "NUM_WORKERS": "0",
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, env=environment
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, env=child_environment(environment)
     )
     printed, _ = await process.communicate()
     assert process.returncode == 0

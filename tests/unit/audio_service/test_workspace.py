@@ -10,6 +10,7 @@ import pytest
 
 from audio_service.workspace import open_workspace
 from common.errors import StorageUnavailable
+from tests.servers.reaper import child_environment
 
 ROOT = Path(__file__).parents[3]
 HOLDER = """
@@ -30,6 +31,7 @@ def hold(temp: Path) -> tuple[subprocess.Popen[str], Path]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env=child_environment(),
     )
     assert process.stdout
     return process, Path(process.stdout.readline().strip())

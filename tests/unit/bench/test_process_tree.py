@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from bench.process_tree import at_rest, cpu_seconds, peak_of
+from tests.servers.reaper import child_environment
 from tests.waiting import until
 
 BURNT, HELD = 0.3, 60_000_000
@@ -26,7 +27,10 @@ sys.stdin.read()
 @asynccontextmanager
 async def parent() -> AsyncGenerator[int]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _PARENT), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", _PARENT),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env=child_environment(),
     )
     assert process.stdin is not None
     assert process.stdout is not None

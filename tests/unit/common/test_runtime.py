@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.reaper import child_environment
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -27,7 +29,12 @@ async def program(stop):
 sys.exit(run(program, drain=timedelta(seconds={drain})))
 """
     process = subprocess.Popen(
-        [sys.executable, "-c", source], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", source],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=child_environment(),
     )
     assert process.stdout
     assert process.stdout.readline() == "up\n"

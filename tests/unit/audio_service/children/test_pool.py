@@ -21,6 +21,7 @@ from common.errors import (
     ProcessingLimitExceeded,
     ProcessingTimeout,
 )
+from tests.servers.reaper import child_environment
 from tests.unit.audio_service.children import troubled_child
 from tests.unit.audio_service.sources.conftest import settings_for
 
@@ -189,7 +190,7 @@ async def test_children_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -
         "-c",
         PARENT.replace("NOTE", str(note)),
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env=child_environment({**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}),
     )
     assert parent.stdout is not None
     pids = [int(pid) for pid in (await parent.stdout.readline()).split()]

@@ -18,6 +18,7 @@ from common.blobs.base import BlobStore
 from common.blobs.local.store import open_local
 from common.blobs.local.write import INCOMING, LEFTOVER_SECONDS
 from common.errors import BlobNotFound, StorageFull, StorageUnavailable
+from tests.servers.reaper import child_environment
 
 KEY = "audio/id.dca"
 
@@ -179,7 +180,7 @@ async def test_a_store_that_is_opened_for_reading_is_not_touched_and_may_come_la
 async def test_a_follower_hears_of_the_death_of_its_writer(root: Path) -> None:
     async with open_local(root) as store:
         writer = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _WRITER, str(root), KEY, stdout=asyncio.subprocess.PIPE
+            sys.executable, "-c", _WRITER, str(root), KEY, stdout=asyncio.subprocess.PIPE, env=child_environment()
         )
         assert writer.stdout is not None
         await writer.stdout.readline()

@@ -24,6 +24,7 @@ from common.broker.embedded.retention import ABSENT_SECONDS, MAX_AGE_SECONDS, Ba
 from common.broker.embedded.store import Claim, EmbeddedStore
 from common.errors import BrokerUnavailable, QueueFull
 from common.settings import SharedSettings
+from tests.servers.reaper import child_environment
 
 REPOSITORY = Path(__file__).parents[3]
 LEASE = 10.0
@@ -425,7 +426,7 @@ async def start_publisher(path: Path, *arguments: str) -> Process:
         "t",
         *arguments,
         cwd=REPOSITORY,
-        env={**os.environ, "EMBEDDED_BROKER_PATH": str(path)},
+        env=child_environment({**os.environ, "EMBEDDED_BROKER_PATH": str(path)}),
         stdout=PIPE,
     )
 
