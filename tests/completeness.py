@@ -48,8 +48,8 @@ class Completeness:
         self.collected.update(dict.fromkeys(ids))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note an outcome. A passed set-up alone is none."""
-        if report.when == "setup" and report.passed:
+        """Note an outcome. A passed set-up or tear-down is none."""
+        if report.passed and report.when != "call":
             return
         self.reported.add(report.nodeid)
         self.ran = self.ran or not report.skipped or hasattr(report, "wasxfail")
@@ -64,6 +64,9 @@ class Completeness:
         self.stopped = bool(session.shouldstop or session.shouldfail or session.config.getoption("collectonly"))
         if self.failed and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        if session.exitstatus == pytest.ExitCode.INTERNAL_ERROR and isinstance(reporter, pytest.TerminalReporter):
+            self.pytest_terminal_summary(reporter)  # pytest prints no summary then
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say why the run fails."""

@@ -2,7 +2,8 @@
 
 `server`: the test starts a server that is not part of the test process (a database, a broker, a service, the bot), or
 uses one. It is found out from where the test is, which fixtures it uses and what its module imports, so that no test
-has to be marked by hand. `slow` is written at the test: more than about two seconds without any server.
+has to be marked by hand. `slow`: the test takes more than about two seconds on an idle machine. That is written at the
+test, except where it starts the pool of child processes, which is found out in the same way.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ _WHOLE_SYSTEMS = (_ROOT / "e2e", _ROOT / "discord")
 _FIXTURES = frozenset({"kafka", "mongo"})
 _ENGINES = _FIXTURES | {"mongodb"}
 _MODULES = frozenset({f"tests.servers.{name}" for name in ("clustered", "kafka", "mongo", "prometheus")})
+_POOL = "open_children"
+_POOL_FIXTURES = frozenset({"bench", "impatient"})
 _OPENERS = frozenset(
     {"open_audio_process", "open_kafka", "open_mongo", "open_prometheus", "open_shared_kafka", "open_shared_mongo"}
     | {"open_standalone"}
@@ -40,6 +43,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if uses_server(item):
             item.add_marker(pytest.mark.server)
+        if _starts_pool(item):
+            item.add_marker(pytest.mark.slow)
     items[:] = by_directory(items)
 
 
@@ -64,6 +69,12 @@ def uses_server(item: pytest.Item) -> bool:
     # A fixture of the module asks for the server that its parameter names.
     imports = any(getattr(value, "__module__", "") in _MODULES for value in names.values())
     return imports and bool(_ENGINES & _words_of(item))
+
+
+def _starts_pool(item: pytest.Item) -> bool:
+    module: ModuleType | None = getattr(item, "module", None)
+    names = vars(module) if module else {}
+    return _POOL in names or bool(_POOL_FIXTURES & set(getattr(item, "fixturenames", ())))
 
 
 def _words_of(item: pytest.Item) -> set[str]:

@@ -23,10 +23,10 @@ from common.errors import BrokerUnavailable, MessageTooLarge
 from common.settings import SharedSettings
 from tests.servers.kafka import Kafka
 from tests.servers.reaper import child_environment
+from tests.waiting import patience
 
 REPOSITORY = Path(__file__).parents[2]
 LEASE_SECONDS = 1.0
-PATIENCE_SECONDS = 60.0
 
 
 def embedded(request: pytest.FixtureRequest) -> dict[str, str]:
@@ -90,7 +90,7 @@ async def put(broker: Broker, topic: str, *values: str) -> None:
 
 
 async def take(deliveries: AsyncIterator[Delivery]) -> Delivery:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(patience()):
         return await anext(deliveries)
 
 
@@ -106,7 +106,7 @@ async def take_values(deliveries: AsyncIterator[Delivery], count: int) -> list[s
 
 async def read_line(process: Process) -> str:
     assert process.stdout is not None
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(patience()):
         return (await process.stdout.readline()).decode().strip()
 
 
@@ -165,7 +165,7 @@ async def test_the_members_of_a_group_share_its_messages(broker: Broker, backend
                 if len(seen) == len(values):
                     done.set()
 
-    async with backend.open() as other, asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
+    async with backend.open() as other, asyncio.timeout(patience()), asyncio.TaskGroup() as tasks:
         members = [tasks.create_task(work(member)) for member in (broker, other, broker)]
         await done.wait()
         for member in members:
@@ -366,7 +366,7 @@ async def test_publishers_in_several_processes_lose_nothing(broker: Broker, back
         broker.consume(backend.topic, "g") as deliveries,
     ):
         values = await take_values(deliveries, 2 * count)
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(patience()):
             assert (await x.wait(), await y.wait()) == (0, 0)
     assert sorted(values) == sorted(f"{prefix}-{number}" for prefix in "xy" for number in range(count))
 
@@ -419,7 +419,7 @@ async def test_a_caller_that_stops_waiting_loses_no_message(broker: Broker, back
                 seen.append(text(delivery))
                 await delivery.ack()
 
-    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(patience()), asyncio.TaskGroup() as tasks:
         tasks.create_task(impatient())
         await put(broker, backend.topic, *values)
     assert seen == values
@@ -449,7 +449,7 @@ async def test_leaving_ends_those_who_wait(broker: Broker, backend: Backend) -> 
         return len([delivery async for delivery in deliveries])
 
     async with (
-        asyncio.timeout(PATIENCE_SECONDS),
+        asyncio.timeout(patience()),
         asyncio.TaskGroup() as tasks,
         broker.consume(backend.topic, "g") as deliveries,
     ):
@@ -468,7 +468,7 @@ async def test_closing_does_not_hang_on_a_waiting_consumer(backend: Backend) -> 
             with pytest.raises(BrokerUnavailable):
                 await anext(deliveries)
 
-    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks, backend.open() as broker:
+    async with asyncio.timeout(patience()), asyncio.TaskGroup() as tasks, backend.open() as broker:
         tasks.create_task(work(broker))
         await joined.wait()
     with pytest.raises(BrokerUnavailable):

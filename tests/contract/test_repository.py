@@ -35,6 +35,7 @@ from common.messages.downloads import FileData, PlatformMetadata
 from tests.servers.mongo import Mongo, fresh_database
 from tests.servers.reaper import child_environment
 from tests.servers.system import environment_of
+from tests.waiting import patience
 
 LONG = timedelta(minutes=5)
 SHORT = timedelta(milliseconds=30)
@@ -110,7 +111,7 @@ async def fail(repository: MediaRepository, fence: int, song: str = SONG) -> tup
 
 async def eventually(ask: Callable[[], Awaitable[T]], accept: Callable[[T], bool]) -> T:
     """Ask until the answer is acceptable: how a lease's end is waited for."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(patience(20)):
         while True:
             answer = await ask()
             if accept(answer):

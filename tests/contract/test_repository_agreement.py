@@ -164,7 +164,7 @@ async def both(mongo: Mongo, path: Path) -> AsyncGenerator[list[MediaRepository]
 
 def test_the_adapters_agree(mongo: Mongo, tmp_path_factory: pytest.TempPathFactory) -> None:
     # Each example is a new database: a shorter one would take longer to find than this one to read.
-    @settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+    @settings(max_examples=40, phases=[Phase.explicit, Phase.reuse, Phase.generate])
     @given(st.lists(orders, min_size=20, max_size=60))
     def agree(given_orders: list[Order]) -> None:
         async def run() -> None:

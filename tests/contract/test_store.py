@@ -45,6 +45,7 @@ from tests.contract.store_samples import SNOWFLAKE, THEN, entry, player, request
 from tests.servers.mongo import Mongo, fresh_database
 from tests.servers.ports import free_port
 from tests.servers.reaper import child_environment
+from tests.waiting import patience
 
 ANN, BOB = SNOWFLAKE, SNOWFLAKE + 1
 GUILD, OTHER = SNOWFLAKE, SNOWFLAKE + 1
@@ -488,7 +489,7 @@ async def test_mongodb_walks_through_no_collection_to_find_something(mongo: Mong
 
 async def test_a_server_that_is_away_is_said_in_time_and_is_no_failure_at_start() -> None:
     settings = bot_settings(database_backend="mongodb", mongo_host=f"127.0.0.1:{free_port()}")
-    async with asyncio.timeout(30), open_mongodb(settings, operation_seconds=0.5) as store:
+    async with asyncio.timeout(patience(30)), open_mongodb(settings, operation_seconds=patience(0.5)) as store:
         for asking in (store.load_players(), store.save_player(player()), store.finish_request("x")):
             with pytest.raises(DatabaseUnavailable, match="MONGO_HOST"):
                 await asking
@@ -504,7 +505,7 @@ def moments() -> st.SearchStrategy[datetime]:
 
 
 @given(st.builds(SavedPlayer, guild_id=numbers(), saved_at=moments()), st.builds(PendingRequest, asked_at=moments()))
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 def test_whatever_is_written_is_read_back(saved: SavedPlayer, asked: PendingRequest) -> None:
     assert PLAYER.read_text(PLAYER.text(saved), 1) == saved
     assert REQUEST.read(REQUEST.document(asked), 1) == asked

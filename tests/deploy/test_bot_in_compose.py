@@ -16,6 +16,7 @@ from bot_service.settings import BotSettings
 from common.settings import load
 from tests.deploy.compose import ROOT, Config, config, image_environment, seconds
 from tests.servers.reaper import child_environment
+from tests.waiting import patience
 
 CLEAN_UP_SECONDS = 10
 SECRETS = {"mongo_password"}
@@ -162,7 +163,7 @@ def test_without_a_token_it_is_healthy_and_with_one_it_has_to_answer(bot: Config
 async def until_line(stream: asyncio.StreamReader | None, part: str) -> str:
     assert stream is not None
     said = ""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(patience(60)):
         while part not in said:
             line = (await stream.readline()).decode()
             assert line, said

@@ -13,6 +13,8 @@ import pytest
 from tests.deploy.cluster_place import PASSWORD, ROOT, TOKEN, Place, make_place
 from tests.deploy.fake_cluster import secret
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def memory(tmp_path_factory: pytest.TempPathFactory) -> Path:

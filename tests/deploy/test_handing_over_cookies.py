@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers.reaper import child_environment
+from tests.waiting import patience
 
 SCRIPT = Path(__file__).parents[2] / "docker" / "audio" / "hand-over-cookies.sh"
 
@@ -23,7 +24,7 @@ class Handing:
 
     async def said(self) -> str:
         assert self.process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patience(20)):
             line = (await self.process.stdout.readline()).decode().strip()
         assert line, "the script has ended"
         return line
@@ -48,7 +49,7 @@ async def open_handing(directory: Path) -> AsyncGenerator[Handing]:
         yield Handing(source, target, process)
     finally:
         process.terminate()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patience(20)):
             await process.wait()
 
 

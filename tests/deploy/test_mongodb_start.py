@@ -23,6 +23,7 @@ from tests.deploy.compose import ROOT
 from tests.servers.mongo import TRANSACTION_SECONDS, mongod_path, open_mongo
 from tests.servers.ports import free_port
 from tests.servers.reaper import child_environment
+from tests.waiting import patience
 
 DIRECTORY = ROOT / "docker" / "mongodb"
 ROLE: dict[str, Any] = json.loads((DIRECTORY / "role.json").read_text())
@@ -126,7 +127,7 @@ async def started(directory: Path, port: int, log: Path) -> AsyncGenerator[async
 
 async def healthy(directory: Path, port: int) -> None:
     """Wait until the health check that Compose runs succeeds."""
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(patience(90)):
         while True:
             check = await asyncio.create_subprocess_exec(
                 *("mongosh", "--quiet", "--norc", "--nodb", "--file", str(DIRECTORY / "health.js")),

@@ -175,6 +175,7 @@ def test_every_alert_is_seen_to_fire_and_to_be_silent() -> None:
         assert {(rule["alert"], True), (rule["alert"], False)} <= set(expected), rule["alert"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", PROMTOOL_RUNS, ids=" ".join)
 def test_promtool_accepts_the_configuration_and_the_alerts_do_as_they_should(arguments: tuple[str, ...]) -> None:
     checked = subprocess.run(

@@ -237,6 +237,7 @@ def test_an_audit_names_each_vulnerability_but_those_decided_on_and_what_it_coul
     assert audit.verdict(report) == (["a 1.0: PYSEC-1, mended in 2.0"], ["c"])
 
 
+@pytest.mark.slow
 def test_the_bills_of_materials_name_every_package_with_version_and_hashes(tmp_path: Path) -> None:
     """From the locks alone: no network, and the same lock gives the same bill."""
     (tmp_path / "requirements").mkdir()

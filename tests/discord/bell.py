@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
+from tests.waiting import patience
+
 _Found = TypeVar("_Found")
 
 
@@ -41,8 +43,9 @@ class Bell:
         Raises:
             NotSeen: it never was; `what` then tells what was waited for, and what there is.
         """
+        limit = patience(self.patience)
         try:
-            async with asyncio.timeout(self.patience):
+            async with asyncio.timeout(limit):
                 while True:
                     found = look()
                     if found is not None and found is not False:
@@ -51,4 +54,4 @@ class Bell:
                     self._waiting.add(future)
                     await future
         except TimeoutError:
-            raise NotSeen(f"not within {self.patience:g} s: {what()}") from None
+            raise NotSeen(f"not within {limit:.0f} s: {what()}") from None

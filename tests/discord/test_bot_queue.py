@@ -11,6 +11,7 @@ import pytest
 from tests.discord import Message, NotOffered, heard_frames
 from tests.discord.house import LIBRARY, House, Scene
 from tests.unit.bot_service.player.songs import frames
+from tests.waiting import patience
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -104,7 +105,7 @@ async def test_skip_previous_and_history_tell_the_same_story(house: House) -> No
     await scene.guild.voice.sound(1)  # what nobody heard is not remembered
     assert f"Ahora suena: {DUSK.title}" in (await scene.say("skip")).text
     assert f"Ahora suena: {NOON.title}" in (await scene.say("previous")).text
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(patience(30)):
         while len((history := await scene.say("history")).text.splitlines()) < 4:
             pass  # it is written beside the answer
     lines = history.text.splitlines()

@@ -21,8 +21,7 @@ import psutil
 from audio_service.settings import AudioSettings
 from tests.servers.ports import free_port
 from tests.servers.reaper import child_environment
-
-LIMIT_SECONDS = 60.0
+from tests.waiting import patience
 
 
 @dataclass
@@ -43,7 +42,7 @@ class Place:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=LIMIT_SECONDS,
+            timeout=patience(),
             check=False,
         )
         assert "Traceback" not in done.stdout + done.stderr
@@ -89,7 +88,7 @@ class Running:
 
     def until(self, text: str) -> str:
         """Return the first line from here on that holds `text`."""
-        deadline = time.monotonic() + LIMIT_SECONDS
+        deadline = time.monotonic() + patience()
         while (line := self._arriving.get(timeout=max(0.1, deadline - time.monotonic()))) is not None:
             self.lines.append(line)
             if text in line:
@@ -98,8 +97,8 @@ class Running:
 
     def rest(self) -> str:
         """Wait for its end and return what it printed in the meantime."""
-        self.process.wait(LIMIT_SECONDS)
-        self._reader.join(LIMIT_SECONDS)
+        self.process.wait(patience())
+        self._reader.join(patience())
         left: list[str] = []
         while (line := self._arriving.get()) is not None:
             left.append(line)
@@ -126,7 +125,7 @@ class Running:
         """Leave nothing behind, also when a test failed midway."""
         if self.process.poll() is None:
             self._terminate()
-        self._reader.join(LIMIT_SECONDS)
+        self._reader.join(patience())
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -134,7 +133,7 @@ class Running:
         left = self.descendants()
         self.process.terminate()
         try:
-            self.process.wait(LIMIT_SECONDS)
+            self.process.wait(patience())
         except subprocess.TimeoutExpired:
             self.process.kill()
             for process in left:

@@ -12,6 +12,7 @@ from common.errors import error_for_code
 from tests.servers.media_damage import flipped, truncated
 from tests.servers.media_files import make
 from tests.servers.system import System, open_system
+from tests.waiting import patience
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -25,7 +26,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Sys
         # Nobody listens there: allowed, so that it is the refusal that is seen.
         "127.0.0.1:1",
         service_max_attempts=ATTEMPTS,
-        network_timeout_seconds=1.0,
+        network_timeout_seconds=patience(1.0),
         max_duration_seconds=30,
         max_download_bytes=2_000_000,
     ) as running:

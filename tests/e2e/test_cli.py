@@ -20,8 +20,9 @@ from butakero.demo_site import DemoSite, open_demo_site
 from common.broker import open_broker
 from common.broker.base import Broker
 from common.messages.downloads import StatusEvent
-from tests.e2e.cli_program import LIMIT_SECONDS, Place, command, shown_json
+from tests.e2e.cli_program import Place, command, shown_json
 from tests.servers.reaper import child_environment
+from tests.waiting import patience
 
 REQUESTS = "bot.download.requests"
 
@@ -69,7 +70,7 @@ def test_the_first_run_does_the_main_job_and_the_second_finds_the_song(place: Pl
         first.press_ctrl_c()
         assert "has stopped" in first.rest()
         assert first.process.returncode == 0
-        assert not psutil.wait_procs(descendants, timeout=10)[1]
+        assert not psutil.wait_procs(descendants, timeout=patience(10))[1]
     assert [entry.name for entry in place.path.iterdir()] == ["data"]
 
     with place.start("up", "--demo") as second:
@@ -126,7 +127,7 @@ def test_a_crash_of_the_service_ends_up_at_once(place: Place) -> None:
         running.service().kill()
         assert "ended by itself (exit code 137)" in running.rest()
         assert running.process.returncode == 137
-    assert not psutil.wait_procs(descendants, timeout=10)[1]
+    assert not psutil.wait_procs(descendants, timeout=patience(10))[1]
 
 
 def test_a_closed_terminal_stops_the_service_as_gently(place: Place) -> None:
@@ -148,8 +149,8 @@ def test_a_closed_terminal_stops_the_service_as_gently(place: Place) -> None:
     finally:
         os.close(ours)
         process.send_signal(signal.SIGHUP)
-        process.wait(LIMIT_SECONDS)
-    assert not psutil.wait_procs(descendants, timeout=10)[1]
+        process.wait(patience())
+    assert not psutil.wait_procs(descendants, timeout=patience(10))[1]
     assert "program.draining" in (place.path / "data" / "logs" / "audio_service.log").read_text()
     # A terminal was there, so the progress was a bar.
     assert "Looking it up \x1b" in shown.decode()
@@ -266,7 +267,7 @@ async def _next_dead_letter(broker: Broker) -> AsyncGenerator[None]:
     """Wait, at the end of the body, for a dead letter that it led to. It is only looked at."""
     group = f"test-{uuid.uuid4()}"
     async with (
-        asyncio.timeout(LIMIT_SECONDS),
+        asyncio.timeout(patience()),
         broker.consume(f"{REQUESTS}.dlq", group, start="latest") as letters,
     ):
         yield

@@ -22,6 +22,7 @@ from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite, open_media_site
 from tests.servers.mongo import Mongo
 from tests.servers.system import Client, ServiceProcess, open_audio_process
+from tests.waiting import patience
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -83,7 +84,7 @@ async def test_a_new_song_ends_in_its_packets_and_the_second_time_nothing_is_dow
     guild, ana = room.guild, room.ana
     played = await ana.slash("music", "play", input=url)
     await played.message(lambda message: "Buscando" in message.text)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(patience(60)):
         await gate.reached.wait()
     await played.message(lambda message: "⏳" in message.text)
     gate.release()

@@ -15,6 +15,7 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.servers.ports import free_port
+from tests.waiting import patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Collector:
 
     async def until(self, condition: Callable[[list[Span]], bool]) -> list[Span]:
         """Wait until what arrived fulfils the condition; return it."""
-        async with asyncio.timeout(90), self.heard:
+        async with asyncio.timeout(patience(90)), self.heard:
             await self.heard.wait_for(lambda: condition(self.spans))
         return list(self.spans)
 

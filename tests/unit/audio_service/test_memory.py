@@ -11,6 +11,8 @@ import pytest
 
 from tests.servers.reaper import child_environment
 
+pytestmark = pytest.mark.slow
+
 _SERVICE = """
 import asyncio, sys
 import audio_service.__main__

@@ -20,7 +20,7 @@ from common.errors import BlobNotFound, StorageUnavailable
 from common.messages.downloads import FileData, PlatformMetadata
 from tests.servers.mongo import Mongo, fresh_database
 from tests.servers.system import settings_for
-from tests.waiting import until
+from tests.waiting import patience, until
 
 LEASE = timedelta(minutes=1)
 SIZE = 100_000
@@ -201,7 +201,7 @@ async def test_it_looks_until_it_is_told_to_stop(services: Services) -> None:
         await make(services, f"song-{number}")
     settings = services.settings.model_copy(update={"retention_interval_seconds": 0.01})
     stop = asyncio.Event()
-    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(patience(30)), asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_within_limit(with_settings(services, settings), stop))
         await until(lambda: metric(services, "butakero_evictions_total") >= 1)
         await make(services, "another")

@@ -7,9 +7,13 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from bench.process_tree import at_rest, cpu_seconds, peak_of
 from tests.servers.reaper import child_environment
 from tests.waiting import until
+
+pytestmark = pytest.mark.slow
 
 BURNT, HELD = 0.3, 60_000_000
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.reaper import child_environment
+from tests.waiting import patience
 
 ROOT = Path(__file__).parents[3]
 
@@ -42,7 +43,7 @@ sys.exit(run(program, drain=timedelta(seconds={drain})))
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=patience(30))
     return process.returncode, out, err
 
 

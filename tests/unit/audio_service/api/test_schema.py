@@ -80,7 +80,7 @@ def send(running: Running, path: str, mode: GenerationMode, *, key: str) -> set[
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     seen: set[int] = set()
 
-    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=QUICK)
+    @settings(max_examples=EXAMPLES, derandomize=True, database=None, suppress_health_check=QUICK)
     @given(case=strategy)
     def each(case: Any) -> None:  # noqa: ANN401 - a Case of a type that only schemathesis knows
         if path.startswith(SOURCES):

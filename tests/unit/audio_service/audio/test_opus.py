@@ -366,6 +366,7 @@ def test_progress_counts_up_to_the_whole(media: Path) -> None:
     assert seen[-1] == result.frames
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["webm_opus", "fmp4", "fmp4_opus", "ogg_opus", "m4a_faststart", "mp3", "wav"])
 def test_the_first_frame_is_out_before_the_source_has_ended(kind: str, media: Path) -> None:
     source = OnceOnly(make(kind, media, 60).read_bytes())

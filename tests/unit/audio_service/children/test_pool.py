@@ -24,6 +24,7 @@ from common.errors import (
 from tests.servers.reaper import child_environment
 from tests.unit.audio_service.children import troubled_child
 from tests.unit.audio_service.sources.conftest import settings_for
+from tests.waiting import patience
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -208,7 +209,7 @@ async def gone(pids: Iterable[int]) -> None:
         except ProcessLookupError:
             continue
         try:
-            ready = await asyncio.to_thread(select.select, [handle], [], [], 20)
+            ready = await asyncio.to_thread(select.select, [handle], [], [], patience(20))
         finally:
             os.close(handle)
         assert ready[0], f"{pid} still runs"

@@ -19,6 +19,7 @@ from audio_service.sources.client import Fetched, fetch, open_ytdlp
 from common.errors import SourceUnavailable
 from tests.servers.media_site import MediaSite, open_media_site
 from tests.servers.ports import free_port
+from tests.waiting import patience
 
 MAX_BYTES = 2_000_000
 MAX_SECONDS = 60
@@ -27,7 +28,7 @@ MAX_SECONDS = 60
 def settings_for(allow: str, **changes: object) -> AudioSettings:
     values: dict[str, object] = {
         "network_allow": allow,
-        "network_timeout_seconds": 0.5,
+        "network_timeout_seconds": patience(10),
         "num_workers": 1,
         "max_download_bytes": MAX_BYTES,
         "max_duration_seconds": MAX_SECONDS,
@@ -50,7 +51,7 @@ class Bench:
         query = Query(text=url, is_url=True, media_id=None, key="u-test")
         return await open_ytdlp(self.settings, self.pool).resolve(query)
 
-    async def fetch(self, resolved: Resolved, *, seconds: float = 30) -> Fetched:
+    async def fetch(self, resolved: Resolved, *, seconds: float | None = None) -> Fetched:
         for old in self.directory.iterdir():
             old.unlink()
         return await fetch(
@@ -59,7 +60,7 @@ class Bench:
             self.directory,
             origin=Origin(source="web", url=resolved.metadata.url, title=resolved.metadata.title),
             on_progress=self.progress.append,
-            deadline_seconds=seconds,
+            deadline_seconds=patience(30) if seconds is None else seconds,
         )
 
     async def run(self, url: str) -> Fetched:
@@ -84,3 +85,14 @@ async def bench(media: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncG
             with suppress(SourceUnavailable):  # the first job waits until the child is warm
                 await bench.resolve(bench.refusing)
             yield bench
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def impatient(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Bench]:
+    """The same site, and a pool that soon gives up on one that sends nothing."""
+    settings = settings_for(bench.site.address, network_timeout_seconds=patience(0.5))
+    async with open_children(settings) as pool:
+        impatient = Bench(bench.site, pool, settings, tmp_path_factory.mktemp("job"), bench.refusing)
+        with suppress(SourceUnavailable):
+            await impatient.resolve(bench.refusing)
+        yield impatient

@@ -53,7 +53,6 @@ BAD_INPUT: dict[str, tuple[Ask, type[AppError]]] = {
     "500": (lambda site, _: site.to("/status/500"), SourceUnavailable),
     "503": (lambda site, _: site.to("/status/503"), SourceUnavailable),
     "404 behind a page": (lambda site, _: site.page(site.to("/status/404")), MediaNotFound),
-    "stalled body": (lambda site, media: site.file(longer_song(media), stall=HALF), SourceTruncated),
     "truncated body": (lambda site, media: site.file(longer_song(media), cut=HALF), SourceTruncated),
     "longer than it is": (lambda site, media: site.file(song(media), claim=90_000), SourceTruncated),
     "breaks off, cannot go on": (
@@ -117,9 +116,17 @@ async def test_a_refused_connection_is_worth_another_attempt(bench: Bench) -> No
         await bench.run(bench.refusing)
 
 
-async def test_a_host_that_never_answers_is_given_up(bench: Bench, media: Path) -> None:
+async def test_a_host_that_never_answers_is_given_up(impatient: Bench, media: Path) -> None:
     with pytest.raises(SourceUnavailable):
-        await bench.run(bench.site.redirect(bench.site.file(song(media), silent=1)))
+        await impatient.run(impatient.site.redirect(impatient.site.file(song(media), silent=1)))
+
+
+async def test_a_body_that_stalls_is_given_up_and_leaves_nothing(impatient: Bench, media: Path) -> None:
+    pids = impatient.pool.pids
+    with pytest.raises(SourceTruncated):
+        await impatient.run(impatient.site.file(longer_song(media), stall=HALF))
+    assert impatient.leftovers() == []
+    assert impatient.pool.pids == pids, "the child was lost"
 
 
 @pytest.mark.parametrize("name", ["source.part", "out.dca"])

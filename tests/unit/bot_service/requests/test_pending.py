@@ -25,7 +25,7 @@ from common.broker.base import Broker
 from common.errors import BrokerUnavailable, DatabaseUnavailable, QueueFull
 from common.messages.base import parse, utc_now
 from common.messages.downloads import DownloadRequest, FileData, PlatformMetadata, ProgressEvent, StatusEvent
-from tests.waiting import until
+from tests.waiting import patience, until
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Told:
         )
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(60), self.changed:
+        async with asyncio.timeout(patience(60)), self.changed:
             await self.changed.wait_for(condition)
 
     async def _finished(self, request: PendingRequest, status: StatusEvent) -> None:

@@ -25,11 +25,11 @@ from common.broker.embedded.store import Claim, EmbeddedStore
 from common.errors import BrokerUnavailable, QueueFull
 from common.settings import SharedSettings
 from tests.servers.reaper import child_environment
+from tests.waiting import patience
 
 REPOSITORY = Path(__file__).parents[3]
 LEASE = 10.0
 WIDE = BacklogLimits(max_messages=1000, max_bytes=1_000_000)
-PATIENCE_SECONDS = 60.0
 KILLS = 6
 
 
@@ -325,7 +325,7 @@ async def take(deliveries: AsyncIterator[Delivery]) -> Delivery:
 
 async def test_a_consumer_waits_through_a_time_without_the_file(path: Path) -> None:
     async with (
-        asyncio.timeout(PATIENCE_SECONDS),
+        asyncio.timeout(patience()),
         open_embedded(path, WIDE, lease_seconds=LEASE, busy_seconds=0.05) as broker,
         broker.consume("t", "g") as deliveries,
         asyncio.TaskGroup() as tasks,

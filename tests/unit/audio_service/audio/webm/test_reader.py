@@ -94,7 +94,7 @@ def test_packets_and_files_are_those_of_ffmpeg(codec_options: Mapping[str, str],
 
 
 @given(sizes=st.lists(st.integers(1, 5000), min_size=1, max_size=20), which=st.sampled_from(WAYS))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_how_a_download_is_cut_makes_no_difference(
     sizes: list[int], which: tuple[dict[str, str], str], media: Path
 ) -> None:
@@ -129,6 +129,7 @@ def damaged(whole: bytes, seed: int) -> Iterator[bytes]:
         yield bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(25))
 def test_damage_has_the_outcome_it_has_with_ffmpeg(seed: int, media: Path) -> None:
     codec_options, layout = WAYS[seed % len(WAYS)]

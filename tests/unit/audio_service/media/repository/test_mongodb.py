@@ -25,11 +25,11 @@ from common.messages.downloads import FileData, PlatformMetadata
 from tests.servers.certificates import have_openssl
 from tests.servers.mongo import Admin, Mongo, fresh_database, open_mongo, open_standalone
 from tests.servers.ports import free_port
-from tests.waiting import until
+from tests.waiting import patience, until
 
 LONG = timedelta(minutes=5)
 KEEP = timedelta(days=1)
-SOON = 1.0
+SOON = patience(1.0)
 ANN, BOB = Waiter("request-ann", "ann"), Waiter("request-bob", "bob")
 PASSWORD = "p$w/:@"  # noqa: S105 - of a server that lives for one test
 SONG = PlatformMetadata(title="New Rules")
@@ -107,7 +107,7 @@ class TestAvailability:
 
     async def test_nobody_there_is_said_in_time(self) -> None:
         settings = AudioSettings(database_backend="mongodb", mongo_host=f"127.0.0.1:{free_port()}")
-        async with asyncio.timeout(20), open_mongodb(settings, operation_seconds=SOON) as repository:
+        async with asyncio.timeout(patience(20)), open_mongodb(settings, operation_seconds=SOON) as repository:
             with pytest.raises(DatabaseUnavailable, match="MONGO_HOST"):
                 await repository.get("one")
             assert "MONGO_HOST" in (await repository.health()).error

@@ -191,4 +191,4 @@ class Claims(RuleBasedStateMachine):
 
 
 TestClaims = Claims.TestCase
-TestClaims.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestClaims.settings = settings(max_examples=60, stateful_step_count=40)

@@ -349,5 +349,5 @@ class World(RuleBasedStateMachine):
         assert self.state.current is not None or self.state.next_frame == 0
 
 
-World.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+World.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
 TestAnyOrder = World.TestCase

@@ -19,6 +19,8 @@ from tests.unit.bot_service.player import songs
 from tests.unit.bot_service.player.voice.voice_rig import VoiceRig, open_voice_rig
 from tests.waiting import until
 
+pytestmark = pytest.mark.slow
+
 SECOND = 50
 
 

@@ -17,7 +17,9 @@ from bot_service.player.voice.dca_source import DcaSource
 from tests.discord import Guild, assert_plays, assert_stream, open_fake_discord
 from tests.unit.bot_service.player import songs
 from tests.unit.bot_service.player.voice.voice_rig import open_client
-from tests.waiting import until
+from tests.waiting import patience, until
+
+pytestmark = pytest.mark.slow
 
 GUILDS = 3
 PATIENCE_SECONDS = 30
@@ -35,7 +37,7 @@ class Seat:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[Exception | None] = loop.create_future()
         self.client.play(source, after=lambda error: loop.call_soon_threadsafe(ended.set_result, error))
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(patience(PATIENCE_SECONDS)):
             return await ended
 
 

@@ -24,6 +24,7 @@ from bot_service.store.base import Track
 from common.blobs.local.store import open_local
 from tests.discord import Channel, FakeDiscord, Guild, VoiceCapture, open_fake_discord
 from tests.unit.bot_service.player import songs
+from tests.waiting import patience
 
 E = TypeVar("E")
 _PATIENCE_SECONDS = 30.0
@@ -43,7 +44,7 @@ class Reports:
 
     async def next(self, kind: type[E]) -> E:
         """Wait for the next report, which must be of this kind."""
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(patience(_PATIENCE_SECONDS)):
             while len(self.all) <= self._seen:
                 self.news.clear()
                 await self.news.wait()

@@ -29,9 +29,9 @@ from tests.servers.kafka_topics import (
     partitions_of,
     publish_raw,
 )
+from tests.waiting import patience
 
 SESSION_SECONDS = 1.0
-PATIENCE_SECONDS = 60.0
 HOUR = timedelta(hours=1)
 
 
@@ -66,7 +66,7 @@ async def put(broker: Broker, topic: str, *values: str) -> None:
 
 
 async def take(deliveries: AsyncIterator[Delivery]) -> Delivery:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(patience()):
         return await anext(deliveries)
 
 
@@ -131,7 +131,7 @@ async def test_a_backlog_beyond_the_window_is_read_to_its_end(kafka: Kafka, topi
                         break
 
             working = [tasks.create_task(finish()) for _ in range(50)]
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(patience()):
                 await stuck.wait()
                 assert (await committed(kafka, topic)).offset == 0
                 await first.ack()

@@ -16,9 +16,7 @@ from common.broker.base import Broker, Delivery
 from common.errors import BrokerUnavailable
 from common.settings import SharedSettings
 from tests.servers.kafka import Kafka, open_kafka
-from tests.waiting import until
-
-PATIENCE_SECONDS = 60.0
+from tests.waiting import patience, until
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -51,7 +49,7 @@ async def put(broker: Broker, topic: str, *values: str) -> None:
 
 async def persist(broker: Broker, topic: str, value: str) -> None:
     """Publish as somebody does who means it: again after each refusal."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(patience()):
         while True:
             try:
                 await put(broker, topic, value)
@@ -61,7 +59,7 @@ async def persist(broker: Broker, topic: str, value: str) -> None:
 
 
 async def take(deliveries: AsyncIterator[Delivery]) -> Delivery:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(patience()):
         return await anext(deliveries)
 
 
@@ -125,7 +123,7 @@ async def test_an_ack_that_was_refused_can_be_repeated(mortal: Kafka, topic: str
                 await delivery.ack()
             await mortal.start()
             await persist(broker, topic, "b")
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(patience()):
                 while True:
                     try:
                         await delivery.ack()
@@ -139,7 +137,7 @@ async def test_an_ack_that_was_refused_can_be_repeated(mortal: Kafka, topic: str
 
 
 async def test_leaving_and_closing_do_not_wait_for_a_broker_that_is_gone(mortal: Kafka, topic: str) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS), opened(mortal) as broker:
+    async with asyncio.timeout(patience()), opened(mortal) as broker:
         await put(broker, topic, "a")
         async with broker.consume(topic, "g") as deliveries:
             await take(deliveries)
@@ -152,7 +150,7 @@ async def test_leaving_and_closing_do_not_wait_for_a_broker_that_is_gone(mortal:
 async def test_a_broker_that_is_silent_is_left_in_time_and_nothing_runs_on(mortal: Kafka, topic: str) -> None:
     """A consumer that goes on sending heartbeats would hold partitions that nobody reads."""
     before = asyncio.all_tasks()
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(patience()):
         async with opened(mortal) as broker:
             await put(broker, topic, "a")
             async with broker.consume(topic, "g") as deliveries:
@@ -171,7 +169,7 @@ async def test_a_broker_that_is_silent_is_left_in_time_and_nothing_runs_on(morta
 
 
 async def test_leaving_a_silent_broker_leaves_nothing_behind(mortal: Kafka, topic: str) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS), opened(mortal) as broker:
+    async with asyncio.timeout(patience()), opened(mortal) as broker:
         await put(broker, topic, "a")
         before = asyncio.all_tasks()
         leaving = broker.consume(topic, "g")
