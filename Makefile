@@ -8,6 +8,8 @@ COMPOSE = docker compose $(if $(PROFILE),--profile $(PROFILE))
 SCRIPTS = deploy.sh $(shell find docker scripts -name '*.sh')
 # One seed for the order of the tests and for Hypothesis.
 SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+# Most tests wait more than they compute.
+JOBS ?= 3
 PYTEST = $(BIN)/pytest --dist loadfile --no-loadscope-reorder --randomly-seed $(SEED) --hypothesis-seed $(SEED)
 # Through the environment, so that quotes and dollars in a title stay what they are.
 export SONG
@@ -31,15 +33,15 @@ logs: | docker-ready ## Follow the logs of what `make up` started
 	@$(COMPOSE) logs --follow --tail 100
 
 test: $(VENV)/.dev ## Install what the tests need and run them all, in a random order (SEED=n repeats one)
-	@$(PYTEST) --numprocesses 3
+	@$(PYTEST) --numprocesses $(JOBS)
 
 unit: $(VENV)/.dev ## The tests that need no server and take no time: under two minutes
 	@$(PYTEST) --numprocesses 2 -m "not server and not slow"
 
 coverage: $(VENV)/.dev ## Run all tests and measure branches, child processes included; fails below the floor
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage
-	@COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml PYTHONPATH=$(CURDIR)/tests/coverage $(PYTEST) --numprocesses 3
-	@$(BIN)/coverage combine --quiet
+	@PYTHONPATH=$(CURDIR)/tests/coverage $(PYTEST) --numprocesses $(JOBS)
+	@find .cache/coverage -size 0 -delete  # of processes that were killed before they had measured anything
 	@$(BIN)/coverage report
 
 check: lint types imports deploy-lint vulnerabilities ## Lint, format, types, module boundaries, deployment files, audit

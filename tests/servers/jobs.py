@@ -27,8 +27,9 @@ from common.broker import open_broker
 from common.broker.base import Broker, Delivery, Message, dead_letter_topic
 from common.messages.base import CORRELATION_ID
 from tests.servers.media_site import MediaSite
+from tests.servers.reaper import child_environment
 from tests.servers.system import ROOT, ServiceProcess, answers, environment_of
-from tests.waiting import until
+from tests.waiting import patience, until
 
 Watch = Callable[[Any, str], Any]
 """Wraps a port so that its calls are steps, under the given name; see `crashing_worker`."""
@@ -174,7 +175,7 @@ async def open_job_worker(kind: Kind, settings: AudioSettings) -> AsyncGenerator
 async def open_job_process(kind: Kind, settings: AudioSettings) -> AsyncGenerator[ServiceProcess]:
     """Run the service with this kind as a process of its own, until it is ready."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", kind.program, cwd=ROOT, env=environment_of(settings)
+        sys.executable, "-m", kind.program, cwd=ROOT, env=child_environment(environment_of(settings))
     )
     service = ServiceProcess(process, f"http://{settings.http_host}:{settings.http_port}")
     try:
@@ -188,7 +189,7 @@ async def run_until_killed(kind: Kind, settings: AudioSettings, step: str, trace
     """Run a worker that kills itself after `step` ("never": until it is terminated); return its exit code."""
     process = await start_crashing_worker(kind, settings, step, trace)
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(patience(60)):
             return await process.wait()
     finally:
         if process.returncode is None:
@@ -202,5 +203,5 @@ async def start_crashing_worker(
     """Start `tests.servers.crashing_worker` for this kind."""
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.servers.crashing_worker", kind.registry, step, str(trace), cwd=ROOT,
-        env=environment_of(settings),
+        env=child_environment(environment_of(settings)),
     )  # fmt: skip

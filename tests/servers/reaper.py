@@ -23,9 +23,8 @@ from functools import cache
 from pathlib import Path
 
 MARK = "BUTAKERO_TEST_PROCESS"
-_MEASURED = "COVERAGE_PROCESS_START"
-"""In the environment when coverage is measured; `_COVERAGE` holds what starts it."""
 _COVERAGE = Path(__file__).parents[1] / "coverage"
+"""On the path when coverage is measured: it starts that in each process."""
 _PROC = Path("/proc")
 
 
@@ -35,8 +34,7 @@ def child_environment(environment: Mapping[str, str] | None = None) -> dict[str,
     That is the reaper's mark and, when coverage is measured, what leads to it. Starts the reaper if it does not run.
     """
     made = {**(os.environ if environment is None else environment), MARK: _mark()}
-    if _MEASURED in os.environ:
-        made[_MEASURED] = os.environ[_MEASURED]
+    if str(_COVERAGE) in sys.path:
         made["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_COVERAGE), made.get("PYTHONPATH"))))
     return made
 
