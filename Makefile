@@ -14,7 +14,7 @@ PYTEST = $(BIN)/pytest --dist loadfile --no-loadscope-reorder --randomly-seed $(
 # Through the environment, so that quotes and dollars in a title stay what they are.
 export SONG
 
-.PHONY: help run up down logs test unit coverage check lint types imports deploy-lint audit vulnerabilities sbom format lock bench bench-full clean
+.PHONY: help run up down logs test unit coverage check lint types imports deploy-lint commits audit vulnerabilities sbom format lock bench bench-full clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ deploy-lint: $(VENV)/.dev ## Compose file, Dockerfiles, shell scripts, Kubernete
 	@$(BIN)/python -m tests.deploy.manifests
 	@$(BIN)/python -m tests.servers.prometheus
 	@[ ! -x $(BIN)/hadolint ] || $(BIN)/hadolint docker/Dockerfile.*
+
+commits: ## Commit subjects of at most 72 characters (COMMITS=<range> to choose which)
+	@scripts/commit-subjects.sh "$${COMMITS:-main..HEAD}"
 
 audit: $(VENV)/.dev ## Known vulnerabilities of everything that is locked (asks PyPI; what it cannot tell is a failure)
 	@$(BIN)/python -m tests.deploy.audit --strict
