@@ -12,7 +12,11 @@ HIDDEN = "[hidden]"
 # that are named like a secret.
 _SECRETS = (
     (re.compile(r"bk_([0-9a-f]{8})_[A-Za-z0-9_-]{10,}"), rf"bk_\1_{HIDDEN}"),
-    (re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*\.?[A-Za-z0-9_-]*"), HIDDEN),
+    # Atomic: of a run of these characters only the first "eyJ" is tried, so that a long run takes linear time.
+    (
+        re.compile(r"(?<![A-Za-z0-9_-])(?>([A-Za-z0-9_-]*?)eyJ)[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]*+\.?[A-Za-z0-9_-]*+"),
+        rf"\1{HIDDEN}",
+    ),
     (re.compile(r"\b([Bb]earer) +[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {HIDDEN}"),
     (re.compile(r"\b(Basic|Bot) +[A-Za-z0-9._~+/=-]{20,}"), rf"\1 {HIDDEN}"),
     (re.compile(r"(://[^/\s:@]*):[^/\s@]+@"), rf"\1:{HIDDEN}@"),

@@ -48,7 +48,7 @@ class Rule(NamedTuple):
     error: type[AppError]
     kind: type[BaseException] | None = None
     status: range | None = None
-    pattern: str = ""
+    pattern: re.Pattern[str] | None = None
 
 
 def _status(first: int, last: int | None = None) -> range:
@@ -77,39 +77,55 @@ RULES: tuple[Rule, ...] = (
     Rule(SourceTruncated, ContentTooShortError),
     Rule(SourceTruncated, IncompleteRead),
     Rule(SourceUnavailable, TransportError),
-    Rule(SourceUnavailable, pattern=r"try again later"),
-    Rule(SourceAuthRequired, pattern=r"not a bot|suspected as a bot|captcha|automation tools"),
-    Rule(MediaAgeRestricted, pattern=r"confirm your age|age.?(restricted|limited|verif|gate)"),
-    Rule(MediaPrivate, pattern=r"\b(is|either) private\b|\bprivate (video|playlist|clip|track)|in (a )?private show"),
+    Rule(SourceUnavailable, pattern=re.compile(r"(?i)try again later")),
+    Rule(SourceAuthRequired, pattern=re.compile(r"(?i)not a bot|suspected as a bot|captcha|automation tools")),
+    Rule(MediaAgeRestricted, pattern=re.compile(r"(?i)confirm your age|age.?(restricted|limited|verif|gate)")),
+    Rule(
+        MediaPrivate,
+        pattern=re.compile(r"(?i)\b(is|either) private\b|\bprivate (video|playlist|clip|track)|in (a )?private show"),
+    ),
     Rule(
         MediaLive,
-        pattern=r"live ?(stream|event|broadcast)|premieres? (in|will)|\blive (has|was) ended|will begin (in|at)"
-        r"|not (currently )?live\b|not yet started",
+        pattern=re.compile(
+            r"(?i)live ?(stream|event|broadcast)|premieres? (in|will)|\blive (has|was) ended|will begin (in|at)"
+            r"|not (currently )?live\b|not yet started"
+        ),
     ),
     Rule(
         SourceAuthRequired,
-        pattern=r"members[- ]only|for (\w+ )?(members|subscribers)|(log|sign)[ -]?in\b|registered users|subscription"
-        r"|password[- ]protected|--video-password|--cookies|join this channel|account is not subscribed",
+        pattern=re.compile(
+            r"(?i)members[- ]only|for (\w+ )?(members|subscribers)|(log|sign)[ -]?in\b|registered users|subscription"
+            r"|password[- ]protected|--video-password|--cookies|join this channel|account is not subscribed"
+        ),
     ),
     Rule(
         MediaRegionLocked,
-        pattern=r"geo.?(restrict|block)|(your|this) (country|region|location|area)|blocked it in|licensing restrict",
+        pattern=re.compile(
+            r"(?i)geo.?(restrict|block)|(your|this) (country|region|location|area)|blocked it in|licensing restrict"
+        ),
     ),
     Rule(
         MediaRemoved,
-        pattern=r"(been|was|were|be) (removed|deleted|taken down)|no longer available|account.*terminated|copyright",
+        pattern=re.compile(
+            r"(?i)(been|was|were|be) (removed|deleted|taken down)|no longer available"
+            r"|account.{0,300}terminated|copyright"
+        ),
     ),
-    Rule(MediaNotFound, pattern=r"does ?n[o']t exist|not found\b|HTTP Error 404"),
+    Rule(MediaNotFound, pattern=re.compile(r"(?i)does ?n[o']t exist|not found\b|HTTP Error 404")),
     Rule(
         MediaUnsupported,
-        pattern=r"\bDRM\b|no (video|media|audio|playlist)\b.*\b(formats|content|found)|format is not available"
-        r"|did not get any data blocks|downloaded file is empty|unsupported url",
+        pattern=re.compile(
+            r"(?i)\bDRM\b|no (video|media|audio|playlist)\b.{0,300}\b(formats|content|found)|format is not available"
+            r"|did not get any data blocks|downloaded file is empty|unsupported url"
+        ),
     ),
     Rule(
         MediaRemoved,
-        pattern=r"(video|content|clip|track|media|tweet|song|episode)\b.{0,20}(unavailable|not available)",
+        pattern=re.compile(
+            r"(?i)(video|content|clip|track|media|tweet|song|episode)\b.{0,20}(unavailable|not available)"
+        ),
     ),
-    Rule(InvalidInput, pattern=r"not a valid url|incomplete youtube id"),
+    Rule(InvalidInput, pattern=re.compile(r"(?i)not a valid url|incomplete youtube id")),
 )
 
 
@@ -148,10 +164,11 @@ def _ours(link: BaseException, detail: str) -> AppError | None:
 
 
 def _matches(rule: Rule, chain: list[BaseException], detail: str) -> bool:
-    if rule.kind is None:
-        return re.search(rule.pattern, detail, re.IGNORECASE) is not None
+    if rule.pattern is not None:
+        return rule.pattern.search(detail) is not None
     for link in chain:
-        if isinstance(link, rule.kind) and (rule.status is None or getattr(link, "status", 0) in rule.status):
+        of_kind = isinstance(link, rule.kind or BaseException)
+        if of_kind and (rule.status is None or getattr(link, "status", 0) in rule.status):
             return True
     return False
 

@@ -30,6 +30,7 @@ _LEAST_BYTES = 16 * 1024
 _SLOW_SECONDS = 0.1
 _FAST_SECONDS = 0.02
 _MAX_REQUESTS = 300
+_RANGE = re.compile(r"bytes=(\d+)-")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d*/(\d+|\*)")
 
 
@@ -94,7 +95,7 @@ class FileTransfer(Transfer):
 
 def _goes_on(request: Untyped, response: Untyped) -> bool:
     served = _CONTENT_RANGE.match(response.get_header("Content-Range") or "")
-    wanted = re.match(r"bytes=(\d+)-", request.headers.get("Range") or "")
+    wanted = _RANGE.match(request.headers.get("Range") or "")
     return response.status == 206 and bool(served and wanted and served[1] == wanted[1])  # noqa: PLR2004 - Partial Content
 
 
