@@ -9,9 +9,8 @@ from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from audio_service.api.app import create_app
+from audio_service.api.app import create_app, create_metrics_app
 from audio_service.api.deps import ApiDeps
-from audio_service.api.metrics_app import create_metrics_app
 from audio_service.settings import AudioSettings
 from common.http.server import listen, serve
 from common.observability.telemetry import get_logger

@@ -18,6 +18,7 @@ RANGE_NOT_SATISFIABLE = Text(
     "El rango pedido empieza después del final del archivo.", "The requested range begins after the end of the file."
 )
 QUERY_TOO_LONG = Text("La consulta es demasiado larga.", "The query is too long.")
+HEADER_TOO_LONG = Text("Un encabezado del pedido es demasiado largo.", "A header of the request is too long.")
 BODY_TOO_LARGE = Text("El cuerpo del pedido es demasiado grande.", "The request's body is too large.")
 ORIGIN_NOT_ALLOWED = Text(
     "Las páginas de ese origen no pueden usar esta API.", "Pages of that origin may not use this API."

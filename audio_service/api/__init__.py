@@ -1,1 +1,1 @@
-"""The HTTP API: questions and answers. It never starts a download."""
+"""The HTTP API of the library. It never starts a download."""

@@ -1,6 +1,6 @@
-"""The stored audio itself: the DCA file as it is, with ranges, and the same packets as Ogg Opus, for browsers.
+"""The stored audio: the DCA file as it is, with ranges, and the same packets as Ogg Opus, for browsers.
 
-A song that is being made can be heard from its beginning, as far as it comes; it has no length and no ranges yet.
+A song that is still being encoded is sent from its beginning as it grows; it has no length and no ranges yet.
 """
 
 from __future__ import annotations
@@ -12,13 +12,26 @@ import anyio
 from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
+from audio_service import texts
 from audio_service.api.conditions import ByteRange, Unsatisfiable, is_fresh, parse_range, range_applies, strong_etag
 from audio_service.api.deps import ApiDeps, deps_of
-from audio_service.api.errors import Refused
+from audio_service.api.errors import ApiError
 from audio_service.api.media import VideoIdPath, find
 from audio_service.api.metrics import HttpMetrics
 from audio_service.api.ogg import OggChunks
-from audio_service.api.streaming import Started, StreamAnswer
+from audio_service.api.responses import (
+    FAILED,
+    INVALID_MEDIA_ID,
+    NO_FILE,
+    REFUSED,
+    Responses,
+    file_response,
+    header,
+    protocol_error_example,
+    with_headers,
+)
+from audio_service.api.routing import API, Router
+from audio_service.api.streaming import PrefetchedSource, StreamResponse
 from audio_service.media.model import Media, MediaStatus, audio_key
 from common.blobs.base import BlobStat
 from common.errors import BlobNotFound, DatabaseUnavailable, MediaNotFound, StorageUnavailable
@@ -28,17 +41,49 @@ log = get_logger(__name__)
 
 DCA_TYPE = "audio/dca"
 OGG_TYPE = "audio/ogg"
-# A song that is made again may differ in its bytes: copies are good for an hour, then the entity tag decides.
+# The bytes of a song that is encoded again may differ: a copy is fresh for an hour, then it is revalidated.
 _CACHE = "max-age=3600"
 _PLAY_SECONDS = 0.5
 
+_NOT_MODIFIED = {"description": "The client's copy is current.", "headers": {"ETag": header("ETag")}}
+_DCA: Responses = {
+    200: file_response(
+        DCA_TYPE,
+        "The whole file. Of a song that is being encoded: its beginning, followed by the rest as it grows, without "
+        "length, ETag and ranges; a connection that is cut before its end means that the song was abandoned.",
+        "ETag",
+        "Accept-Ranges",
+        "Cache-Control",
+    ),
+    206: file_response(DCA_TYPE, "The requested range.", "ETag", "Content-Range"),
+    304: _NOT_MODIFIED,
+    400: INVALID_MEDIA_ID,
+    404: NO_FILE,
+    416: protocol_error_example(
+        "range_not_satisfiable", texts.RANGE_NOT_SATISFIABLE.es, "The range begins after the end of the file."
+    ),
+    **REFUSED,
+    **FAILED,
+}
+_OGG: Responses = {
+    200: file_response(OGG_TYPE, "The whole song.", "ETag", "Cache-Control"),
+    304: _NOT_MODIFIED,
+    400: INVALID_MEDIA_ID,
+    404: NO_FILE,
+    **REFUSED,
+    **FAILED,
+}
 
+router = Router(prefix=f"{API}/media/{{video_id}}", tags=["library"])
+
+
+@router.get("/audio", summary="The DCA file", responses=with_headers(_DCA))
 async def dca_file(request: Request, video_id: VideoIdPath) -> Response:
-    """Return the DCA file, or the one range of it that is asked for."""
+    """Return the DCA file, or the requested range of it."""
     deps = deps_of(request)
     media = await find(deps, video_id)
     if media.status is MediaStatus.PROCESSING:
-        return await _growing(request, deps, media)
+        return await _growing_file(request, deps, media)
     stat = await stored(deps, media)
     etag = strong_etag(stat.etag)
     headers = {"Cache-Control": _cached(deps), "ETag": etag, "Accept-Ranges": "bytes"}
@@ -46,22 +91,23 @@ async def dca_file(request: Request, video_id: VideoIdPath) -> Response:
         return Response(status_code=304, headers=headers)
     headers |= {"Content-Type": DCA_TYPE, "Content-Disposition": f'inline; filename="{video_id}.dca"'}
     if request.method == "HEAD":
-        return Response(headers={**headers, "Content-Length": str(stat.size)})
+        return _head({**headers, "Content-Length": str(stat.size)})
     part = _range_of(request.headers, stat, etag)
     if part is not None:
         headers["Content-Range"] = part.content_range(stat.size)
     sent = part or ByteRange(0, stat.size)
     headers["Content-Length"] = str(sent.length)
-    chunks = await Started.open(deps.blobs.read(stat.key, start=sent.start, length=sent.length))
+    chunks = await PrefetchedSource.open(deps.blobs.read(stat.key, start=sent.start, length=sent.length))
     if sent.start == 0:
         await _count_play(deps, video_id)
-    return StreamAnswer(
+    return StreamResponse(
         chunks, status_code=206 if part else 200, headers=headers, disconnects=_metrics(request).disconnects
     )
 
 
+@router.get("/audio.ogg", summary="The song as Ogg Opus", responses=with_headers(_OGG))
 async def ogg_file(request: Request, video_id: VideoIdPath) -> Response:
-    """Return the same packets as Ogg Opus. The file is made while it is sent: no ranges, no length."""
+    """Return the same packets as Ogg Opus. The file is written while it is sent: no ranges, no length."""
     deps = deps_of(request)
     media = await find(deps, video_id)
     stat = await stored(deps, media)
@@ -71,36 +117,35 @@ async def ogg_file(request: Request, video_id: VideoIdPath) -> Response:
         return Response(status_code=304, headers=headers)
     headers |= {"Content-Type": OGG_TYPE, "Content-Disposition": f'inline; filename="{video_id}.ogg"'}
     if request.method == "HEAD":
-        return Response(headers=headers)
+        return _head(headers)
     threads: anyio.CapacityLimiter = request.app.state.ogg_threads
     chunks = await OggChunks.open(deps.blobs.read(stat.key), threads, title=media.metadata.title)
     await _count_play(deps, video_id)
-    return StreamAnswer(chunks, status_code=200, headers=headers, disconnects=_metrics(request).disconnects)
+    return StreamResponse(chunks, status_code=200, headers=headers, disconnects=_metrics(request).disconnects)
 
 
 async def stored(deps: ApiDeps, media: Media) -> BlobStat:
     """Return the description of a record's file.
 
     Raises:
-        Refused: media_not_found when the record is no success (its `status` is in the answer); blob_not_found when it
-            is one and the file is gone. Both are 404s: there is nothing under this URL. The next request for the song
-            makes the file again.
+        ApiError: media_not_found when the record is not a success (the body has its `status`); blob_not_found when it
+            is, and the file is missing. Both are 404. The next download request for the song restores the file.
     """
     if media.status is not MediaStatus.SUCCESS:
-        raise _not_there(media)
+        raise _unavailable(media)
     try:
         return await deps.blobs.stat(audio_key(media.video_id))
     except BlobNotFound as exc:
         log.warning("http.file_gone", media_id=media.video_id)
-        raise Refused(exc, video_id=media.video_id) from exc
+        raise ApiError(exc, video_id=media.video_id) from exc
 
 
-def _not_there(media: Media) -> Refused:
-    return Refused(MediaNotFound(), video_id=media.video_id, status=media.status)
+def _unavailable(media: Media) -> ApiError:
+    return ApiError(MediaNotFound(), video_id=media.video_id, status=media.status)
 
 
-async def _growing(request: Request, deps: ApiDeps, media: Media) -> Response:
-    """Follow a song that is being made, to its end. Raises Refused when there is nothing to be heard of it yet."""
+async def _growing_file(request: Request, deps: ApiDeps, media: Media) -> Response:
+    """Stream a song that is being encoded, to its end. Raises ApiError when no part of it can be read yet."""
     headers = {
         "Cache-Control": "no-store",
         "Accept-Ranges": "none",
@@ -108,28 +153,34 @@ async def _growing(request: Request, deps: ApiDeps, media: Media) -> Response:
         "Content-Disposition": f'inline; filename="{media.video_id}.dca"',
     }
     try:
-        chunks = await Started.open(deps.blobs.follow(audio_key(media.video_id)))
+        chunks = await PrefetchedSource.open(deps.blobs.follow(audio_key(media.video_id)))
     except (BlobNotFound, StorageUnavailable) as exc:
-        raise _not_there(media) from exc
+        raise _unavailable(media) from exc
     if request.method == "HEAD":
         await chunks.aclose()
-        answer = Response(headers=headers)
-        del answer.headers["content-length"]  # nobody knows it yet
-        return answer
+        return _head(headers)
     await _count_play(deps, media.video_id)
-    return StreamAnswer(chunks, status_code=200, headers=headers, disconnects=_metrics(request).disconnects)
+    return StreamResponse(chunks, status_code=200, headers=headers, disconnects=_metrics(request).disconnects)
+
+
+def _head(headers: Mapping[str, str]) -> Response:
+    """Return the response to HEAD: the headers of GET, and Content-Length only where GET has one."""
+    response = Response(headers=headers)
+    if "Content-Length" not in headers:
+        del response.headers["content-length"]
+    return response
 
 
 def _cached(deps: ApiDeps) -> str:
-    """Who may keep a copy: everybody, or where access is controlled nobody but the client itself."""
+    """Return `Cache-Control`: shared caches may store songs only where access is not controlled."""
     return f"private, {_CACHE}" if deps.settings.access_controlled else f"public, {_CACHE}"
 
 
 async def _count_play(deps: ApiDeps, video_id: str) -> None:
-    """Count an answer that begins with the file's first byte as a play: the whole file, or its first range.
+    """Count a response that begins with the file's first byte as a play: the whole file, or its first range.
 
-    A player that seeks asks for later ranges of what it plays already; HEAD and 304 hand nothing out. A count that the
-    database has no time for is lost, and holds nobody up.
+    Later ranges are a player that seeks; HEAD and 304 send no audio. The count is dropped when the database fails or
+    does not answer within _PLAY_SECONDS: it must not delay the song.
     """
     try:
         async with asyncio.timeout(_PLAY_SECONDS):

@@ -1,4 +1,4 @@
-"""What the HTTP API is given. It opens nothing and closes nothing: `bootstrap` does."""
+"""The opened ports that the HTTP API is given. Neither opened nor closed here: `bootstrap` does both."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ApiDeps:
-    """Opened ports, settings, and the registry that `/metrics` shows and the API's own metrics are made on."""
+    """Opened ports, settings, and the registry that `/metrics` shows and the API's own metrics are created on."""
 
     settings: AudioSettings
     repository: MediaRepository
@@ -43,9 +43,9 @@ class ApiDeps:
 
 
 def deps_of(request: Request) -> ApiDeps:
-    """Return what the application was made with.
+    """Return the dependencies that the application was created with.
 
-    A function and not a FastAPI dependency: resolving one costs every request a tenth of what the whole look-up does.
+    A function and not a FastAPI dependency: resolving one costs every request a tenth of a whole look-up.
     """
     deps: ApiDeps = request.app.state.deps
     return deps

@@ -1,13 +1,14 @@
-"""From errors to HTTP answers: the statuses, and the one shape that every error body has.
+"""From errors to HTTP responses: the statuses, and the one shape of every error body.
 
     {"error": {"code": …, "message": …, further fields}, "success": false}
 
-The message is in the client's language (`Accept-Language`; else the LOCALE setting). Details of errors go to the log,
-never into an answer.
+The message is in the client's language (`Accept-Language`; else the LOCALE setting). Details of errors are logged and
+never part of a response.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -20,16 +21,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from audio_service import texts
-from audio_service.api.locale import preferred
-from common.errors import AppError, Forbidden, InternalError, InvalidInput, Locale, RateLimited, Text, Unauthorized
+from common.errors import (
+    AppError,
+    Forbidden,
+    InternalError,
+    InvalidInput,
+    InvalidVideoId,
+    Locale,
+    RateLimited,
+    Text,
+    Unauthorized,
+)
 from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 
 E = TypeVar("E", bound=Exception)
 
-# Codes from CONTRACTS.md keep their statuses; for the others: 4xx when asking again in the same words does not help,
-# 5xx when it may. What only ever travels in statuses and records has one too, so that nothing is answered by accident.
+# Codes from CONTRACTS.md keep their statuses; the others are 4xx when the same request fails again, 5xx when it may
+# succeed. Codes that appear in status messages and records alone have one too, so that the table is complete.
 HTTP_STATUS: dict[str, int] = {
     "invalid_input": 400,
     "invalid_video_id": 400,
@@ -74,16 +84,17 @@ HTTP_STATUS: dict[str, int] = {
     "internal_error": 500,
 }
 
-# What HTTP itself says no to: these have no class in the tree, because nothing but an HTTP answer carries them.
+# Errors of HTTP itself. They have no class in the tree, because only an HTTP response carries them.
 _PROTOCOL: dict[int, tuple[str, Text]] = {
     404: ("route_not_found", texts.ROUTE_NOT_FOUND),
     405: ("method_not_allowed", texts.METHOD_NOT_ALLOWED),
     413: ("body_too_large", texts.BODY_TOO_LARGE),
     414: ("query_too_long", texts.QUERY_TOO_LONG),
     416: ("range_not_satisfiable", texts.RANGE_NOT_SATISFIABLE),
+    431: ("header_too_long", texts.HEADER_TOO_LONG),
 }
 
-# pydantic's names of what is wrong, and the place of the limit in the error's context.
+# pydantic's error types, and the key of the limit in the error's context.
 _REASONS: dict[str, tuple[Text, str]] = {
     "missing": (texts.PARAMETER_MISSING, ""),
     "string_too_short": (texts.PARAMETER_EMPTY, ""),
@@ -92,10 +103,18 @@ _REASONS: dict[str, tuple[Text, str]] = {
     "less_than_equal": (texts.PARAMETER_TOO_LARGE, "le"),
     "int_parsing": (texts.PARAMETER_NOT_A_NUMBER, ""),
 }
+# Parameters whose pattern has an error of the tree; these errors name no field.
+_PATTERN_ERRORS: dict[str, type[AppError]] = {"video_id": InvalidVideoId, "cursor": InvalidInput}
+
+# RFC 9110 §12.5.4; parts beyond the tenth are ignored.
+_LANGUAGE = re.compile(
+    r"\s*([A-Za-z]{1,8}|\*)(?:-[A-Za-z0-9-]{1,60})?\s*(?:;\s*q\s*=\s*(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?"
+)
+_MAX_LANGUAGES = 10
 
 
 class InvalidParameter(InvalidInput):
-    """A parameter of the HTTP request is missing or not of its form. The message names it, and never quotes it."""
+    """A parameter of the HTTP request is missing or malformed. The message names it and never quotes its value."""
 
     def __init__(self, field: str, text: Text, limit: int | str = "") -> None:
         super().__init__(f"{field}: {text.en}")
@@ -109,8 +128,8 @@ class InvalidParameter(InvalidInput):
         return text.format(field=self.field, limit=self._limit)
 
 
-class Refused(Exception):
-    """An error on its way to an answer, with the fields that the body has beside code and message."""
+class ApiError(Exception):
+    """An error of the tree with further fields for the response body, beside code and message."""
 
     def __init__(self, error: AppError, **fields: str) -> None:
         super().__init__(error.detail)
@@ -118,10 +137,32 @@ class Refused(Exception):
         self.fields = fields
 
 
-def error_answer(
+def preferred_locale(accept_language: str, default: Locale) -> Locale:
+    """Return the language of ours with the highest quality in an `Accept-Language` header.
+
+    The first one wins a tie; `default` where neither is accepted.
+    """
+    best: tuple[float, Locale] = (0.0, default)
+    for part in accept_language.split(",", _MAX_LANGUAGES)[:_MAX_LANGUAGES]:
+        match = _LANGUAGE.fullmatch(part)
+        if match is None:
+            continue
+        language, quality = match[1].lower(), float(match[2] or 1)
+        if quality <= best[0]:
+            continue
+        if language == "es":
+            best = (quality, "es")
+        elif language == "en":
+            best = (quality, "en")
+        elif language == "*":
+            best = (quality, default)
+    return best[1]
+
+
+def error_response(
     status: int, error: Mapping[str, str], locale: Locale, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return the answer in the one shape; `error` has code, message and what else there is to say."""
+    """Return a response in the one shape; `error` has code, message and further fields."""
     return Response(
         orjson.dumps({"error": error, "success": False}),
         status_code=status,
@@ -130,24 +171,24 @@ def error_answer(
     )
 
 
-def app_error_answer(error: AppError, locale: Locale, fields: Mapping[str, str] | None = None) -> Response:
-    """Return the answer for an error of the tree; what is our fault is logged."""
+def app_error_response(error: AppError, locale: Locale, fields: Mapping[str, str] | None = None) -> Response:
+    """Return the response for an error of the tree. 5xx are logged."""
     status = HTTP_STATUS.get(error.code, 500)
     if status >= HTTP_STATUS[InternalError.code]:
         log.warning("http.failed", code=error.code, detail=error.detail, status=status)
     if isinstance(error, InvalidParameter):
         fields = {"field": error.field, **(fields or {})}
     body = {"code": error.code, "message": error.message(locale), **(fields or {})}
-    return error_answer(status, body, locale, _headers_of(error))
+    return error_response(status, body, locale, _headers_of(error))
 
 
 def _headers_of(error: AppError) -> dict[str, str]:
-    """Return what a refusal tells the client's program: how to get in (RFC 6750 §3), or when (RFC 6585 §4)."""
+    """Return the headers of a refusal: the challenge (RFC 6750 §3), or when to retry (RFC 6585 §4)."""
     match error:
         case Unauthorized():
-            # Whoever sent nothing is not told of a mistake.
-            mistake = "" if error.detail == error.code else ', error="invalid_token"'
-            return {"WWW-Authenticate": f'Bearer realm="butakero"{mistake}'}
+            # No error code for a request without credentials (RFC 6750 §3.1).
+            code = "" if error.detail == error.code else ', error="invalid_token"'
+            return {"WWW-Authenticate": f'Bearer realm="butakero"{code}'}
         case Forbidden():
             return {"WWW-Authenticate": f'Bearer realm="butakero", error="insufficient_scope", scope="{error.scope}"'}
         case RateLimited():
@@ -157,26 +198,26 @@ def _headers_of(error: AppError) -> dict[str, str]:
 
 
 def add_error_handlers(app: FastAPI, default: Locale) -> None:
-    """Answer every error that a route raises. What has no handler here ends in the middleware, as internal_error."""
+    """Add a handler for every error that a route raises. Others are `Instrumentation`'s, as internal_error."""
 
     def locale_of(request: Request) -> Locale:
-        return preferred(request.headers.get("accept-language", ""), default)
+        return preferred_locale(request.headers.get("accept-language", ""), default)
 
     async def on_app_error(request: Request, exc: Exception) -> Response:
-        return app_error_answer(_as(AppError, exc), locale_of(request))
+        return app_error_response(_as(AppError, exc), locale_of(request))
 
-    async def on_refused(request: Request, exc: Exception) -> Response:
-        refused = _as(Refused, exc)
-        return app_error_answer(refused.error, locale_of(request), refused.fields)
+    async def on_api_error(request: Request, exc: Exception) -> Response:
+        api_error = _as(ApiError, exc)
+        return app_error_response(api_error.error, locale_of(request), api_error.fields)
 
     async def on_invalid(request: Request, exc: Exception) -> Response:
-        return app_error_answer(_explain(_as(RequestValidationError, exc)), locale_of(request))
+        return app_error_response(_explain(_as(RequestValidationError, exc)), locale_of(request))
 
     async def on_protocol(request: Request, exc: Exception) -> Response:
-        return protocol_answer(_as(HTTPException, exc), locale_of(request))
+        return protocol_response(_as(HTTPException, exc), locale_of(request))
 
     app.add_exception_handler(AppError, on_app_error)
-    app.add_exception_handler(Refused, on_refused)
+    app.add_exception_handler(ApiError, on_api_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_protocol)
 
@@ -187,19 +228,21 @@ def _as(kind: type[E], exc: Exception) -> E:
     return exc
 
 
-def _explain(exc: RequestValidationError) -> InvalidParameter:
+def _explain(exc: RequestValidationError) -> AppError:
     first: dict[str, Any] = exc.errors()[0]
     field = str(first["loc"][-1])
+    if first["type"] == "string_pattern_mismatch" and field in _PATTERN_ERRORS:
+        return _PATTERN_ERRORS[field]()
     text, limit = _REASONS.get(first["type"], (texts.PARAMETER_INVALID, ""))
     return InvalidParameter(field, text, first.get("ctx", {}).get(limit, ""))
 
 
-def protocol_answer(exc: HTTPException, locale: Locale) -> Response:
-    """Return the answer for what HTTP itself says no to."""
+def protocol_response(exc: HTTPException, locale: Locale) -> Response:
+    """Return the response for an error of HTTP itself."""
     code, text = _PROTOCOL.get(exc.status_code, ("bad_request", texts.BAD_REQUEST))
     headers = dict(exc.headers or {})
     if exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        # Each route exists once for GET and once for HEAD; the framework names the one that it met first.
+        # Each path has one route for GET and one for HEAD; the framework names the method of the first.
         headers["Allow"] = "GET, HEAD"
     error = {"code": code, "message": text.to(locale)}
-    return error_answer(exc.status_code, error, locale, headers)
+    return error_response(exc.status_code, error, locale, headers)

@@ -1,6 +1,4 @@
-"""Questions about the library: one record by its id, records by a part of their title. Nothing here starts a download:
-that goes through the queue.
-"""
+"""The library over HTTP: one record by its id, records by a part of their title. Downloads are never started here."""
 
 from __future__ import annotations
 
@@ -10,10 +8,26 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import Path, Query, Request, Response
+from starlette.routing import Match, Route
+from starlette.types import Receive, Scope, Send
 
 from audio_service import texts
 from audio_service.api.deps import ApiDeps, deps_of
-from audio_service.api.errors import InvalidParameter, Refused
+from audio_service.api.errors import ApiError, InvalidParameter
+from audio_service.api.responses import (
+    FAILED,
+    INVALID_MEDIA_ID,
+    MEDIA_EXAMPLE,
+    MEDIA_ID_EXAMPLE,
+    NO_MEDIA,
+    REFUSED,
+    Responses,
+    error_examples,
+    json_example,
+    with_headers,
+)
+from audio_service.api.routing import API, Router
+from audio_service.api.schemas import MediaBody, MediaPageBody
 from audio_service.media.model import (
     MIN_SEARCH_CHARACTERS,
     Media,
@@ -25,64 +39,124 @@ from audio_service.media.model import (
 from common.errors import MediaNotFound
 from common.messages.base import MAX_ID, wire_time
 
-# The same text always has the same form, so nothing remembered here can be stale.
-_normalised = lru_cache(maxsize=1024)(normalise_title)
-
 MAX_TITLE = 200
 MAX_LIMIT = 100
-_MAX_CURSOR = 500
-# What programs send: one parameter, nothing in it that is escaped.
-_PLAIN_QUERY = re.compile(rb"video_id=([A-Za-z0-9_-]{1,%d})" % MAX_ID)
+MAX_CURSOR = 500
+MEDIA_ID_PATTERN = "^[A-Za-z0-9_-]+$"
+CURSOR_PATTERN = "^[A-Za-z0-9_-]+$"
+"""Base64 for URLs (RFC 4648 §5), without padding."""
 
-VideoIdPath = Annotated[
-    str,
-    Path(min_length=1, max_length=MAX_ID, description="The record's id.", examples=["k2qgadSvNyU"]),
-]
+# A title's normal form never changes, so the cache cannot be stale.
+_normalised = lru_cache(maxsize=1024)(normalise_title)
+
+_VIDEO_ID: dict[str, Any] = {
+    "min_length": 1,
+    "max_length": MAX_ID,
+    "pattern": MEDIA_ID_PATTERN,
+    "description": "The record's id.",
+    "examples": [MEDIA_ID_EXAMPLE],
+}
+VideoIdPath = Annotated[str, Path(**_VIDEO_ID)]
+VideoIdQuery = Annotated[str, Query(**_VIDEO_ID)]
 TitleQuery = Annotated[
     str,
     Query(
         max_length=MAX_TITLE,
-        description="A part of the title; case and punctuation do not matter. It is text, never a pattern.",
+        description=f"A part of the title, of at least {MIN_SEARCH_CHARACTERS} letters or digits; case and punctuation "
+        "do not matter. It is text, never a pattern.",
         examples=["dua lipa"],
     ),
 ]
-LimitQuery = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many records a page has at most.")]
+LimitQuery = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Maximum number of records on the page.")]
 CursorQuery = Annotated[
-    str | None, Query(max_length=_MAX_CURSOR, description="`next_cursor` of the page before; opaque.")
+    str | None,
+    Query(max_length=MAX_CURSOR, pattern=CURSOR_PATTERN, description="`next_cursor` of the page before; opaque."),
 ]
 
+_LOOK_UP: Responses = {
+    200: json_example(MediaBody, {"data": MEDIA_EXAMPLE, "success": True}, "The record, whatever its state."),
+    400: INVALID_MEDIA_ID,
+    404: NO_MEDIA,
+    **REFUSED,
+    **FAILED,
+}
+_SEARCH: Responses = {
+    200: json_example(
+        MediaPageBody, {"data": [MEDIA_EXAMPLE], "success": True}, "A page; empty when no title matches."
+    ),
+    400: error_examples(
+        InvalidParameter("title", texts.PARAMETER_TOO_SHORT, MIN_SEARCH_CHARACTERS),
+        description="`title` is missing, too short or too long, `limit` out of range, or `cursor` is not ours.",
+    ),
+    **REFUSED,
+    **FAILED,
+}
 
-async def look_up(request: Request) -> Response:
+_PLAIN_QUERY = re.compile(rb"video_id=[A-Za-z0-9_-]{1,%d}" % MAX_ID)
+
+router = Router(prefix=f"{API}/media", tags=["library"])
+
+
+@router.get("/", summary="Look a record up by its id", responses=with_headers(_LOOK_UP))
+@router.get("", include_in_schema=False)
+async def look_up(request: Request, video_id: VideoIdQuery) -> Response:
     """Return a record, whatever its state.
 
-    The outer `success` says that the look-up worked; `data.status` and `data.success` say how the record is.
+    The outer `success` is that of the look-up; `data.status` and `data.success` are the record's.
     """
-    media = await find(deps_of(request), _video_id(request))
+    media = await find(deps_of(request), video_id)
     return _json({"data": _encoded(media), "success": True})
 
 
+class PlainLookUp(Route):
+    """`look_up` without FastAPI, for queries in the form that programs send: one parameter, nothing escaped.
+
+    Any other query falls through to `look_up`. Not for a router with dependencies: it has none.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, _plain_look_up, methods=["GET"], include_in_schema=False)
+        self.app = _plain_look_up
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match the path and the form of the query."""
+        match, child_scope = super().matches(scope)
+        if match is not Match.FULL or _PLAIN_QUERY.fullmatch(scope["query_string"]) is None:
+            return Match.NONE, {}
+        return match, {**child_scope, "route": self}
+
+
+async def _plain_look_up(scope: Scope, receive: Receive, send: Send) -> None:
+    response = await look_up(Request(scope), scope["query_string"].removeprefix(b"video_id=").decode("ascii"))
+    await response(scope, receive, send)
+
+
+PLAIN_LOOK_UPS = (PlainLookUp(f"{API}/media/"), PlainLookUp(f"{API}/media"))
+
+
+@router.get("/search", summary="Search by a part of the title", responses=with_headers(_SEARCH))
 async def search(request: Request, title: TitleQuery, limit: LimitQuery = 10, cursor: CursorQuery = None) -> Response:
-    """Return the records whose title contains the text; nothing found is an empty list."""
+    """Return the records whose title contains the text; no match is an empty list."""
     if len(search_text(title)) < MIN_SEARCH_CHARACTERS:
         raise InvalidParameter("title", texts.PARAMETER_TOO_SHORT, MIN_SEARCH_CHARACTERS)
     page = await deps_of(request).repository.search(title, limit=limit, cursor=cursor)
-    answer: dict[str, Any] = {"data": [_encoded(media) for media in page.items], "success": True}
+    body: dict[str, Any] = {"data": [_encoded(media) for media in page.items], "success": True}
     if page.cursor is not None:
-        answer["next_cursor"] = page.cursor
-    return _json(answer)
+        body["next_cursor"] = page.cursor
+    return _json(body)
 
 
 async def find(deps: ApiDeps, video_id: str) -> Media:
-    """Return the record. Raises InvalidVideoId, Refused (MediaNotFound)."""
+    """Return the record. Raises InvalidVideoId, ApiError (MediaNotFound)."""
     media = await deps.repository.get(check_media_id(video_id))
     if media is None:
-        raise Refused(MediaNotFound(), video_id=video_id)
+        raise ApiError(MediaNotFound(), video_id=video_id)
     return media
 
 
 def record(media: Media) -> dict[str, Any]:
-    """Return a record as the wire has it."""
-    shown: dict[str, Any] = {
+    """Return a record in the wire's form."""
+    fields: dict[str, Any] = {
         "video_id": media.video_id,
         "title_lower": _normalised(media.metadata.title),
         "status": media.status,
@@ -98,30 +172,15 @@ def record(media: Media) -> dict[str, Any]:
         "play_count": media.play_count,
     }
     if media.error_code is not None:
-        shown["error_code"] = media.error_code
-    return shown
+        fields["error_code"] = media.error_code
+    return fields
 
 
 @lru_cache(maxsize=512)
 def _encoded(media: Media) -> orjson.Fragment:
-    """Encode a record. One that has changed is another `Media`, so nothing remembered can be stale."""
+    """Encode a record. A changed record is another `Media`, so the cache cannot be stale."""
     return orjson.Fragment(orjson.dumps(record(media)))
 
 
-def _video_id(request: Request) -> str:
-    """Check the hot path's one parameter by hand: FastAPI takes longer to read it than to encode the record."""
-    plain = _PLAIN_QUERY.fullmatch(request.scope["query_string"])
-    if plain is not None:
-        return plain[1].decode("ascii")
-    given = request.query_params.get("video_id")
-    if given is None:
-        raise InvalidParameter("video_id", texts.PARAMETER_MISSING)
-    if not given:
-        raise InvalidParameter("video_id", texts.PARAMETER_EMPTY)
-    if len(given) > MAX_ID:
-        raise InvalidParameter("video_id", texts.PARAMETER_TOO_LONG, MAX_ID)
-    return given
-
-
-def _json(answer: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(answer), media_type="application/json")
+def _json(body: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(body), media_type="application/json")

@@ -1,5 +1,5 @@
-"""The API's Prometheus metrics, and the page that shows all of the process's. Labels are route templates, methods and
-statuses: never a raw path, whose ids would make a time series each.
+"""The API's Prometheus metrics, and /metrics, which shows all metrics of the process. Labels are route templates,
+methods and statuses, never raw paths: every id would be a time series.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from audio_service.api.deps import deps_of
+from audio_service.api.responses import DEFAULT, REFUSED, Responses, with_headers
+from audio_service.api.routing import Router
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
 @dataclass(frozen=True, slots=True)
 class HttpMetrics:
-    """What the API counts."""
+    """The API's counters and histogram."""
 
     requests: Counter
     seconds: Histogram
@@ -46,6 +48,16 @@ class HttpMetrics:
         )
 
 
+_METRICS: Responses = {
+    200: {"description": "Text format 0.0.4.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+    **REFUSED,
+    **DEFAULT,
+}
+
+router = Router(tags=["operations"])
+
+
+@router.get("/metrics", summary="Prometheus metrics", responses=with_headers(_METRICS))
 async def metrics_page(request: Request) -> Response:
     """Return every metric of this process in Prometheus' text format 0.0.4."""
     return Response(generate_latest(deps_of(request).registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

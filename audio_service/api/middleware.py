@@ -1,5 +1,6 @@
-"""What every HTTP exchange gets: a request id, a correlation, closed-by-default headers, metrics, and an answer even
-when a route breaks. Plain ASGI, because streaming answers must pass through untouched.
+"""What every HTTP exchange passes through: request id, correlation, default headers, metrics, size limits, origins.
+
+Plain ASGI, because streamed responses must pass through untouched.
 """
 
 from __future__ import annotations
@@ -7,28 +8,39 @@ from __future__ import annotations
 import random
 import re
 import time
+from collections.abc import Sequence
+from typing import Final
 
 from prometheus_client import Counter, Histogram
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from audio_service.api.errors import app_error_answer
-from audio_service.api.locale import preferred
+from audio_service import texts
+from audio_service.api.errors import app_error_response, error_response, preferred_locale, protocol_response
 from audio_service.api.metrics import HttpMetrics
 from common.errors import AppError, InternalError, Locale
+from common.http.protocol import MAX_BODY_BYTES
 from common.observability.telemetry import TRACEPARENT, correlation, get_logger
 
 log = get_logger(__name__)
 
+MAX_QUERY_BYTES: Final = 16 * 1024
+MAX_HEADER_BYTES: Final = 8 * 1024
+"""Of one header's value: the longest that common servers take. Access tokens are the longest that clients send."""
+
+_MAX_DIGITS = 18
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _TRACEPARENT = TRACEPARENT.encode()
-# RFC 9562 §5.4: four bits say the version, two the variant.
+# RFC 9562 §5.4: four bits of version, two of variant.
 _UUID_4 = 4 << 76 | 2 << 62
 _UUID_FREE = ~(0xF << 76 | 3 << 62)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-# Few, because every answer pays for each. A route that needs another policy (a page with scripts, a file that may be
-# cached) sets the header itself. `default-src` stands for all that a body loads; what is for encrypted
-# connections (Strict-Transport-Security) is for whoever ends them.
+# Few, because every response pays for each. A route that needs another policy (a page with scripts, a file that may be
+# cached) sets the header itself. Strict-Transport-Security belongs to the proxy that terminates TLS.
 _DEFAULTS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -39,8 +51,8 @@ _DEFAULTS: tuple[tuple[bytes, bytes], ...] = (
 )
 
 
-class Observed:
-    """The application inside its request id, metrics and last resort."""
+class Instrumentation:
+    """Outermost: request id, correlation, default headers, metrics; unhandled exceptions become internal_error."""
 
     def __init__(self, app: ASGIApp, *, metrics: HttpMetrics, locale: Locale) -> None:
         self._app = app
@@ -57,29 +69,29 @@ class Observed:
         with correlation(exchange.request_id, {TRACEPARENT: exchange.traceparent}):
             try:
                 await self._app(scope, receive, exchange.send)
-            except Exception as exc:  # noqa: BLE001 - the last resort: whatever it was, it is logged and answered
+            except Exception as exc:  # noqa: BLE001 - the outermost handler: every exception is logged and answered
                 await self._answer_for(exc, exchange, receive)
             finally:
                 self._count(exchange)
 
     async def _answer_for(self, exc: Exception, exchange: _Exchange, receive: Receive) -> None:
-        # Starlette wraps what it would have answered, had the answer not begun.
+        # Starlette wraps an exception that it has a handler for, when the response has already started.
         error = exc.__cause__ if exchange.status and isinstance(exc, RuntimeError) else exc
         if isinstance(error, AppError) and exchange.status:
             log.warning("http.cut", route=exchange.route, code=error.code, detail=error.detail)
         else:
             log.error("http.crashed", route=exchange.route, exc_info=exc)
-        # An answer under way cannot be taken back: the server cuts the connection when we return.
+        # A response that has started cannot be replaced: the server cuts the connection when this returns.
         if not exchange.status:
-            locale = preferred(exchange.accept_language, self._locale)
-            await app_error_answer(InternalError(), locale)(exchange.scope, receive, exchange.send)
+            locale = preferred_locale(exchange.accept_language, self._locale)
+            await app_error_response(InternalError(), locale)(exchange.scope, receive, exchange.send)
 
     def _count(self, exchange: _Exchange) -> None:
         method = exchange.scope["method"]
         labels = (exchange.route, method if method in _METHODS else "other", exchange.status)
         counted = self._counted.get(labels)
         if counted is None:
-            # Labels come from closed sets, so this stays small; looking children up by name each time costs more.
+            # Labels come from closed sets, so the cache stays small; a look-up by labels costs more each time.
             children = self._metrics.requests.labels(*labels), self._metrics.seconds.labels(exchange.route)
             counted = self._counted[labels] = children
         requests, seconds = counted
@@ -88,7 +100,7 @@ class Observed:
 
 
 class _Exchange:
-    """One request and what has been sent of its answer. `status` is 0 until the answer's head has gone out."""
+    """One request and the state of its response. `status` is 0 until the response's head is sent."""
 
     __slots__ = ("_send", "accept_language", "answered", "began", "request_id", "scope", "status", "traceparent")
 
@@ -111,7 +123,7 @@ class _Exchange:
         return getattr(route, "path", "unmatched")
 
     async def send(self, message: Message) -> None:
-        """Pass an event on; complete the answer's head."""
+        """Pass an ASGI event on; add the default headers to the response's head."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.answered = time.perf_counter()
@@ -126,9 +138,68 @@ class _Exchange:
 def _new_id() -> str:
     """Return a random UUID (version 4): unique, not secret.
 
-    `uuid4` asks the operating system, which lets other threads have the interpreter meanwhile; under load that wait
-    was a tenth of a look-up.
+    `uuid4` reads from the operating system and releases the interpreter lock; under load that wait was a tenth of a
+    look-up.
     """
     bits = random.getrandbits(128) & _UUID_FREE | _UUID_4
     digits = f"{bits:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+class SizeLimits:
+    """Bounds query, headers and body before anything parses them: 414, 431 and 413, and the connection is closed.
+
+    The protocol (`common.http`) limits the whole head. The API reads no body: a small one is ignored, as HTTP demands,
+    a large one refused before it is received.
+    """
+
+    def __init__(self, app: ASGIApp, *, locale: Locale) -> None:
+        self._app = app
+        self._locale: Locale = locale
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one exchange."""
+        if scope["type"] == "http" and (status := _exceeded(scope)):
+            accepted = Headers(scope=scope).get("accept-language", "")[:MAX_HEADER_BYTES]
+            refusal = HTTPException(status, headers={"Connection": "close"})
+            await protocol_response(refusal, preferred_locale(accepted, self._locale))(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _exceeded(scope: Scope) -> int:
+    """Return the status of the first limit that is exceeded, 0 if none is."""
+    if len(scope["query_string"]) > MAX_QUERY_BYTES:
+        return 414
+    for name, value in scope["headers"]:
+        if len(value) > MAX_HEADER_BYTES:
+            return 431
+        if name == b"content-length" and (not value.isdigit() or int(value[:_MAX_DIGITS]) > MAX_BODY_BYTES):
+            return 413
+    return 0
+
+
+_CORS_REQUEST_HEADERS = ("Accept-Language", "Authorization", "If-None-Match", "Range", "X-API-Key", "X-Request-ID")
+_CORS_RESPONSE_HEADERS = ("Content-Range", "ETag", "Retry-After", "WWW-Authenticate", "X-Request-ID")
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, with refusals in the shape of every other error. No cookies: the API uses none."""
+
+    def __init__(self, app: ASGIApp, *, origins: Sequence[str], locale: Locale) -> None:
+        super().__init__(
+            app,
+            allow_origins=origins,
+            allow_methods=("GET", "HEAD"),
+            allow_headers=_CORS_REQUEST_HEADERS,
+            expose_headers=_CORS_RESPONSE_HEADERS,
+        )
+        self._locale: Locale = locale
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answer a preflight request."""
+        response = super().preflight_response(request_headers)
+        if response.status_code < 400:  # noqa: PLR2004 - the statuses of errors begin there
+            return response
+        error = {"code": "origin_not_allowed", "message": texts.ORIGIN_NOT_ALLOWED.to(self._locale)}
+        return error_response(403, error, self._locale)

@@ -1,8 +1,8 @@
-"""DCA to Ogg Opus while it is sent: synchronous work that pulls from an asynchronous source.
+"""DCA to Ogg Opus while it is sent: a synchronous conversion that reads from an asynchronous source.
 
-`dca_to_ogg` runs in a worker thread, a few pages at a time, and fetches blocks of the blob from the event loop. These
-threads are not the ones that blob stores read files in: threads that wait for each other in one pool would block it
-for good when it is full. Memory is one block, whatever the song's length.
+`dca_to_ogg` runs in a worker thread, a few pages at a time, and fetches blocks of the blob from the event loop. The
+threads have a limiter apart from the one in which blob stores read files: with one pool, threads that wait for each
+other would deadlock when it is full. Memory is one block, whatever the song's length.
 """
 
 from __future__ import annotations
@@ -90,12 +90,12 @@ class OggChunks:
         try:
             return await asyncio.shield(step)
         finally:
-            # Even when cancelled: the thread must be out of the source before anybody closes it.
+            # Also when cancelled: the source must not be closed while the thread reads it.
             await asyncio.wait([step])
 
 
 class _Blob(io.RawIOBase):
-    """A blob as a file, for use in another thread than the loop's. Does not own the source."""
+    """A blob as a synchronous file, for threads other than the event loop's. Does not close the source."""
 
     def __init__(self, source: AsyncIterator[bytes], loop: asyncio.AbstractEventLoop) -> None:
         self._source = source
@@ -103,11 +103,11 @@ class _Blob(io.RawIOBase):
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Buffer, /) -> int:
-        """Fill from what is left of the last block, else from a new one."""
+        """Fill from the rest of the last block, else from a new one."""
         if not self._rest:
             self._rest = memoryview(asyncio.run_coroutine_threadsafe(_next_block(self._source), self._loop).result())
         target = memoryview(buffer).cast("B")

@@ -1,4 +1,4 @@
-"""A streamed answer that ends with its client: when either side stops, the source is closed before the answer returns.
+"""A streamed response that closes its source deterministically, whichever side ends the exchange.
 
 Starlette's StreamingResponse leaves an interrupted generator, and the file it holds open, to the garbage collector.
 """
@@ -18,20 +18,21 @@ from common.tasks import running_alongside
 
 
 class Chunks(Protocol):
-    """Bytes in order, and a way to give up on the rest."""
+    """An iterator of bytes that can be closed early."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Iterate once."""
         ...
 
     async def aclose(self) -> None:
-        """Free what is held; safe to call at any time, and more than once."""
+        """Release all resources; idempotent, and allowed at any time."""
         ...
 
 
-class Started:
-    """A source whose first chunk has been read already, so that one which fails at once does so while an error can
-    still be answered. A class and not a generator: closing a generator that nobody has begun runs none of its code.
+class PrefetchedSource:
+    """A source whose first chunk is already read, so that an error at its beginning can still become an error response.
+
+    A class and not a generator: closing a generator that was never started runs none of its code.
     """
 
     def __init__(self, first: bytes, source: AsyncIterator[bytes]) -> None:
@@ -63,11 +64,11 @@ class Started:
         await close_source(self._source)
 
 
-class StreamAnswer(Response):
-    """Sends chunks as fast as the client takes them. Has a Content-Length only when `headers` say so.
+class StreamResponse(Response):
+    """Sends chunks as fast as the client reads them. Has a Content-Length only when `headers` has one.
 
-    What the source raises after the head has gone out is raised: the connection is cut, so that nobody takes the part
-    for the whole.
+    An exception of the source after the head is sent is raised: the server cuts the connection, so that the client does
+    not take a part for the whole.
     """
 
     def __init__(self, chunks: Chunks, *, status_code: int, headers: Mapping[str, str], disconnects: Counter) -> None:
@@ -78,7 +79,7 @@ class StreamAnswer(Response):
         self.init_headers(headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send everything, or as much as the client stays for."""
+        """Send all chunks, or as many as the client reads before it disconnects."""
         del scope
         async with aclosing(self._chunks):
             try:
@@ -95,7 +96,7 @@ class StreamAnswer(Response):
 
 
 async def close_source(source: AsyncIterator[bytes]) -> None:
-    """Close a blob that is being read, with the file it holds open."""
+    """Close a blob that is being read, and the file that it holds open."""
     if isinstance(source, AsyncGenerator):
         await source.aclose()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from audio_service.api.bounds import MAX_QUERY_BYTES
+from audio_service.api.middleware import MAX_HEADER_BYTES, MAX_QUERY_BYTES
 from audio_service.settings import AudioSettings
 from common.http.protocol import MAX_BODY_BYTES
 from common.settings import SettingsError, load
@@ -23,6 +23,26 @@ async def test_a_query_that_is_too_long_is_refused(api: Api, path: str) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (414, "query_too_long")
     assert answer.headers["connection"] == "close"
     assert answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Range", "If-None-Match", "If-Range", "Accept-Language", "Authorization", "X-Request-ID", "Origin", "X-Any"],
+)
+async def test_a_header_that_is_too_long_is_refused(api: Api, header: str) -> None:
+    for path in ("/api/v1/media/?video_id=song", "/api/v1/media/song/audio", "/livez", "/nowhere"):
+        answer = await api.client.get(path, headers={header: "a" * (MAX_HEADER_BYTES + 1)})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (431, "header_too_long")
+        assert answer.headers["connection"] == "close"
+        assert answer.headers["x-request-id"]
+    longest = await api.client.get("/livez", headers={header: "a" * MAX_HEADER_BYTES})
+    assert longest.status_code == 200
+
+
+async def test_a_refusal_for_size_is_in_the_clients_language(api: Api) -> None:
+    headers = {"accept-language": "en", "range": " " * (MAX_HEADER_BYTES + 1)}
+    answer = await api.client.get("/livez", headers=headers)
+    assert answer.json()["error"]["message"] == "A header of the request is too long."
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -5,8 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from audio_service.api.errors import HTTP_STATUS
-from audio_service.api.locale import preferred
+from audio_service.api.errors import HTTP_STATUS, preferred_locale
 from common.errors import DatabaseUnavailable, Locale, all_errors
 from common.observability.telemetry import correlation_id
 from tests.unit.audio_service.api.library import Api, add_song
@@ -88,7 +87,7 @@ async def test_errors_speak_the_clients_language(api: Api, accept_language: str,
 def test_the_preferred_language_is_the_one_with_the_highest_quality(
     header: str, default: Locale, expected: Locale
 ) -> None:
-    assert preferred(header, default) == expected
+    assert preferred_locale(header, default) == expected
 
 
 async def test_a_database_that_fails_is_a_500_without_a_word_of_where_it_is(api: Api) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import uuid
 
+import httpx
 import pytest
+from fastapi.routing import iter_route_contexts
 from structlog.testing import capture_logs
 
-from tests.unit.audio_service.api.library import Api, add_song
+from tests.unit.audio_service.api.library import Api, add_song, served
 
 ROUTES = [
     "/api/v1/media/?video_id=song",
@@ -42,13 +44,56 @@ async def test_every_answer_is_named_and_closed_by_default(api: Api, route: str)
     assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if route != "/openapi.json"])
-async def test_head_answers_as_get_does_without_a_body(api: Api, route: str) -> None:
+# Of the exchange, and of the moment: not of the resource.
+PER_EXCHANGE = {"x-request-id", "date"}
+PARAMETERS = {"{video_id}": "song", "{name}": "library.js"}
+QUERIES = {"/api/v1/media/": "video_id=song", "/api/v1/media": "video_id=song", "/api/v1/media/search": "title=canci"}
+
+
+def headers_of(answer: httpx.Response) -> dict[str, str]:
+    return {name: value for name, value in answer.headers.items() if name not in PER_EXCHANGE}
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route != "/metrics"])
+async def test_head_has_the_headers_of_get_and_no_body(api: Api, route: str) -> None:
     await add_song(api.deps, "song")
-    got = await api.client.get(route)
+    await api.client.get(route)  # what is counted has been counted once
     head = await api.client.head(route)
+    got = await api.client.get(route)
     assert (head.status_code, head.content) == (got.status_code, b"")
-    assert head.headers.get("content-type") == got.headers.get("content-type")
+    assert headers_of(head) == headers_of(got)
+
+
+async def test_every_route_answers_head(api: Api) -> None:
+    await add_song(api.deps, "song")
+    paths = {context.path for context in iter_route_contexts(api.app.routes) if "GET" in (context.methods or ())}
+    assert {"/api/v1/media", "/api/v1/media/{video_id}/audio.ogg", "/readyz", "/docs", "/openapi.json"} <= paths
+    for template in paths:
+        assert template is not None
+        path = template
+        for parameter, value in PARAMETERS.items():
+            path = path.replace(parameter, value)
+        path = f"{path}?{QUERIES.get(path, 'limit=0')}"
+        head, got = await api.client.head(path), await api.client.get(path)
+        assert got.status_code in {200, 400}, path
+        assert (head.status_code, head.content) == (got.status_code, b"")
+        assert set(headers_of(head)) == set(headers_of(got))
+
+
+async def test_a_server_sends_head_without_a_body(api: Api) -> None:
+    """Over a socket: the next response on the same connection begins where the head of the first ends."""
+    await add_song(api.deps, "song")
+    async with served(api.app) as (host, port), httpx.AsyncClient(base_url=f"http://{host}:{port}") as client:
+        for route in (
+            "/livez",
+            "/api/v1/media/?video_id=song",
+            "/api/v1/media/song/audio",
+            "/api/v1/media/song/audio.ogg",
+        ):
+            head, got = await client.head(route), await client.get(route)
+            assert (head.status_code, head.content) == (got.status_code, b"")
+            hop_by_hop = {"transfer-encoding"}
+            assert set(headers_of(head)) == set(headers_of(got)) - hop_by_hop
 
 
 @pytest.mark.parametrize("given", ["a", "A-b_c.9", "x" * 64])

@@ -5,13 +5,13 @@ import shutil
 
 import pytest
 
-from audio_service.api.schemas import HealthAnswer, Readiness
+from audio_service.api.schemas import HealthBody, ReadinessBody
 from tests.unit.audio_service.api.library import Api
 
 
 async def test_all_is_well(api: Api) -> None:
     answer = await api.client.get("/api/v1/health")
-    body = HealthAnswer.model_validate_json(answer.content)
+    body = HealthBody.model_validate_json(answer.content)
     assert answer.status_code == 200
     assert set(body.services) == {"embedded_broker", "sqlite", "local_storage"}
     assert {service.status for service in body.services.values()} == {"saludable"}
@@ -21,7 +21,7 @@ async def test_all_is_well(api: Api) -> None:
 async def test_a_dependency_that_is_down_is_shown_and_the_others_are_still_well(api: Api) -> None:
     await asyncio.to_thread(shutil.rmtree, api.deps.settings.local_storage_path)
     answer = await api.client.get("/api/v1/health")
-    body = HealthAnswer.model_validate_json(answer.content)
+    body = HealthBody.model_validate_json(answer.content)
     assert answer.status_code == 503
     assert body.services["local_storage"].status == "no saludable"
     assert body.services["local_storage"].error == "El almacenamiento no responde."
@@ -33,7 +33,7 @@ async def test_a_dependency_that_is_down_is_shown_and_the_others_are_still_well(
 async def test_what_programs_read_is_spanish_in_every_language(api: Api) -> None:
     await asyncio.to_thread(shutil.rmtree, api.deps.settings.local_storage_path)
     answer = await api.client.get("/api/v1/health", headers={"accept-language": "en"})
-    body = HealthAnswer.model_validate_json(answer.content)
+    body = HealthBody.model_validate_json(answer.content)
     assert body.services["local_storage"].status == "no saludable"
     assert body.services["local_storage"].error == "The storage does not answer."
 
@@ -43,7 +43,7 @@ async def test_readiness_follows_the_dependencies_and_liveness_does_not(api: Api
     await asyncio.to_thread(shutil.rmtree, api.deps.settings.local_storage_path)
     answer = await api.client.get("/readyz")
     assert answer.status_code == 503
-    assert not Readiness.model_validate_json(answer.content).services["local_storage"]
+    assert not ReadinessBody.model_validate_json(answer.content).services["local_storage"]
     assert (await api.client.get("/livez")).status_code == 200
 
 
@@ -61,6 +61,6 @@ async def test_a_dependency_that_does_not_answer_is_down(api: Api, monkeypatch: 
             tasks.create_task(asyncio.to_thread(hold))
         answer = await api.client.get("/api/v1/health")
         release.set()
-    body = HealthAnswer.model_validate_json(answer.content)
+    body = HealthBody.model_validate_json(answer.content)
     assert answer.status_code == 503
     assert body.services["local_storage"].status == "no saludable"

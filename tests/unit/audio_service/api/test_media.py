@@ -2,9 +2,16 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
-from audio_service.api.schemas import MediaAnswer, SearchAnswer
+from audio_service.api.media import MEDIA_ID_PATTERN, CursorQuery, VideoIdQuery
+from audio_service.api.schemas import MediaBody, MediaPageBody
+from audio_service.media.model import check_media_id
+from audio_service.media.repository.cursors import encode_cursor
 from audio_service.media.repository.sqlite.repository import open_sqlite
+from common.errors import InvalidInput, InvalidVideoId
 from tests.unit.audio_service.api.library import Api, add_failure, add_song, claim
 
 TITLE = "Dua Lipa - New Rules (Official Music Video)"
@@ -22,7 +29,7 @@ async def test_a_record_is_found_with_and_without_the_trailing_slash(api: Api, p
     answer = await api.client.get(path, params={"video_id": "k2qgadSvNyU"})
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
-    body = MediaAnswer.model_validate_json(answer.content)
+    body = MediaBody.model_validate_json(answer.content)
     assert body.data.title_lower == "dua lipa  new rules official music video"
     assert body.data.success
 
@@ -30,13 +37,13 @@ async def test_a_record_is_found_with_and_without_the_trailing_slash(api: Api, p
 async def test_a_record_in_progress_is_shown_as_such(api: Api) -> None:
     await claim(api.deps, "k2qgadSvNyU", TITLE)
     answer = await api.client.get("/api/v1/media/?video_id=k2qgadSvNyU")
-    body = MediaAnswer.model_validate_json(answer.content)
+    body = MediaBody.model_validate_json(answer.content)
     assert (answer.status_code, body.data.status, body.data.success) == (200, "processing", False)
 
 
 async def test_a_failed_record_says_why(api: Api) -> None:
     await add_failure(api.deps, "k2qgadSvNyU", TITLE)
-    body = MediaAnswer.model_validate_json((await api.client.get("/api/v1/media/?video_id=k2qgadSvNyU")).content)
+    body = MediaBody.model_validate_json((await api.client.get("/api/v1/media/?video_id=k2qgadSvNyU")).content)
     assert (body.data.status, body.data.error_code, body.data.success) == ("error", "media_private", False)
     assert body.data.message == "Ese video es privado."
     assert body.data.failures == 1
@@ -48,7 +55,7 @@ async def test_what_another_process_commits_is_in_the_next_answer(api: Api) -> N
     async with open_sqlite(api.deps.settings.sqlite_path) as other:
         for _ in range(3):
             answer = await api.client.get("/api/v1/media/?video_id=k2qgadSvNyU")
-            counts.append(MediaAnswer.model_validate_json(answer.content).data.play_count)
+            counts.append(MediaBody.model_validate_json(answer.content).data.play_count)
             await other.played("k2qgadSvNyU")
     assert counts == [0, 1, 2]
 
@@ -67,6 +74,36 @@ async def test_an_id_that_is_missing_empty_or_too_long_is_invalid_input(api: Api
     assert "video_id" in error_of(answer)["message"]
 
 
+@pytest.mark.parametrize("path", ["/api/v1/media", "/api/v1/media/"])
+@pytest.mark.parametrize("found", [True, False])
+async def test_a_query_in_any_form_gets_the_same_answer_as_the_plain_one(api: Api, path: str, *, found: bool) -> None:
+    if found:
+        await add_song(api.deps, "k2qgadSvNyU", TITLE)
+    plain = await api.client.get(f"{path}?video_id=k2qgadSvNyU")
+    assert plain.is_success == found
+    for query in ("video_id=k2qgadSvNy%55", "x=1&video_id=k2qgadSvNyU", "video_id=other&video_id=k2qgadSvNyU"):
+        answer = await api.client.get(f"{path}?{query}")
+        assert (answer.status_code, answer.content) == (plain.status_code, plain.content)
+
+
+@given(st.text(max_size=101) | st.from_regex(MEDIA_ID_PATTERN, fullmatch=True))
+def test_the_documented_pattern_accepts_what_the_library_does(text: str) -> None:
+    documented = TypeAdapter(VideoIdQuery)
+    try:
+        check_media_id(text)
+    except InvalidVideoId:
+        with pytest.raises(ValidationError):
+            documented.validate_python(text)
+    else:
+        assert documented.validate_python(text) == text
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1))
+def test_every_cursor_of_ours_matches_the_documented_pattern(first: int, second: int) -> None:
+    cursor = encode_cursor("search", first, second)
+    assert TypeAdapter(CursorQuery).validate_python(cursor) == cursor
+
+
 @pytest.mark.parametrize("video_id", ["a b", "a/b", "..", "ñ", "a\x00b", "%2e%2e%2f", "😀"])
 async def test_text_that_cannot_be_an_id_is_an_invalid_video_id(api: Api, video_id: str) -> None:
     answer = await api.client.get("/api/v1/media/", params={"video_id": video_id})
@@ -77,7 +114,7 @@ async def test_a_part_of_the_title_finds_songs_in_any_case(api: Api) -> None:
     await add_song(api.deps, "one", TITLE)
     await add_song(api.deps, "two", "Something else")
     answer = await api.client.get("/api/v1/media/search", params={"title": "NEW rules (official"})
-    body = SearchAnswer.model_validate_json(answer.content)
+    body = MediaPageBody.model_validate_json(answer.content)
     assert [each.video_id for each in body.data] == ["one"]
 
 
@@ -98,7 +135,7 @@ async def test_ten_songs_are_a_page_and_the_cursor_leads_through_all(api: Api) -
     seen: list[str] = []
     params = {"title": "song number"}
     for expected in (10, 10, 3):
-        body = SearchAnswer.model_validate_json((await api.client.get("/api/v1/media/search", params=params)).content)
+        body = MediaPageBody.model_validate_json((await api.client.get("/api/v1/media/search", params=params)).content)
         assert len(body.data) == expected
         seen += [each.video_id for each in body.data]
         if body.next_cursor is not None:
@@ -137,9 +174,11 @@ async def test_each_bad_parameter_of_a_search_is_named(api: Api, query: str, fie
     assert field in error_of(answer)["message"]
 
 
-async def test_a_cursor_that_is_not_ours_is_invalid_input(api: Api) -> None:
-    answer = await api.client.get("/api/v1/media/search?title=abc&cursor=../../etc")
-    assert (answer.status_code, error_of(answer)["code"]) == (400, "invalid_input")
+@pytest.mark.parametrize("cursor", ["../../etc", "", "abc", "%00", "%FF", "YQ=="])
+async def test_a_cursor_that_is_not_ours_is_invalid_input(api: Api, cursor: str) -> None:
+    answer = await api.client.get(f"/api/v1/media/search?title=abc&cursor={cursor}")
+    assert answer.status_code == 400
+    assert error_of(answer) == {"code": "invalid_input", "message": InvalidInput().message()}
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ OPERATIONS = [
     "/metrics",
 ]
 
+LIMITS = ("pattern", "minLength", "maxLength", "minimum", "maximum", "anyOf")
+CURSOR = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": 500}
+
 
 async def document_of(api: Api) -> dict[str, Any]:
     answer = await api.client.get("/openapi.json")
@@ -88,6 +91,34 @@ async def test_every_parameter_is_documented(api: Api) -> None:
         "/api/v1/sources/search": {"query": True, "limit": False},
         "/api/v1/sources/playlist": {"url": True, "limit": False},
     }
+
+
+async def test_the_document_says_what_is_accepted(api: Api) -> None:
+    paths = (await document_of(api))["paths"]
+    found = {
+        (path, parameter["name"]): {key: parameter["schema"][key] for key in LIMITS if key in parameter["schema"]}
+        for path in OPERATIONS
+        for parameter in paths[path]["get"].get("parameters", ())
+    }
+    video_id = {"pattern": "^[A-Za-z0-9_-]+$", "minLength": 1, "maxLength": 100}
+    assert found == {
+        ("/api/v1/media/", "video_id"): video_id,
+        ("/api/v1/media/search", "title"): {"maxLength": 200},
+        ("/api/v1/media/search", "limit"): {"minimum": 1, "maximum": 100},
+        ("/api/v1/media/search", "cursor"): {"anyOf": [CURSOR, {"type": "null"}]},
+        ("/api/v1/media/{video_id}/audio", "video_id"): video_id,
+        ("/api/v1/media/{video_id}/audio.ogg", "video_id"): video_id,
+        ("/api/v1/sources/search", "query"): {"minLength": 1, "maxLength": 500},
+        ("/api/v1/sources/search", "limit"): {"minimum": 1, "maximum": 25},
+        ("/api/v1/sources/playlist", "url"): {"minLength": 1, "maxLength": 2000},
+        ("/api/v1/sources/playlist", "limit"): {"minimum": 1, "maximum": 500},
+    }
+
+
+async def test_every_operation_documents_what_is_too_long(api: Api) -> None:
+    paths = (await document_of(api))["paths"]
+    for path in OPERATIONS:
+        assert {"413", "414", "431", "default"} <= set(paths[path]["get"]["responses"])
 
 
 async def test_the_docs_page_lists_every_route_without_any_script(api: Api) -> None:

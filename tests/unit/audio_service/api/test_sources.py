@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from audio_service.api.schemas import ErrorAnswer, ListingAnswer
+from audio_service.api.schemas import ErrorBody, ListingBody
 from tests.servers.youtube_api import FakeYouTubeApi, fake_youtube_api
 from tests.unit.audio_service.api.library import open_api
 
@@ -34,7 +34,7 @@ async def test_a_search(client: httpx.AsyncClient, youtube: FakeYouTubeApi) -> N
     youtube.add_video("k2qgadSvNyU", title="New Rules", duration="PT3M45S")
     answer = await client.get(SEARCH, params={"query": "new rules"})
     assert answer.status_code == 200
-    ListingAnswer.model_validate(answer.json())
+    ListingBody.model_validate(answer.json())
     assert answer.json() == {
         "data": [
             {
@@ -61,7 +61,7 @@ async def test_a_playlist(client: httpx.AsyncClient, youtube: FakeYouTubeApi) ->
     youtube.add_video("k2qgadSvNyU", title="New Rules")
     youtube.add_playlist("PLabc", "k2qgadSvNyU", "gone-gone-g", title="Two")
     answer = (await client.get(PLAYLIST, params={"url": LIST, "limit": 2})).json()
-    ListingAnswer.model_validate(answer)
+    ListingBody.model_validate(answer)
     assert (answer["title"], answer["total"], len(answer["data"])) == ("Two", 2, 1)
 
 
@@ -85,7 +85,7 @@ async def test_refusals(
     client: httpx.AsyncClient, path: str, parameters: dict[str, str], refusal: tuple[int, str, str | None]
 ) -> None:
     answer = await client.get(path, params=parameters)
-    ErrorAnswer.model_validate(answer.json())
+    ErrorBody.model_validate(answer.json())
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error.get("field")) == refusal
 
