@@ -1,4 +1,4 @@
-"""Serves the API, and its metrics where they have a port of their own; says so when whoever reaches it may use it."""
+"""Serves the API, and /metrics on METRICS_PORT if set. Warns when the API is reachable without access control."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def open_listeners(settings: AudioSettings) -> Generator[Listeners]:
 
 
 async def serve_http(deps: ApiDeps, listeners: Listeners, stop: asyncio.Event) -> None:
-    """Serve until `stop`, then finish the answers under way.
+    """Serve until `stop`, then finish the responses under way.
 
     Raises:
-        KeysUnusable: API_KEYS_FILE holds something else.
+        KeysUnusable: API_KEYS_FILE cannot be read as a list of keys.
     """
     warn_if_open(deps.settings)
     app = create_app(deps)
@@ -52,7 +52,7 @@ async def serve_http(deps: ApiDeps, listeners: Listeners, stop: asyncio.Event) -
 
 
 def warn_if_open(settings: AudioSettings) -> None:
-    """Say so when others than this machine's can reach the API, and nothing asks who they are."""
+    """Log a warning when the API is reachable from other machines and access is not controlled."""
     if not settings.access_controlled and not is_loopback(settings.http_host):
         log.warning(
             "access.open",
@@ -64,7 +64,7 @@ def warn_if_open(settings: AudioSettings) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`. A name but localhost may lead anywhere."""
+    """Whether `host` is reachable from this machine alone. Of names only localhost is known to be."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

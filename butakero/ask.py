@@ -1,7 +1,7 @@
-"""Asks for one song through the broker and waits for its answer, as any client of the system does.
+"""Requests one song through the broker and waits for its status, as any client of the system does.
 
-Status and progress are joined before the request is published, under groups of this request alone, so that no answer
-is missed and nobody else's is taken away.
+Status and progress are subscribed to before the request is published, in consumer groups of this request alone, so that
+no event is missed and none is taken from another consumer.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from common.tasks import running_alongside
 _PREFETCH = 64
 
 
-async def ask(
+async def request_song(
     broker: Broker,
     settings: AudioSettings,
     request: DownloadRequest,
     on_progress: Callable[[ProgressEvent], None],
 ) -> StatusEvent:
-    """Publish a request and return its status event, however long that takes. Cancelling leaves the request queued.
+    """Publish a request and return its status event, without a time-out. Cancelling leaves the request queued.
 
     Raises:
         BrokerError: the request was not accepted, or the broker stopped answering.
@@ -44,17 +44,17 @@ async def ask(
 
 
 async def _join(stack: AsyncExitStack, broker: Broker, topic: str, group: str) -> AsyncIterator[Delivery]:
-    """Join a group that nobody needs any more once `stack` is left."""
-    await stack.enter_async_context(_forgotten_afterwards(broker, topic, group))
+    """Subscribe in a group that is deleted when `stack` is left."""
+    await stack.enter_async_context(_temporary_group(broker, topic, group))
     return await stack.enter_async_context(broker.consume(topic, group, prefetch=_PREFETCH, start="latest"))
 
 
 @asynccontextmanager
-async def _forgotten_afterwards(broker: Broker, topic: str, group: str) -> AsyncGenerator[None]:
+async def _temporary_group(broker: Broker, topic: str, group: str) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        with suppress(BrokerUnavailable):  # then it is forgotten for its age
+        with suppress(BrokerUnavailable):  # then the broker's retention deletes the group
             await broker.forget(topic, group)
 
 
@@ -64,7 +64,7 @@ async def _answer(statuses: AsyncIterator[Delivery], request_id: str) -> StatusE
         try:
             status = parse(StatusEvent, delivery.message.value)
         except InvalidMessage:
-            continue  # somebody else's to complain about: a damaged status names no request of ours
+            continue  # a damaged status names no request, so it is not ours to report
         if status.request_id == request_id:
             return status
     raise AssertionError("a subscription ends only when it is left")
@@ -73,7 +73,7 @@ async def _answer(statuses: AsyncIterator[Delivery], request_id: str) -> StatusE
 async def _report(
     progress: AsyncIterator[Delivery], request_id: str, on_progress: Callable[[ProgressEvent], None]
 ) -> None:
-    """Pass on this request's events, and once its record is known, those of whichever request makes that record."""
+    """Pass on this request's events, and once its record is known, those of any request for the same record."""
     video_id = ""
     async for delivery in progress:
         await delivery.ack()

@@ -1,6 +1,6 @@
-"""The `butakero` command: names the commands and their options, and gives each its place in the exit codes.
+"""The `butakero` command: the commands, their options and exit codes.
 
-What the commands do stands in one file each. Mistakes of users end in one line, never in a traceback.
+Each command is implemented in its own module. A user's mistake ends in one line, never in a traceback.
 """
 
 from __future__ import annotations
@@ -184,12 +184,12 @@ def keys_revoke(
 
 
 def _topic(shell: Shell, named: str) -> str:
-    """Return the origin topic; naming the dead-letter topic itself is understood, too."""
+    """Return the origin topic; the dead-letter topic's name is accepted too."""
     return named.removesuffix(".dlq") or shell.settings.topic_download_requests
 
 
 def _program() -> str:
-    """Return how this program was called, as it can be typed again from here."""
+    """Return the command line that starts this program from the working directory."""
     called = Path(sys.argv[0])
     if called.name != "butakero":
         return f"{Path(sys.executable).name} -m butakero"

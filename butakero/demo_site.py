@@ -1,7 +1,7 @@
-"""A web site on loopback with one song on it, as a page that describes its media (JSON-LD) would offer it.
+"""A web site on loopback with one song, on a page that describes its media (JSON-LD).
 
-It hands the song out slowly enough for a person to see the progress. The port is remembered, because the address is
-the song's identity: a second run finds the first one's song in the library.
+The song is sent slowly enough for a person to see the progress. The port is stored, because the address identifies the
+song: a second run finds the first one's song in the library.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _COVER_IMAGE = (
 
 @dataclass(frozen=True, slots=True)
 class DemoSite:
-    """`url` is the page to ask for, `address` what the network guard must let through for it."""
+    """`url` is the page to request, `address` the host and port that the network guard must allow."""
 
     url: str
     address: str
@@ -41,10 +41,10 @@ class DemoSite:
 
 @contextlib.contextmanager
 def open_demo_site(directory: Path = DEMO_PATH) -> Generator[DemoSite]:
-    """Make the song, once, and serve it until the context is left.
+    """Write the song unless it exists, and serve it until the context is left.
 
     Raises:
-        OSError: the directory cannot be written, or no port be had.
+        OSError: the directory cannot be written, or no port is free.
     """
     song = directory / "milonga.webm"
     write_song(song)
@@ -62,7 +62,7 @@ def open_demo_site(directory: Path = DEMO_PATH) -> Generator[DemoSite]:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    # On leaving, a client that is slow to read is not waited for.
+    # Closing does not wait for clients that read slowly.
     block_on_close = False
 
     def __init__(self, port: int, song: bytes) -> None:
@@ -84,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(with_body=False)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Stay silent: the screen belongs to the person who looks at it."""
+        """No-op: the terminal shows the command's output alone."""
 
     def _answer(self, *, with_body: bool) -> None:
         bodies = {
@@ -112,14 +112,14 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(_PACE_SECONDS)
 
 
-def _listen(remembered: Path, song: bytes) -> _Server:
-    """Listen on the port of the last run while nobody else does, else on a free one, and remember it."""
+def _listen(port_file: Path, song: bytes) -> _Server:
+    """Listen on the port of the last run if it is free, else on another one, and store that."""
     try:
-        port = int(remembered.read_text())
+        port = int(port_file.read_text())
         return _Server(port, song)
     except (OSError, ValueError, OverflowError):
         server = _Server(0, song)
-        remembered.write_text(f"{server.server_port}\n")
+        port_file.write_text(f"{server.server_port}\n")
         return server
 
 

@@ -1,7 +1,7 @@
-"""A short song for the first run: written by this file, so that a newcomer needs neither network nor a media file.
+"""A short song for the first run, synthesised here: a first run needs neither network nor a media file.
 
-Eight seconds of a milonga's arpeggio over the Andalusian cadence (A minor, G, F, E) on plucked strings. The same bytes
-every time.
+Eight seconds of a milonga's arpeggio over the Andalusian cadence (A minor, G, F, E) on plucked strings. Deterministic:
+the bytes are the same every time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FRAME = 960
 _STEP_SECONDS = 0.25
 _PLUCK_SECONDS = 1.2
 _AMPLITUDE = 20_000
-_LOSS = 0.498  # of each half: the string loses 0.4 % a turn
+_LOSS = 0.498  # of each of the two samples: the string loses 0.4 % per pass
 _FADE = 480
 _PAN = 0.35
 # MIDI notes: the milonga's 3+3+2 in the bass, the chord broken above it.
@@ -35,7 +35,7 @@ _PATTERN = (0, 2, 1, 0, 3, 2, 0, 1)
 
 
 def write_song(path: Path) -> None:
-    """Write the song as WebM with Opus packets of 20 ms, stereo, 48 kHz. A file that is there already stays.
+    """Write the song as WebM with Opus packets of 20 ms, stereo, 48 kHz. No-op if the file exists.
 
     Raises:
         OSError: the file cannot be written.
@@ -78,7 +78,7 @@ def _render() -> array[int]:
 
 
 def _pluck(note: int) -> list[float]:
-    """Return a plucked string: noise that runs round a delay line and is smoothed at each turn.
+    """Return a plucked string: noise in a delay line with feedback, low-pass filtered at each pass.
 
     Source: Karplus and Strong, "Digital Synthesis of Plucked-String and Drum Timbres", Computer Music Journal 7:2,
     1983.

@@ -1,9 +1,8 @@
-"""`butakero dlq`: the messages nobody could work on. Look at them, and send them round again once the cause is gone.
+"""`butakero dlq`: lists, shows and replays dead letters.
 
-All of it reads the dead-letter topic in one consumer group of its own. What a command does not replay goes back to
-the group as it leaves, so a list shows what was not replayed yet, on every broker, also where messages stay readable
-after they were consumed. Replaying publishes first and acks then: cut off in between, a message may come twice, and
-consumers are ready for that.
+All commands read the dead-letter topic in one consumer group. Deliveries that a command does not ack return to the
+group when it leaves, so a list shows what was not replayed yet, also on brokers that retain consumed messages. A replay
+publishes, then acks: a crash in between delivers the message twice, and consumers are idempotent.
 """
 
 from __future__ import annotations
@@ -43,12 +42,12 @@ DEAD_LETTER_HEADERS = frozenset(
     {"error_code", "error_message", "origin_topic", "origin_partition", "origin_offset", "attempt"}
 )
 _FIRST_SECONDS = 15.0  # joining a group takes that long on some brokers
-_NEXT_SECONDS = 2.0  # what another command holds at this moment does not come
+_NEXT_SECONDS = 2.0  # messages leased to another command are not delivered
 
 
 def run_list(shell: Shell, topic: str) -> int:
     """Print the dead letters of `topic` that were not replayed."""
-    messages = asyncio.run(_look(shell, topic))
+    messages = asyncio.run(_peek(shell, topic))
     if not messages:
         shell.out.print(shell.say(DLQ_EMPTY, topic=plain(dead_letter_topic(topic))))
         return 0
@@ -59,7 +58,7 @@ def run_list(shell: Shell, topic: str) -> int:
 
 def run_show(shell: Shell, topic: str, position: str) -> int:
     """Print one dead letter: why it is there, its headers and its body."""
-    for message in asyncio.run(_look(shell, topic)):
+    for message in asyncio.run(_peek(shell, topic)):
         if message.position == position:
             _show(shell, message)
             return 0
@@ -67,7 +66,7 @@ def run_show(shell: Shell, topic: str, position: str) -> int:
 
 
 def run_replay(shell: Shell, topic: str, position: str | None, *, everything: bool) -> int:
-    """Publish dead letters to the topics they came from, and take them off the dead-letter topic."""
+    """Publish dead letters to their origin topics, and ack them on the dead-letter topic."""
     if (position is None) != everything:
         shell.err.print(shell.say(DLQ_WHICH), style="red")
         return EXIT_USAGE
@@ -78,7 +77,7 @@ def run_replay(shell: Shell, topic: str, position: str | None, *, everything: bo
     return 0
 
 
-async def _look(shell: Shell, topic: str) -> Sequence[Message]:
+async def _peek(shell: Shell, topic: str) -> Sequence[Message]:
     async with open_broker(shell.settings) as broker, _dead_letters(broker, topic) as letters:
         return [letter.message for letter in letters]
 
@@ -100,7 +99,7 @@ async def _replay(shell: Shell, topic: str, position: str | None) -> int:
 
 @asynccontextmanager
 async def _dead_letters(broker: Broker, topic: str) -> AsyncGenerator[Sequence[Delivery]]:
-    """Hold every dead letter of `topic` that was not replayed, oldest first; those left without an ending go back."""
+    """Lease every dead letter of `topic` that was not replayed, oldest first; those not acked return to the group."""
     dead = dead_letter_topic(topic)
     expected = await broker.lag(dead, GROUP)
     if not expected:
@@ -116,11 +115,12 @@ async def _dead_letters(broker: Broker, topic: str) -> AsyncGenerator[Sequence[D
 
 
 def as_new_request(message: Message) -> tuple[bytes, dict[str, str]]:
-    """Return body and headers under a new request id: the old one was answered with an error when the message died,
-    and an answered request is not worked on again.
+    """Return body and headers under a new request id.
+
+    The old id was answered with an error status when the message was dead-lettered, and answered requests are skipped.
     """
     request_id = str(uuid.uuid4())
-    headers = {**live_headers(message.headers), CORRELATION_ID: request_id}
+    headers = {**original_headers(message.headers), CORRELATION_ID: request_id}
     try:
         body = orjson.loads(message.value)
     except orjson.JSONDecodeError:
@@ -130,8 +130,8 @@ def as_new_request(message: Message) -> tuple[bytes, dict[str, str]]:
     return orjson.dumps({**body, "request_id": request_id}), headers
 
 
-def live_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers as they were before the message died."""
+def original_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers without those that dead-lettering added."""
     return {name: value for name, value in headers.items() if name not in DEAD_LETTER_HEADERS}
 
 
@@ -157,7 +157,7 @@ def _show(shell: Shell, message: Message) -> None:
         (shell.say(ERROR), plain(f"{headers.get('error_code', '')}: {headers.get('error_message', '')}")),
         (shell.say(ATTEMPT), plain(headers.get("attempt", ""))),
         (shell.say(KEY), plain(message.key)),
-        (shell.say(HEADERS), " ".join(plain(f"{k}={v}") for k, v in sorted(live_headers(headers).items()))),
+        (shell.say(HEADERS), " ".join(plain(f"{k}={v}") for k, v in sorted(original_headers(headers).items()))),
     ]
     print_facts(shell.out, facts)
     shell.out.print(f"  {shell.say(BODY)} ({len(message.value)} B):")
@@ -165,7 +165,7 @@ def _show(shell: Shell, message: Message) -> None:
 
 
 def _readable_body(body: bytes) -> str:
-    """Format JSON as JSON and anything else as text, in which bytes that are no text are escapes."""
+    """Format JSON as JSON and anything else as text, with undecodable bytes escaped."""
     try:
         return safe_json(orjson.loads(body))
     except orjson.JSONDecodeError:
@@ -173,6 +173,6 @@ def _readable_body(body: bytes) -> str:
 
 
 def _unknown(shell: Shell, topic: str, position: str) -> int:
-    words = shell.say(DLQ_UNKNOWN, topic=plain(dead_letter_topic(topic)), position=plain(position))
-    shell.err.print(words, style="red")
+    line = shell.say(DLQ_UNKNOWN, topic=plain(dead_letter_topic(topic)), position=plain(position))
+    shell.err.print(line, style="red")
     return EXIT_ERROR

@@ -1,4 +1,4 @@
-"""`butakero inspect`: reads one DCA file to its end and says what it is, how it was made, and whether it is whole."""
+"""`butakero inspect`: reads one DCA file to its end and shows its format, its origin, and whether it is complete."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class _Inspected:
 
 
 def run_inspect(path: Path, locale: Locale, out: Console, err: Console) -> int:
-    """Print what the file is. Returns the exit code: 0 whole, 1 damaged, 2 no DCA file or not to be read."""
+    """Print what the file is. Returns the exit code: 0 whole, 1 damaged, 2 not a DCA file or unreadable."""
 
     def refuse(text: Text, reason: str) -> int:
         err.print(say(text, locale, path=plain(str(path)), reason=reason), style="red")
@@ -82,10 +82,10 @@ def _inspect(file: BufferedReader) -> _Inspected:
 
 
 def _channels(reader: DcaReader) -> int:
-    """Tell mono from stereo by the first packet's TOC byte: DCA0 says it nowhere else.
+    """Return the channels in the first packet's TOC byte: DCA0 stores them nowhere else.
 
     Raises:
-        DcaError: there is not one sound frame, and nothing else would mark the file as DCA0.
+        DcaError: no frame is valid. DCA0 has no magic number, so such a file is not DCA0.
     """
     first = next(iter(reader))
     return 2 if first[0] & _TOC_STEREO else 1

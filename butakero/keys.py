@@ -1,5 +1,5 @@
-"""`butakero keys`: make, list and revoke the API keys of API_KEYS_FILE. A key is shown once, when it is made; what is
-kept is its hash. A running service sees every change at its next request.
+"""`butakero keys`: creates, lists and revokes the API keys in API_KEYS_FILE. A key is shown once, when it is created;
+the file has its hash. A running service applies every change from its next request on.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ MAX_NAME = 60
 
 
 class _Full(Exception):
-    """The file holds as many keys as it may."""
+    """The file has MAX_KEYS keys."""
 
 
 def run_create(shell: Shell, file: Path | None, name: str, scopes: Sequence[Scope], days: int) -> int:
-    """Make a key and print it, alone, to stdout; what it is goes to stderr. 0 days: it does not expire."""
+    """Create a key and print it, alone, to stdout; its id goes to stderr. 0 days: it does not expire."""
     path = file or shell.settings.api_keys_file
     if path is None:
         return _no_file(shell)
@@ -63,7 +63,7 @@ def run_create(shell: Shell, file: Path | None, name: str, scopes: Sequence[Scop
 
 
 def run_list(shell: Shell, file: Path | None) -> int:
-    """Print what is kept of every key, oldest first."""
+    """Print the stored fields of every key, oldest first."""
     path = file or shell.settings.api_keys_file
     if path is None:
         return _no_file(shell)
@@ -77,7 +77,7 @@ def run_list(shell: Shell, file: Path | None) -> int:
 
 
 def run_revoke(shell: Shell, file: Path | None, key_id: str) -> int:
-    """Make a key useless, for good. It stays in the list; revoking it again changes nothing."""
+    """Revoke a key permanently. It stays in the list; idempotent."""
     path = file or shell.settings.api_keys_file
     if path is None:
         return _no_file(shell)

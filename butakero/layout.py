@@ -1,4 +1,4 @@
-"""Facts and tables: aligned for a person at a terminal, tab-separated and whole for whatever reads a pipe."""
+"""Facts and tables: aligned for a terminal, tab-separated and untruncated for a pipe."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def print_facts(console: Console, facts: Sequence[tuple[str, str]]) -> None:
 def print_table(console: Console, headings: Row, rows: Sequence[Row], *, flexible: int = 0) -> None:
     """Print rows of `plain` texts.
 
-    At a terminal the column numbered `flexible` is cut to the room there is; where that is next to none, it gets a line
-    of its own above the rest of its row. Nothing else is ever cut: ids and positions are there to be copied.
+    At a terminal the column numbered `flexible` is truncated to the available width; below _LEAST_FLEXIBLE it gets a
+    line above the rest of its row. Other columns are never truncated: ids and positions are meant to be copied.
     """
     if not console.is_terminal:
         for row in (headings, *rows):

@@ -1,4 +1,4 @@
-"""`butakero library`: what the library holds, read from the repository that the settings choose."""
+"""`butakero library`: lists and searches the records of the repository that the settings choose."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _show(shell: Shell, records: Sequence[Media], *, more: bool) -> None:
     headings = [shell.say(TITLE), "ID", *(shell.say(text) for text in (DURATION, SIZE, STATUS, PLAYS, DATE))]
     print_table(shell.out, headings, [_row(media) for media in records])
     if more:
-        # Not part of the table that a pipe reads.
+        # To stderr: not part of the table that a pipe reads.
         shell.err.print(shell.say(MORE))
 
 

@@ -1,4 +1,4 @@
-"""Shows how far a request is: a live bar at a terminal, plain lines anywhere else, nothing when only JSON is wanted."""
+"""Shows a request's progress: a live bar at a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _STEP_PERCENT = 25
 
 
 class View:
-    """Shows nothing; the others show more."""
+    """Base class of the views. Shows nothing."""
 
     def show(self, event: ProgressEvent) -> None:
         """Show one event."""
 
 
 class LineView(View):
-    """One line a stage and a quarter: what a log or a pipe can hold."""
+    """One line for each stage and each quarter of it, for logs and pipes."""
 
     def __init__(self, console: Console, locale: Locale) -> None:
         self._console = console
@@ -34,7 +34,7 @@ class LineView(View):
         self._last: tuple[str, int, bool] | None = None
 
     def show(self, event: ProgressEvent) -> None:
-        """Print the event when it says something new."""
+        """Print the event if its stage, quarter or `playable` changed."""
         step = int((event.percent or 0) // _STEP_PERCENT)
         if self._last == (event.stage, step, event.playable):
             return
@@ -52,7 +52,7 @@ class BarView(View):
         self._locale: Locale = locale
 
     def show(self, event: ProgressEvent) -> None:
-        """Move the bar; it swings while the whole is unknown."""
+        """Move the bar; it pulses while the percentage is unknown."""
         self._progress.update(
             self._task,
             description=_stage(event, self._locale),
@@ -63,7 +63,7 @@ class BarView(View):
 
 
 class _Facts(ProgressColumn):
-    """Percent, speed and time left, as far as the event tells them."""
+    """Percent, speed and time left, where the event has them."""
 
     def render(self, task: Task) -> RichText:
         event = task.fields.get("event")
@@ -72,7 +72,7 @@ class _Facts(ProgressColumn):
 
 @contextmanager
 def open_view(console: Console, locale: Locale) -> Generator[View]:
-    """Yield the view that suits the console; a live bar is gone from the screen afterwards."""
+    """Yield the view for the console; a live bar is removed from the screen afterwards."""
     if not console.is_terminal or console.is_dumb_terminal:
         yield LineView(console, locale)
         return

@@ -1,6 +1,6 @@
-"""`butakero request`: asks for one song and waits for it, showing how far it is.
+"""`butakero request`: requests one song and shows its progress until the status arrives.
 
-The request is in the queue from the first moment: whatever ends the waiting, it is worked on and never lost.
+The request is queued before the wait begins: a time-out or Ctrl-C ends the wait, never the request.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from contextlib import AsyncExitStack
 import httpx
 from rich.console import Console
 
-from butakero.ask import ask
+from butakero.ask import request_song
 from butakero.progress import open_view
 from butakero.result import show_result
 from butakero.screen import plain, safe_json
 from butakero.service import base_url
 from butakero.shell import Shell
-from butakero.texts import ASKING, NOBODY, STOPPED_WAITING, TIMED_OUT
+from butakero.texts import ASKING, NO_CONSUMER, STOPPED_WAITING, TIMED_OUT
 from common.broker import open_broker
 from common.messages.downloads import DownloadRequest, ProgressEvent, StatusEvent
 from common.tasks import running_alongside
@@ -29,7 +29,7 @@ _SILENCE_SECONDS = 3.0
 
 
 def run_request(shell: Shell, request: DownloadRequest, *, timeout_seconds: float, as_json: bool) -> int:
-    """Ask, wait, show. Returns the exit code: 0 success, 1 error status, 3 timed out waiting, 130 interrupted."""
+    """Request, wait, print. Returns the exit code: 0 success, 1 error status, 3 timed out waiting, 130 interrupted."""
     screen = shell.err if as_json else shell.out
     try:
         return asyncio.run(_request(shell, screen, request, timeout_seconds=timeout_seconds, as_json=as_json))
@@ -65,25 +65,25 @@ async def follow(shell: Shell, screen: Console, request: DownloadRequest) -> Sta
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(open_broker(shell.settings))
         view = stack.enter_context(open_view(screen, shell.locale))
-        heard = asyncio.Event()
-        await stack.enter_async_context(running_alongside(_say_if_nobody_works(shell, screen, heard)))
+        progressed = asyncio.Event()
+        await stack.enter_async_context(running_alongside(_warn_without_consumer(shell, screen, progressed)))
 
         def on_progress(event: ProgressEvent) -> None:
-            heard.set()
+            progressed.set()
             view.show(event)
 
-        return await ask(broker, shell.settings, request, on_progress)
+        return await request_song(broker, shell.settings, request, on_progress)
 
 
-async def _say_if_nobody_works(shell: Shell, screen: Console, heard: asyncio.Event) -> None:
-    """After some silence, ask the audio service itself whether it is there; the queue cannot tell who reads it."""
+async def _warn_without_consumer(shell: Shell, screen: Console, progressed: asyncio.Event) -> None:
+    """Without progress for _SILENCE_SECONDS, check whether the audio service answers: the queue does not know."""
     try:
         async with asyncio.timeout(_SILENCE_SECONDS):
-            await heard.wait()
+            await progressed.wait()
     except TimeoutError:
         url = base_url(shell.settings.http_host, shell.settings.http_port)
         if not await _answers(f"{url}/livez"):
-            screen.print(shell.say(NOBODY, url=url), style="yellow")
+            screen.print(shell.say(NO_CONSUMER, url=url), style="yellow")
 
 
 async def _answers(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""Shows how a request ended: the song and what became of it, or why there is none."""
+"""Shows the outcome of a request: the song and its file, or the error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from common.messages.downloads import DownloadRequest, StatusEvent
 
 
 async def show_result(shell: Shell, request: DownloadRequest, status: StatusEvent) -> None:
-    """Print the outcome. What the status does not tell comes from the library, if that can be reached from here."""
+    """Print the outcome. Facts that the status lacks come from the library, where it is reachable."""
     if not status.success:
         code = status.error_code or "internal_error"
         shell.err.print(shell.say(FAILED, message=plain(status.message), code=plain(code)), style="red")
@@ -46,14 +46,14 @@ async def show_result(shell: Shell, request: DownloadRequest, status: StatusEven
 
 
 def describe_encoding(locale: Locale, mode: str, reason: str) -> str:
-    """Say how a DCA file was made, and why that way."""
+    """Return how a DCA file was encoded, and the reason for that mode."""
     known = ENCODINGS.get(mode)
     words = say(known, locale) if known else plain(mode)
     return f"{words} ({plain(reason)})" if reason else words
 
 
 def stored_path(shell: Shell, key: str) -> str:
-    """Return where the blob lies, as a path where the store is a directory of this machine."""
+    """Return the path of a blob in the local store."""
     return plain(str(shell.settings.local_storage_path / key))
 
 

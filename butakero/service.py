@@ -1,7 +1,7 @@
-"""The audio service as a child process: start it, know when it is ready, hear of its end, stop it.
+"""The audio service (or the bot) as a child process: start, readiness, exit, stop.
 
-It runs in a session of its own, so that Ctrl-C at the terminal reaches `butakero` alone, which asks the service to
-drain once; two signals would cut its drain short.
+It runs in a new session, so that Ctrl-C at the terminal signals `butakero` alone, which sends one SIGTERM: a second
+signal would abort the drain.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _IN_USE = frozenset({errno.EADDRINUSE})
 
 
 class ServiceDied(Exception):
-    """The service ended although nobody asked it to. `code` is what `butakero` exits with, never 0."""
+    """The service exited without being stopped. `code` is `butakero`'s exit code, never 0."""
 
     def __init__(self, returncode: int) -> None:
         super().__init__(returncode)
@@ -42,11 +42,11 @@ class ServiceDied(Exception):
 
 
 class PortTaken(Exception):
-    """Somebody else listens there."""
+    """Another process listens on the port."""
 
 
 class Service:
-    """A running audio service. `log_path` holds everything it says."""
+    """A running audio service. `log_path` has its whole output."""
 
     def __init__(self, process: asyncio.subprocess.Process, log_path: Path, log_start: int) -> None:
         self._process = process
@@ -55,15 +55,15 @@ class Service:
 
     @property
     def pid(self) -> int:
-        """Its process id, which is its session's and group's too."""
+        """Its process id, which is also its session and process group id."""
         return self._process.pid
 
     async def watch(self) -> None:
-        """Wait for the end that nobody asked for. Raises ServiceDied."""
+        """Wait for its exit. Raises ServiceDied."""
         raise ServiceDied(await self._process.wait())
 
     async def ready(self, url: str) -> None:
-        """Return when `url` answers 200, however long that takes."""
+        """Return when `url` answers with a success. No time-out."""
         async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
             while True:
                 with contextlib.suppress(httpx.HTTPError):
@@ -71,43 +71,43 @@ class Service:
                         return
                 await asyncio.sleep(_POLL_SECONDS)
 
-    async def stop(self, patience: float, hurry: asyncio.Event) -> bool:
-        """Ask it to drain and wait for its end: `patience` seconds, or until `hurry`. False: it had to be killed."""
+    async def stop(self, grace_seconds: float, forced: asyncio.Event) -> bool:
+        """Send SIGTERM and wait for its exit: `grace_seconds`, or until `forced`. False: it still runs."""
         if self._process.returncode is None:
             self._process.terminate()
         ended = asyncio.ensure_future(self._process.wait())
-        hurried = asyncio.ensure_future(hurry.wait())
+        interrupted = asyncio.ensure_future(forced.wait())
         try:
-            await asyncio.wait({ended, hurried}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({ended, interrupted}, timeout=grace_seconds, return_when=asyncio.FIRST_COMPLETED)
             return ended.done()
         finally:
-            for waiting in (ended, hurried):
+            for waiting in (ended, interrupted):
                 waiting.cancel()
-            await asyncio.wait({ended, hurried})
+            await asyncio.wait({ended, interrupted})
 
     async def kill(self) -> None:
-        """End the service, and what is left of its process group, at once."""
+        """Kill the service and its process group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
 
-    def last_words(self, lines: int = 12) -> list[str]:
-        """Return the last lines of this run, log objects made readable."""
+    def last_log_lines(self, lines: int = 12) -> list[str]:
+        """Return the last log lines of this run, JSON objects as text."""
         with self.log_path.open("rb") as log:
             end = log.seek(0, os.SEEK_END)
             log.seek(max(self._log_start, end - _LAST_BYTES))
-            said = log.read().decode(errors="replace").splitlines()
-        return [_readable(line) for line in said if line.strip()][-lines:]
+            tail = log.read().decode(errors="replace").splitlines()
+        return [_readable(line) for line in tail if line.strip()][-lines:]
 
 
 @asynccontextmanager
 async def run_service(
     environment: Mapping[str, str], *, log_path: Path = LOG_PATH, command: Sequence[str] = SERVICE_COMMAND
 ) -> AsyncGenerator[Service]:
-    """Start the service with `environment` over our own; whatever is left of it is killed on leaving.
+    """Start the service with `environment` over ours; its process group is killed on leaving.
 
     Raises:
-        OSError: the log cannot be written, or the program not be started.
+        OSError: the log cannot be written, or the program cannot be started.
     """
     with _open_log(log_path) as log:
         log_start = log.tell()
@@ -127,11 +127,11 @@ async def run_service(
 
 
 async def wait_until_ready(service: Service, url: str, limit_seconds: float) -> None:
-    """Wait for the service's first 200.
+    """Wait until the service is ready.
 
     Raises:
-        ServiceDied: it ended instead.
-        TimeoutError: neither happened within the limit.
+        ServiceDied: it exited first.
+        TimeoutError: it was not ready within the limit.
     """
     async with asyncio.timeout(limit_seconds), running_alongside(service.watch()):
         await service.ready(url)
@@ -140,11 +140,11 @@ async def wait_until_ready(service: Service, url: str, limit_seconds: float) -> 
 def reserve_port(host: str, port: int) -> int:
     """Return a port that can be listened on: `port`, or a free one for 0.
 
-    Looked at before the service starts: otherwise somebody else's answer there would pass for the service's.
+    Checked before the service starts: otherwise the readiness check could reach another server on that port.
 
     Raises:
         PortTaken: in use.
-        OSError: the host is not ours, or the port not allowed.
+        OSError: the host is not an address of this machine, or the port is not permitted.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -157,13 +157,13 @@ def reserve_port(host: str, port: int) -> int:
 
 
 def base_url(host: str, port: int) -> str:
-    """Return where a person on this machine finds a server that listens on `host`."""
+    """Return the URL, reachable from this machine, of a server that listens on `host`."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared, not bound
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 def _open_log(path: Path) -> BinaryIO:
-    """Open the log for appending; one that has grown large is put aside first, in the place of its predecessor."""
+    """Open the log for appending, after rotating it once if it exceeds _LOG_KEEP_BYTES."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > _LOG_KEEP_BYTES:
         path.replace(path.with_name(f"{path.name}.1"))

@@ -1,4 +1,4 @@
-"""What every command stands on: the settings, the language, and the two consoles."""
+"""The context of every command: the settings, the language, and the two consoles."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from common.observability.telemetry import configure_logging
 from common.settings import SettingsError, load, load_or_exit
 
 ENV_FILE = Path(".env")
-_TALKATIVE = ("aiokafka",)
-"""Libraries that log as an error what is raised, too, and becomes the one line of a command."""
+_NOISY_LIBRARIES = ("aiokafka",)
+"""Libraries that log an error and raise it too; the exception becomes the command's one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """`out` is for what was asked for, `err` for why it cannot be had."""
+    """`out` is for results, `err` for errors and notices."""
 
     settings: AudioSettings
     out: Console
@@ -41,19 +41,19 @@ class Shell:
 
 
 def open_shell(*, http_port: int | None = None) -> Shell:
-    """Read the settings, or say what is wrong with them and exit with 78. `http_port` stands above HTTP_PORT."""
+    """Read the settings, or print what is wrong with them and exit with 78. `http_port` overrides HTTP_PORT."""
     settings = load_or_exit(AudioSettings, ENV_FILE)
     if http_port is not None:
         settings = settings.model_copy(update={"http_port": http_port})
-    # What the adapters log would stand between the lines of an answer; only what needs somebody's hand is shown.
+    # The adapters' logs would mix with a command's output; only errors are shown.
     configure_logging("error", "console", sys.stderr)
-    for library in _TALKATIVE:
+    for library in _NOISY_LIBRARIES:
         logging.getLogger(library).setLevel(logging.CRITICAL)
     return Shell(settings, open_screen(), open_screen(stderr=True))
 
 
 def user_locale() -> Locale:
-    """Return the language even where the other settings are wrong: for commands that need no other."""
+    """Return the language, the default where the settings are invalid: for commands that need no other setting."""
     with contextlib.suppress(SettingsError):
         return load(AudioSettings, ENV_FILE).locale
     return "es"

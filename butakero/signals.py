@@ -1,4 +1,4 @@
-"""Signals that ask a command to end: the first politely, the second at once."""
+"""Termination signals: the first requests a graceful stop, the second forces it."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 
-class StopAsked(Exception):
-    """The user, or whoever manages this process, wants it to end."""
+class StopRequested(Exception):
+    """A termination signal arrived."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """`stop` is set by the first signal, `hurry` by the second."""
+    """`stop` is set by the first signal, `forced` by the second."""
 
     stop: asyncio.Event
-    hurry: asyncio.Event
+    forced: asyncio.Event
 
     async def watch(self) -> None:
-        """Raise StopAsked when the first signal comes."""
+        """Raise StopRequested at the first signal."""
         await self.stop.wait()
-        raise StopAsked
+        raise StopRequested
 
 
 @contextmanager
 def open_signals() -> Generator[Signals]:
-    """SIGINT, SIGTERM and a closed terminal (SIGHUP) ask for the end; asked twice, it comes at once."""
+    """Handle SIGINT, SIGTERM and SIGHUP (the terminal was closed) until the context is left."""
     signals = Signals(asyncio.Event(), asyncio.Event())
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
-        (signals.hurry if signals.stop.is_set() else signals.stop).set()
+        (signals.forced if signals.stop.is_set() else signals.stop).set()
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     for number in numbers:

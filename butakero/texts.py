@@ -1,7 +1,7 @@
-"""Every sentence the command line says to people, in Argentine Spanish and in English; LOCALE chooses.
+"""Every sentence of the command line, in Argentine Spanish and in English; LOCALE chooses.
 
 The help of the commands is documentation and stays in English. Sentences about a failed request come from
-`common.errors`, or from the status event itself.
+`common.errors`, or from the status event.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ STAGES: dict[DownloadStage, Text] = {
 WAITING = Text("En la cola", "Queued")
 PLAYABLE = Text("ya se puede escuchar", "can be heard already")
 
-# Asking for a song
+# request
 ASKING = Text("Pidiendo: {song}", "Asking for: {song}")
-NOBODY = Text(
+NO_CONSUMER = Text(
     "Nadie está atendiendo la cola: no hay un servicio de audio en {url}. El pedido queda esperando; levantalo con "
     "`butakero up` en otra terminal.",
     "Nobody is consuming the queue: no audio service answers at {url}. The request stays there; start it with "
@@ -49,7 +49,7 @@ ALREADY_THERE = Text("Ya estaba en la biblioteca: {title}", "It was in the libra
 ELAPSED = Text("{seconds:.1f} s", "{seconds:.1f} s")
 EMPTY_SONG = Text("Falta decir qué tema: un nombre o un enlace.", "Say which song: a name or a URL.")
 
-# Names of things in lists of facts
+# Labels of facts
 TITLE = Text("Título", "Title")
 DURATION = Text("Duración", "Duration")
 SIZE = Text("Tamaño", "Size")
@@ -191,5 +191,5 @@ KEYS_NO_FILE = Text(
     "Falta decir dónde están las claves: API_KEYS_FILE o --file.", "Say where the keys are: API_KEYS_FILE or --file."
 )
 
-# Whatever else goes wrong
+# OSError
 SYSTEM_REFUSED = Text("El sistema no lo permite: {reason}.", "The system does not allow it: {reason}.")

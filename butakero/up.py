@@ -1,7 +1,7 @@
-"""`butakero up`: the audio service on this machine, from the first run to Ctrl-C.
+"""`butakero up`: runs the audio service on this machine, from its start to Ctrl-C.
 
-The screen is for the person who started it; what the service logs goes to a file whose place is shown. With a song to
-ask for, the main job is done once, through the queue, as any client would do it.
+The terminal shows the command's own output; the service logs to a file whose path is shown. With a song, one download
+request is sent through the queue, as any client would send it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from butakero.service import (
     wait_until_ready,
 )
 from butakero.shell import ENV_FILE, Shell
-from butakero.signals import Signals, StopAsked, open_signals
+from butakero.signals import Signals, StopRequested, open_signals
 from butakero.texts import (
     ANSWER,
     API,
@@ -73,7 +73,7 @@ _STOP_MARGIN_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `up` is to do. `song` is asked for once; `demo` makes one when none is named."""
+    """The options of `up`. `song` is requested once; `demo` provides one when there is none."""
 
     song: str = ""
     demo: bool = False
@@ -82,7 +82,7 @@ class Plan:
 
 
 class _BotToken(SharedSettings):
-    """Only whether there is one: the bot itself says what is wrong with its other settings."""
+    """Whether DISCORD_TOKEN is set. The bot validates its other settings itself."""
 
     discord_token: SecretStr = SecretStr("")
 
@@ -115,12 +115,12 @@ async def _up(shell: Shell, plan: Plan, port: int) -> int:
         try:
             async with running_alongside(signals.watch()):
                 await _start(shell, service, base, plan.start_limit_seconds)
-                async with running_alongside(service.watch()), _bot_beside(shell, base, signals.hurry):
+                async with running_alongside(service.watch()), _discord_bot(shell, base, signals.forced):
                     await _serve(shell, plan, service, base, song)
-        except StopAsked:
+        except StopRequested:
             return await _stop(shell, service, signals)
         except ServiceDied as exc:
-            _show_last_words(shell, service, CRASHED, code=exc.code)
+            _show_last_log_lines(shell, service, CRASHED, code=exc.code)
             return exc.code
         except _NotStarted as exc:
             return exc.code
@@ -128,8 +128,8 @@ async def _up(shell: Shell, plan: Plan, port: int) -> int:
 
 
 @asynccontextmanager
-async def _bot_beside(shell: Shell, base: str, hurry: asyncio.Event) -> AsyncGenerator[None]:
-    """Run the Discord bot too, where there is a DISCORD_TOKEN; when it ends, the audio service goes on."""
+async def _discord_bot(shell: Shell, base: str, forced: asyncio.Event) -> AsyncGenerator[None]:
+    """Run the Discord bot too if DISCORD_TOKEN is set; the audio service does not depend on it."""
     if not load(_BotToken, ENV_FILE).discord_token.get_secret_value():
         yield
         return
@@ -140,18 +140,18 @@ async def _bot_beside(shell: Shell, base: str, hurry: asyncio.Event) -> AsyncGen
             async with running_alongside(_watch_bot(shell, bot)):
                 yield
         finally:
-            await bot.stop(shell.settings.drain_seconds + _STOP_MARGIN_SECONDS, hurry)
+            await bot.stop(shell.settings.drain_seconds + _STOP_MARGIN_SECONDS, forced)
 
 
 async def _watch_bot(shell: Shell, bot: Service) -> None:
     try:
         await bot.watch()
     except ServiceDied as exc:
-        _show_last_words(shell, bot, BOT_DIED, code=exc.code)
+        _show_last_log_lines(shell, bot, BOT_DIED, code=exc.code)
 
 
 class _NotStarted(Exception):
-    """The service did not become ready; what it said has been shown."""
+    """The service did not become ready; its last log lines are printed already."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -164,15 +164,15 @@ async def _start(shell: Shell, service: Service, base: str, limit_seconds: float
         with _waiting(shell):
             await wait_until_ready(service, f"{base}/readyz", limit_seconds)
     except ServiceDied as exc:
-        _show_last_words(shell, service, DIED_AT_START, code=exc.code)
+        _show_last_log_lines(shell, service, DIED_AT_START, code=exc.code)
         raise _NotStarted(exc.code) from exc
     except TimeoutError as exc:
-        _show_last_words(shell, service, STUCK_AT_START, seconds=limit_seconds)
+        _show_last_log_lines(shell, service, STUCK_AT_START, seconds=limit_seconds)
         raise _NotStarted(EXIT_ERROR) from exc
 
 
 async def _serve(shell: Shell, plan: Plan, service: Service, base: str, song: str) -> None:
-    """Do the main job once if there is a song for it, say where everything is, and stay."""
+    """Request the song if there is one, print the addresses, and wait until cancelled."""
     shell.out.print(shell.say(RUNNING), style="bold green")
     media_id = ""
     if song:
@@ -188,7 +188,7 @@ async def _serve(shell: Shell, plan: Plan, service: Service, base: str, song: st
 
 
 async def _ask_once(shell: Shell, base: str, song: str) -> str:
-    """Ask for the song through the queue and show what the API then answers. Returns its id, "" when it failed."""
+    """Request the song through the queue and print the API's record of it. Returns its id, "" when it failed."""
     request = DownloadRequest.new(song, user_id="butakero")
     shell.out.print(shell.say(ASKING, song=plain(song)))
     status = await follow(shell, shell.out, request)
@@ -226,11 +226,11 @@ def _show_addresses(shell: Shell, plan: Plan, service: Service, base: str, media
 
 
 async def _stop(shell: Shell, service: Service, signals: Signals) -> int:
-    """Let the service drain. A terminal that was closed cannot be written to, and must not keep it from that."""
+    """Let the service drain. Writing to a closed terminal fails, which must not prevent the drain."""
     with contextlib.suppress(OSError):
         shell.out.print(f"\n{shell.say(STOPPING)}")  # the terminal shows ^C where the cursor is
-    patience = shell.settings.drain_seconds + _STOP_MARGIN_SECONDS
-    in_time = await service.stop(patience, signals.hurry)
+    grace_seconds = shell.settings.drain_seconds + _STOP_MARGIN_SECONDS
+    in_time = await service.stop(grace_seconds, signals.forced)
     with contextlib.suppress(OSError):
         if in_time:
             shell.out.print(shell.say(STOPPED))
@@ -239,17 +239,16 @@ async def _stop(shell: Shell, service: Service, signals: Signals) -> int:
     return 0 if in_time else EXIT_ERROR
 
 
-def _show_last_words(shell: Shell, service: Service, text: Text, **values: object) -> None:
+def _show_last_log_lines(shell: Shell, service: Service, text: Text, **values: object) -> None:
     shell.err.print(shell.say(text, **values), style="red")
-    for line in service.last_words() or [shell.say(SAID_NOTHING)]:
+    for line in service.last_log_lines() or [shell.say(SAID_NOTHING)]:
         shell.err.print(f"  {visible(line)}", soft_wrap=True)
     shell.err.print(shell.say(LOGS_AT, path=service.log_path))
 
 
 def _open_demo(stack: AsyncExitStack, shell: Shell) -> tuple[str, str]:
-    """Serve the demo's song. Returns its URL, and NETWORK_ALLOW with just that address added to the user's own."""
-    # PyAV takes a moment to load, which no other command needs to wait for.
-    from butakero.demo_site import open_demo_site  # noqa: PLC0415 - as said above
+    """Serve the demo's song. Returns its URL, and NETWORK_ALLOW with only that address added to the user's own."""
+    from butakero.demo_site import open_demo_site  # noqa: PLC0415 - PyAV loads slowly, and no other command needs it
 
     site = stack.enter_context(open_demo_site())
     shell.out.print(shell.say(DEMO_SONG, url=site.url))
@@ -258,7 +257,7 @@ def _open_demo(stack: AsyncExitStack, shell: Shell) -> tuple[str, str]:
 
 
 def _waiting(shell: Shell) -> contextlib.AbstractContextManager[object]:
-    """Show that something goes on, where a spinner can turn; one line elsewhere."""
+    """Show a spinner at a terminal, one line elsewhere."""
     words = shell.say(STARTING)
     if shell.out.is_terminal:
         return Status(words, console=shell.out)

@@ -1,13 +1,13 @@
-// Searches the library and plays audio.ogg. Titles are strangers' text: they only ever become text nodes.
+// Searches the library and plays audio.ogg. Titles are untrusted: they become text nodes and nothing else.
 
 const API = "/api/v1/media";
 const form = document.querySelector("#search");
-const news = document.querySelector("#news");
+const status = document.querySelector("#status");
 const songs = document.querySelector("#songs");
 const more = document.querySelector("#more");
 const player = document.querySelector("#player");
 
-let asked = { title: "", cursor: undefined };
+let search = { title: "", cursor: undefined };
 
 function duration(milliseconds) {
   const seconds = Math.round(milliseconds / 1000);
@@ -19,10 +19,10 @@ function duration(milliseconds) {
 function play(song, button) {
   songs.querySelector("[aria-current]")?.removeAttribute("aria-current");
   button.setAttribute("aria-current", "true");
-  news.textContent = song.metadata.title;
+  status.textContent = song.metadata.title;
   player.hidden = false;
   player.src = `${API}/${encodeURIComponent(song.video_id)}/audio.ogg`;
-  player.play().catch(() => { news.textContent = "No se pudo reproducir."; });
+  player.play().catch(() => { status.textContent = "No se pudo reproducir."; });
 }
 
 function row(song) {
@@ -39,29 +39,29 @@ function row(song) {
 }
 
 async function load() {
-  const question = asked;
-  const query = new URLSearchParams({ title: question.title });
-  if (question.cursor) query.set("cursor", question.cursor);
+  const current = search;
+  const query = new URLSearchParams({ title: current.title });
+  if (current.cursor) query.set("cursor", current.cursor);
   let body;
   try {
     body = await (await fetch(`${API}/search?${query}`)).json();
   } catch {
     body = { success: false, error: { message: "El servicio no responde." } };
   }
-  if (question !== asked) return; // a later search has taken over
+  if (current !== search) return; // a later search has begun
   if (!body.success) {
-    news.textContent = body.error.message;
+    status.textContent = body.error.message;
     return;
   }
   songs.append(...body.data.map(row));
-  news.textContent = songs.children.length ? "" : "Nada por acá con ese título.";
-  asked = { title: question.title, cursor: body.next_cursor };
+  status.textContent = songs.children.length ? "" : "Nada por acá con ese título.";
+  search = { title: current.title, cursor: body.next_cursor };
   more.hidden = !body.next_cursor;
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  asked = { title: new FormData(form).get("title"), cursor: undefined };
+  search = { title: new FormData(form).get("title"), cursor: undefined };
   songs.replaceChildren();
   more.hidden = true;
   load();

@@ -1,4 +1,4 @@
-"""A shell as the commands get it, in a directory of its own, whose consoles can be read."""
+"""A shell for the commands, in a temporary directory, with consoles that capture their output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from butakero.shell import Shell
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class CapturedShell:
     shell: Shell
     out: Callable[[], str]
     err: Callable[[], str]
@@ -27,7 +27,7 @@ def console() -> tuple[Console, Callable[[], str]]:
 
 
 @pytest.fixture
-def heard(tmp_path: Path) -> Heard:
+def captured(tmp_path: Path) -> CapturedShell:
     settings = AudioSettings(
         embedded_broker_path=tmp_path / "broker.db",
         sqlite_path=tmp_path / "library.db",
@@ -36,4 +36,4 @@ def heard(tmp_path: Path) -> Heard:
     )
     out, said = console()
     err, complained = console()
-    return Heard(Shell(settings, out, err), said, complained)
+    return CapturedShell(Shell(settings, out, err), said, complained)

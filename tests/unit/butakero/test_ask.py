@@ -1,4 +1,4 @@
-"""Asking over a real broker: the answer is never missed, others' are left alone, nothing of it stays behind."""
+"""A request over a real broker: no status is missed, none of other requests is taken, and no group remains."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from butakero.ask import ask
+from butakero.ask import request_song
 from common.broker import open_broker
 from common.broker.base import Broker
 from common.messages.base import parse
 from common.messages.downloads import DownloadRequest, ProgressEvent, StatusEvent
-from tests.unit.butakero.conftest import Heard
+from tests.unit.butakero.conftest import CapturedShell
 
 
 @pytest.fixture
-async def broker(heard: Heard) -> AsyncGenerator[Broker]:
-    async with open_broker(heard.shell.settings) as opened:
+async def broker(captured: CapturedShell) -> AsyncGenerator[Broker]:
+    async with open_broker(captured.shell.settings) as opened:
         yield opened
 
 
@@ -25,9 +25,11 @@ def answer(request_id: str) -> StatusEvent:
     return StatusEvent(request_id=request_id, user_id="u", video_id="v", message="ok", success=True, status="success")
 
 
-async def work(broker: Broker, heard: Heard, *events: ProgressEvent | StatusEvent | bytes) -> DownloadRequest:
-    """Be the audio service for one request: publish `events`, then the answer."""
-    settings = heard.shell.settings
+async def work(
+    broker: Broker, captured: CapturedShell, *events: ProgressEvent | StatusEvent | bytes
+) -> DownloadRequest:
+    """Answer one request as the audio service does: publish `events`, then the status."""
+    settings = captured.shell.settings
     async with broker.consume(settings.topic_download_requests, "audio-workers") as deliveries:
         delivery = await anext(deliveries)
         request = parse(DownloadRequest, delivery.message.value)
@@ -43,23 +45,23 @@ async def work(broker: Broker, heard: Heard, *events: ProgressEvent | StatusEven
         return request
 
 
-async def asked(broker: Broker, heard: Heard, *events: ProgressEvent | StatusEvent | bytes) -> StatusEvent:
+async def asked(broker: Broker, captured: CapturedShell, *events: ProgressEvent | StatusEvent | bytes) -> StatusEvent:
     async with asyncio.TaskGroup() as tasks:
-        worker = tasks.create_task(work(broker, heard, *events))
+        worker = tasks.create_task(work(broker, captured, *events))
         request = DownloadRequest.new("  A   Song ", user_id="u")
-        status = await ask(broker, heard.shell.settings, request, lambda _: None)
+        status = await request_song(broker, captured.shell.settings, request, lambda _: None)
     assert worker.result() == request
     return status
 
 
-async def test_the_answer_arrives_among_others_and_damaged_ones(broker: Broker, heard: Heard) -> None:
-    status = await asked(broker, heard, answer("somebody-else"), b"not a status")
+async def test_the_status_arrives_among_others_and_damaged_ones(broker: Broker, captured: CapturedShell) -> None:
+    status = await asked(broker, captured, answer("somebody-else"), b"not a status")
     assert status.success
     assert status.request_id != "somebody-else"
 
 
-async def test_progress_of_the_record_is_followed_whoever_makes_it(broker: Broker, heard: Heard) -> None:
-    settings = heard.shell.settings
+async def test_progress_of_the_record_is_followed_for_any_request(broker: Broker, captured: CapturedShell) -> None:
+    settings = captured.shell.settings
     request = DownloadRequest.new("x", user_id="u")
     seen: list[tuple[str, float | None]] = []
     enough = asyncio.Event()
@@ -74,7 +76,7 @@ async def test_progress_of_the_record_is_followed_whoever_makes_it(broker: Broke
         await broker.publish(settings.topic_download_progress, video_id, event.to_bytes(), {})
 
     async with asyncio.TaskGroup() as tasks:
-        asking = tasks.create_task(ask(broker, settings, request, on_progress))
+        asking = tasks.create_task(request_song(broker, settings, request, on_progress))
         async with broker.consume(settings.topic_download_requests, "audio-workers") as deliveries:
             await anext(deliveries)
             await publish("other", "v", 10)
@@ -89,14 +91,14 @@ async def test_progress_of_the_record_is_followed_whoever_makes_it(broker: Broke
     assert seen == [("downloading", None), ("downloading", 60)]
 
 
-async def test_no_group_stays_behind(broker: Broker, heard: Heard) -> None:
-    settings = heard.shell.settings
+async def test_no_group_remains(broker: Broker, captured: CapturedShell) -> None:
+    settings = captured.shell.settings
     request = DownloadRequest.new("x", user_id="u")
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
-            await ask(broker, settings, request, lambda _: None)
+            await request_song(broker, settings, request, lambda _: None)
     await broker.publish(settings.topic_download_status, "v", answer("x").to_bytes(), {})
-    # A group that had stayed would begin where it joined, and have this message before it.
+    # A group that remained would resume where it joined, and receive this message.
     async with broker.consume(settings.topic_download_status, f"butakero.request.{request.request_id}", start="latest"):
         group = f"butakero.request.{request.request_id}"
         assert await broker.lag(settings.topic_download_status, group) == 0

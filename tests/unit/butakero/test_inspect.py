@@ -1,4 +1,4 @@
-"""What `inspect` tells about whole, damaged, headless and foreign files."""
+"""`inspect` of complete, damaged, headerless (DCA0) and other files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is seen of a request's progress, at a terminal and in a pipe."""
+"""A request's progress at a terminal and in a pipe."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_pipe_gets_a_line_for_each_stage_and_quarter() -> None:
     ]
 
 
-def test_speed_and_time_left_are_told_when_known() -> None:
+def test_speed_and_time_left_are_shown_when_known() -> None:
     screen, said = console()
     with open_view(screen, "es") as view:
         view.show(event(percent=50, speed_bytes_per_second=1_572_864, eta_seconds=75.4))
@@ -50,7 +50,7 @@ def test_a_song_that_can_be_heard_already_says_so_once() -> None:
     assert said().splitlines() == ["Descargando  10%", "Descargando (ya se puede escuchar)  10%"]
 
 
-def test_a_terminal_gets_a_bar_that_is_gone_afterwards() -> None:
+def test_a_terminal_gets_a_bar_that_is_removed_afterwards() -> None:
     text = io.StringIO()
     terminal = Console(file=text, force_terminal=True, width=100, markup=False, _environ={"TERM": "xterm"})
     with open_view(terminal, "en") as view:

@@ -1,4 +1,4 @@
-"""Nothing a stranger writes moves the cursor, colours the line or reorders it."""
+"""Untrusted text cannot move the cursor, colour the line or reorder it."""
 
 from __future__ import annotations
 

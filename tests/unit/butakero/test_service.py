@@ -1,4 +1,4 @@
-"""The child process: ready, dead, stuck, stopped, killed. The children here are small programs of ours."""
+"""The child process: ready, exited, stuck, stopped, killed. The children here are small Python programs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 FOREVER = "import signal; signal.pause()"
-# These say that they are there on the FIFO they are given, and hold it open for as long as they live.
+# These write to the FIFO that they are given, and keep it open until they exit.
 STUBBORN = """
 import signal, sys
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -62,7 +62,7 @@ async def test_ready_when_it_answers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("program", "code"), [("exit(78)", 78), ("exit(0)", 1), ("import os; os.abort()", 134)])
-async def test_an_end_before_it_was_ready_is_told_with_its_code(tmp_path: Path, program: str, code: int) -> None:
+async def test_an_exit_before_readiness_has_its_code(tmp_path: Path, program: str, code: int) -> None:
     async with run_service({}, log_path=tmp_path / "log", command=python(program)) as service:
         with pytest.raises(ServiceDied) as died:
             await wait_until_ready(service, "http://127.0.0.1:9/readyz", 30)
@@ -83,36 +83,36 @@ async def test_stop_lets_it_end_by_itself(tmp_path: Path) -> None:
         assert await service.stop(30, asyncio.Event())
 
 
-async def test_stop_gives_up_when_patience_ends_or_somebody_hurries(tmp_path: Path, fifo: str) -> None:
+async def test_stop_gives_up_after_the_grace_period_or_when_forced(tmp_path: Path, fifo: str) -> None:
     async with run_service({}, log_path=tmp_path / "log", command=python(STUBBORN, fifo)) as service:
         with await asyncio.to_thread(open, fifo) as child:
             assert child.readline() == "here\n"
         assert not await service.stop(0.1, asyncio.Event())
-        hurry = asyncio.Event()
-        hurry.set()
-        assert not await service.stop(3600, hurry)
+        forced = asyncio.Event()
+        forced.set()
+        assert not await service.stop(3600, forced)
         pid = service.pid
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
 
-async def test_the_service_does_not_hear_the_terminals_signals(tmp_path: Path) -> None:
+async def test_the_service_does_not_receive_the_terminals_signals(tmp_path: Path) -> None:
     async with run_service({}, log_path=tmp_path / "log", command=python(FOREVER)) as service:
         assert os.getpgid(service.pid) != os.getpgid(0)
         assert os.getsid(service.pid) != os.getsid(0)
 
 
-async def test_its_environment_is_ours_with_additions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_its_environment_extends_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PORT", "1")
     monkeypatch.setenv("LOCALE", "en")
     command = python("import os; print(os.environ['HTTP_PORT'], os.environ['LOCALE'])")
     async with run_service({"HTTP_PORT": "2"}, log_path=tmp_path / "log", command=command) as service:
         with pytest.raises(ServiceDied):
             await service.watch()
-        assert service.last_words() == ["2 en"]
+        assert service.last_log_lines() == ["2 en"]
 
 
-async def test_last_words_are_this_runs_alone_and_readable(tmp_path: Path) -> None:
+async def test_last_log_lines_are_this_runs_alone_and_readable(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "log"
     log.parent.mkdir()
     log.write_text("an earlier run\n")
@@ -122,11 +122,11 @@ async def test_last_words_are_this_runs_alone_and_readable(tmp_path: Path) -> No
     ) as s:
         with pytest.raises(ServiceDied):
             await s.watch()
-        assert s.last_words() == ["plain", "critical: program.failed code=no n=1", "[1]"]
-        assert s.last_words(1) == ["[1]"]
+        assert s.last_log_lines() == ["plain", "critical: program.failed code=no n=1", "[1]"]
+        assert s.last_log_lines(1) == ["[1]"]
 
 
-async def test_a_large_log_is_put_aside(tmp_path: Path) -> None:
+async def test_a_large_log_is_rotated(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("wb") as file:
         file.truncate(11 * 1024 * 1024)
@@ -137,7 +137,7 @@ async def test_a_large_log_is_put_aside(tmp_path: Path) -> None:
     assert (tmp_path / "log.1").stat().st_size == 11 * 1024 * 1024
 
 
-def test_a_taken_port_is_told_apart_from_a_foreign_host() -> None:
+def test_a_taken_port_differs_from_a_foreign_host() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
         with pytest.raises(PortTaken):
@@ -156,11 +156,11 @@ def test_a_taken_port_is_told_apart_from_a_foreign_host() -> None:
         ("localhost", "http://localhost:80"),
     ],
 )
-def test_where_people_find_it(host: str, url: str) -> None:
+def test_the_url_that_people_open(host: str, url: str) -> None:
     assert base_url(host, 80) == url
 
 
-async def test_what_is_left_of_its_group_is_killed_with_it(tmp_path: Path, fifo: str) -> None:
+async def test_its_process_group_is_killed_with_it(tmp_path: Path, fifo: str) -> None:
     async with run_service({}, log_path=tmp_path / "log", command=python(PARENT, fifo)) as service:
         child = await asyncio.to_thread(open, fifo)
         grandchild = int(await asyncio.to_thread(child.readline))
@@ -171,7 +171,7 @@ async def test_what_is_left_of_its_group_is_killed_with_it(tmp_path: Path, fifo:
         os.kill(grandchild, 0)
     with child:
         try:
-            # The end of the file comes with the death of the last one who holds it open.
+            # End of file comes when the last process that has it open exits.
             assert await asyncio.wait_for(asyncio.to_thread(child.read), 30) == ""
         finally:
             with contextlib.suppress(ProcessLookupError):

@@ -62,7 +62,7 @@ async def open_deps(root: Path, **changes: object) -> AsyncGenerator[ApiDeps]:
 
 @dataclass(frozen=True)
 class Api:
-    """The application, what it stands on, and a client that calls it without a socket."""
+    """The application, its dependencies, and a client that calls it without a socket."""
 
     app: FastAPI
     deps: ApiDeps
@@ -100,7 +100,7 @@ async def served(app: FastAPI) -> AsyncGenerator[tuple[str, int]]:
 
 
 def dca(frames: int) -> bytes:
-    """A DCA file whose frames tell their own number."""
+    """A DCA file whose frames contain their index."""
     out = io.BytesIO()
     writer = DcaWriter(out, DcaMetadata(title="Canción"))
     for number in range(frames):
@@ -128,7 +128,7 @@ async def claim(deps: ApiDeps, video_id: str, title: str) -> Owned:
 
 
 async def add_song(deps: ApiDeps, video_id: str, title: str = "Canción", *, file: bytes | None = None) -> Media:
-    """Put a finished song into the library, its file (100 frames unless given) into the store."""
+    """Add a finished song to the library and its file (100 frames by default) to the store."""
     content = dca(100) if file is None else file
     owned = await claim(deps, video_id, title)
     upload = deps.settings.local_storage_path.parent / f"{video_id}.part"

@@ -1,4 +1,4 @@
-"""Reads Ogg by the letter of RFC 3533, for tests: enough to get the packets back."""
+"""A minimal Ogg reader (RFC 3533) for tests: returns the packets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is let in by the API, over HTTP: each way to prove it, and each way to fail."""
+"""Authentication and authorisation over HTTP: every accepted credential, and every refusal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ROUTES: list[tuple[str, Scope]] = [
 OPEN = ["/livez", "/readyz", "/api/v1/health", "/", "/web/library.js", "/docs", "/openapi.json"]
 
 
-class Ring:
+class KeyRing:
     """A key file and the keys that were made for it."""
 
     def __init__(self, path: Path) -> None:
@@ -58,12 +58,12 @@ class Ring:
 
 
 @pytest.fixture
-def ring(tmp_path: Path) -> Ring:
-    return Ring(tmp_path / "api-keys.json")
+def ring(tmp_path: Path) -> KeyRing:
+    return KeyRing(tmp_path / "api-keys.json")
 
 
 @pytest.fixture
-async def locked(tmp_path: Path, ring: Ring) -> AsyncGenerator[Api]:
+async def locked(tmp_path: Path, ring: KeyRing) -> AsyncGenerator[Api]:
     ring.make()
     async with open_api(tmp_path, api_keys_file=ring.path) as opened:
         await add_song(opened.deps, "song")
@@ -95,7 +95,9 @@ def refused(answer: httpx.Response, status: int, code: str) -> None:
 
 class TestKeys:
     @pytest.mark.parametrize(("route", "scope"), ROUTES)
-    async def test_a_route_takes_a_key_with_its_scope(self, locked: Api, ring: Ring, route: str, scope: Scope) -> None:
+    async def test_a_route_takes_a_key_with_its_scope(
+        self, locked: Api, ring: KeyRing, route: str, scope: Scope
+    ) -> None:
         refused(await locked.client.get(route), 401, "unauthorized")
         good = ring.make(scope)
         assert (await locked.client.get(route, headers=bearer(good))).status_code in {200, 400}
@@ -106,7 +108,7 @@ class TestKeys:
         assert f'error="insufficient_scope", scope="{scope}"' in answer.headers["www-authenticate"]
 
     @pytest.mark.parametrize("route", [route for route, _ in ROUTES])
-    async def test_head_is_guarded_as_get_is(self, locked: Api, ring: Ring, route: str) -> None:
+    async def test_head_is_guarded_as_get_is(self, locked: Api, ring: KeyRing, route: str) -> None:
         assert (await locked.client.head(route)).status_code == 401
         assert (await locked.client.head(route, headers=bearer(ring.make()))).status_code in {200, 400}
 
@@ -124,7 +126,7 @@ class TestKeys:
         assert guarded == {path for path in document["paths"] if path not in OPEN}
         assert set(document["components"]["securitySchemes"]) == {"bearer", "api_key"}
 
-    async def test_whoever_sends_nothing_is_told_how_and_whoever_sends_wrong_that_it_is(self, locked: Api) -> None:
+    async def test_the_challenge_tells_missing_credentials_from_invalid_ones(self, locked: Api) -> None:
         nothing = await locked.client.get(LOOK_UP)
         assert nothing.headers["www-authenticate"] == 'Bearer realm="butakero"'
         wrong = await locked.client.get(LOOK_UP, headers=bearer("bk_00000000_" + "A" * 43))
@@ -132,15 +134,15 @@ class TestKeys:
         english = await locked.client.get(LOOK_UP, headers={"accept-language": "en"})
         assert nothing.json()["error"]["message"] != english.json()["error"]["message"]
 
-    async def test_who_may_not_ask_learns_nothing_of_the_parameters(self, locked: Api) -> None:
+    async def test_credentials_are_checked_before_parameters(self, locked: Api) -> None:
         for route in ("/api/v1/media/search", "/api/v1/media/search?limit=x", "/api/v1/media/none/audio"):
             refused(await locked.client.get(route), 401, "unauthorized")
 
-    async def test_an_expired_key_is_refused(self, locked: Api, ring: Ring) -> None:
+    async def test_an_expired_key_is_refused(self, locked: Api, ring: KeyRing) -> None:
         refused(await locked.client.get(LOOK_UP, headers=bearer(ring.make(expires_in=-1))), 401, "unauthorized")
         assert (await locked.client.get(LOOK_UP, headers=bearer(ring.make(expires_in=600)))).status_code == 200
 
-    async def test_a_revoked_key_is_refused_from_the_next_request_on(self, locked: Api, ring: Ring) -> None:
+    async def test_a_revoked_key_is_refused_from_the_next_request_on(self, locked: Api, ring: KeyRing) -> None:
         key = ring.make()
         assert (await locked.client.get(LOOK_UP, headers=bearer(key))).status_code == 200
         ring.revoke(key)
@@ -148,12 +150,12 @@ class TestKeys:
             refused(await locked.client.get(LOOK_UP, headers=bearer(key)), 401, "unauthorized")
         assert logs[-1]["reason"].endswith("revoked")
 
-    async def test_a_file_that_is_gone_lets_nobody_in(self, locked: Api, ring: Ring) -> None:
+    async def test_a_missing_key_file_refuses_every_key(self, locked: Api, ring: KeyRing) -> None:
         key = ring.make()
         ring.path.unlink()
         refused(await locked.client.get(LOOK_UP, headers=bearer(key)), 401, "unauthorized")
 
-    async def test_a_secret_of_another_key_is_refused(self, locked: Api, ring: Ring) -> None:
+    async def test_a_secret_of_another_key_is_refused(self, locked: Api, ring: KeyRing) -> None:
         one, other = ring.make(), ring.make()
         refused(await locked.client.get(LOOK_UP, headers=bearer(one[:12] + other[12:])), 401, "unauthorized")
 
@@ -172,24 +174,24 @@ class TestKeys:
             {"authorization": "Bearer wrong", "x-api-key": "{key}"},
         ],
     )
-    async def test_a_key_in_another_form_is_none(self, locked: Api, ring: Ring, headers: dict[str, str]) -> None:
+    async def test_a_malformed_key_is_refused(self, locked: Api, ring: KeyRing, headers: dict[str, str]) -> None:
         sent = [(name.encode(), value.format(key=ring.make()).encode("latin-1")) for name, value in headers.items()]
         refused(await locked.client.get(LOOK_UP, headers=sent), 401, "unauthorized")
 
     @pytest.mark.parametrize("name", ["api_key", "key", "access_token", "token", "x-api-key", "authorization"])
-    async def test_a_key_in_a_url_is_none(self, locked: Api, ring: Ring, name: str) -> None:
+    async def test_a_key_in_a_url_is_ignored(self, locked: Api, ring: KeyRing, name: str) -> None:
         refused(await locked.client.get(f"{LOOK_UP}&{name}={ring.make()}"), 401, "unauthorized")
 
-    async def test_the_scheme_is_read_in_any_case(self, locked: Api, ring: Ring) -> None:
+    async def test_the_scheme_is_case_insensitive(self, locked: Api, ring: KeyRing) -> None:
         assert (await locked.client.get(LOOK_UP, headers={"authorization": f"bEARER {ring.make()}"})).status_code == 200
 
-    async def test_a_song_is_for_the_client_alone(self, locked: Api, ring: Ring) -> None:
-        """A shared cache would hand it to who has no key."""
+    async def test_shared_caches_may_not_store_a_song(self, locked: Api, ring: KeyRing) -> None:
+        """A shared cache would send it to clients without a key."""
         for end in ("audio", "audio.ogg"):
             answer = await locked.client.get(f"/api/v1/media/song/{end}", headers=bearer(ring.make()))
             assert answer.headers["cache-control"] == "private, max-age=3600"
 
-    async def test_a_broken_file_stops_the_program_at_its_start(self, tmp_path: Path, ring: Ring) -> None:
+    async def test_an_unreadable_key_file_stops_the_program_at_its_start(self, tmp_path: Path, ring: KeyRing) -> None:
         ring.path.write_text("{")
         async with open_deps(tmp_path, api_keys_file=ring.path) as deps:
             with pytest.raises(KeysUnusable, match="API_KEYS_FILE"):
@@ -197,7 +199,7 @@ class TestKeys:
 
 
 class TestTokens:
-    async def test_a_token_with_the_scope_is_let_in(self, tmp_path: Path, issuer: Issuer) -> None:
+    async def test_a_token_with_the_scope_is_admitted(self, tmp_path: Path, issuer: Issuer) -> None:
         async with opened_with(tmp_path, issuer) as api:
             assert (await api.client.get(LOOK_UP, headers=bearer(issuer.token()))).status_code == 200
             assert (await api.client.get(LOOK_UP, headers=bearer(issuer.token(key_id="ec")))).status_code == 200
@@ -207,13 +209,13 @@ class TestTokens:
             refused(await api.client.get(LOOK_UP, headers=bearer(issuer.token(iss="x"))), 401, "unauthorized")
             refused(await api.client.get(LOOK_UP, headers=bearer(issuer.token(exp=1))), 401, "unauthorized")
 
-    async def test_without_the_issuer_it_cannot_be_told(self, tmp_path: Path, issuer: Issuer) -> None:
+    async def test_an_unreachable_issuer_is_access_unavailable(self, tmp_path: Path, issuer: Issuer) -> None:
         async with opened_with(tmp_path, issuer) as api:
             issuer.status = 500
             refused(await api.client.get(LOOK_UP, headers=bearer(issuer.token())), 503, "access_unavailable")
             assert (await api.client.get("/api/v1/health")).status_code == 200
 
-    async def test_keys_and_tokens_stand_side_by_side(self, tmp_path: Path, issuer: Issuer, ring: Ring) -> None:
+    async def test_keys_and_tokens_may_both_be_used(self, tmp_path: Path, issuer: Issuer, ring: KeyRing) -> None:
         key = ring.make()
         async with opened_with(tmp_path, issuer, api_keys_file=ring.path) as api:
             issuer.status = 500
@@ -222,13 +224,15 @@ class TestTokens:
         async with opened_with(tmp_path / "other", issuer, api_keys_file=ring.path) as api:
             assert (await api.client.get(LOOK_UP, headers=bearer(issuer.token()))).status_code == 200
 
-    async def test_a_key_is_none_where_only_tokens_are_taken(self, tmp_path: Path, issuer: Issuer, ring: Ring) -> None:
+    async def test_a_key_is_refused_where_only_tokens_are_accepted(
+        self, tmp_path: Path, issuer: Issuer, ring: KeyRing
+    ) -> None:
         async with opened_with(tmp_path, issuer) as api:
             refused(await api.client.get(LOOK_UP, headers=bearer(ring.make())), 401, "unauthorized")
 
 
 class TestLimits:
-    async def test_too_many_requests_are_told_when_to_come_back(self, tmp_path: Path) -> None:
+    async def test_the_rate_limit_answers_with_retry_after(self, tmp_path: Path) -> None:
         async with open_api(tmp_path, rate_limit_per_minute=1, rate_limit_burst=3) as api:
             answers = [await api.client.get(LOOK_UP) for _ in range(4)]
             assert [answer.status_code for answer in answers] == [404, 404, 404, 429]
@@ -237,7 +241,7 @@ class TestLimits:
             assert (await api.client.get("/livez")).status_code == 200
             assert (await api.client.get("/readyz")).status_code == 200
 
-    async def test_each_key_has_a_limit_of_its_own(self, tmp_path: Path, ring: Ring) -> None:
+    async def test_each_key_has_a_limit_of_its_own(self, tmp_path: Path, ring: KeyRing) -> None:
         one, other = ring.make(), ring.make()
         changes = {"api_keys_file": ring.path, "rate_limit_per_minute": 1, "rate_limit_burst": 1}
         async with open_api(tmp_path, **changes) as api:
@@ -245,7 +249,7 @@ class TestLimits:
             refused(await api.client.get(LOOK_UP, headers=bearer(one)), 429, "rate_limited")
             assert (await api.client.get(LOOK_UP, headers=bearer(other))).status_code == 404
 
-    async def test_guessing_is_limited_by_address(self, tmp_path: Path, ring: Ring) -> None:
+    async def test_guessing_is_limited_by_address(self, tmp_path: Path, ring: KeyRing) -> None:
         key = ring.make()
         changes = {"api_keys_file": ring.path, "rate_limit_per_minute": 1, "rate_limit_burst": 2}
         async with open_api(tmp_path, **changes) as api:
@@ -262,8 +266,8 @@ class TestSecrets:
         logging.getLogger().handlers[:] = before
 
     @pytest.mark.parametrize("log_format", ["json", "console"])
-    async def test_they_are_in_no_log_no_answer_and_no_metric(
-        self, tmp_path: Path, ring: Ring, issuer: Issuer, log_format: str
+    async def test_they_are_in_no_log_response_or_metric(
+        self, tmp_path: Path, ring: KeyRing, issuer: Issuer, log_format: str
     ) -> None:
         written = io.StringIO()
         configure_logging("debug", log_format, written)

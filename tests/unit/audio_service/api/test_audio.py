@@ -24,7 +24,7 @@ async def get(api: Api, url: str = URL, **headers: str) -> httpx.Response:
     return await api.client.get(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
 
-async def test_the_file_is_handed_out_as_it_is(api: Api) -> None:
+async def test_the_file_is_sent_unchanged(api: Api) -> None:
     await add_song(api.deps, "song", file=FILE)
     answer = await get(api)
     assert (answer.status_code, answer.content) == (200, FILE)
@@ -61,7 +61,7 @@ async def test_a_single_range_is_answered_with_its_bytes(api: Api, value: str, s
 @pytest.mark.parametrize(
     "value", [f"bytes={len(FILE)}-", f"bytes={'9' * 5000}-", "bytes=-0", f"bytes={len(FILE)}-{len(FILE) + 5}"]
 )
-async def test_a_range_behind_the_end_cannot_be_had(api: Api, value: str) -> None:
+async def test_a_range_after_the_end_is_not_satisfiable(api: Api, value: str) -> None:
     await add_song(api.deps, "song", file=FILE)
     answer = await get(api, range=value)
     assert (answer.status_code, answer.json()["error"]["code"]) == (416, "range_not_satisfiable")
@@ -71,13 +71,13 @@ async def test_a_range_behind_the_end_cannot_be_had(api: Api, value: str) -> Non
 @pytest.mark.parametrize(
     "value", ["bytes=0-1,5-6", "bytes=", "bytes=-", "bytes=5-2", "items=0-1", "bytes=a-b", "bytes=²-3"]
 )
-async def test_several_ranges_and_nonsense_get_the_whole_file(api: Api, value: str) -> None:
+async def test_several_or_malformed_ranges_get_the_whole_file(api: Api, value: str) -> None:
     await add_song(api.deps, "song", file=FILE)
     answer = await api.client.get(URL, headers={b"range": value.encode("latin-1")})
     assert (answer.status_code, answer.content) == (200, FILE)
 
 
-async def test_a_range_holds_only_for_the_version_it_was_meant_for(api: Api) -> None:
+async def test_if_range_of_another_version_gets_the_whole_file(api: Api) -> None:
     await add_song(api.deps, "song", file=FILE)
     etag = (await get(api)).headers["etag"]
     assert (await get(api, range="bytes=0-3", if_range=etag)).status_code == 206
@@ -107,7 +107,7 @@ async def test_the_two_forms_of_a_song_have_different_tags_and_a_new_file_a_new_
     assert (await get(api)).headers["etag"] != before
 
 
-async def test_head_tells_the_size_and_sends_nothing(api: Api) -> None:
+async def test_head_has_the_size_and_no_body(api: Api) -> None:
     await add_song(api.deps, "song", file=FILE)
     answer = await api.client.head(URL, headers={"range": "bytes=0-3"})
     assert (answer.status_code, answer.content) == (200, b"")
@@ -129,7 +129,7 @@ async def test_there_is_no_file_without_a_successful_record(api: Api, url: str) 
 
 
 @pytest.mark.parametrize("url", [URL, OGG])
-async def test_a_file_that_is_gone_is_a_404_of_its_own(api: Api, url: str) -> None:
+async def test_a_missing_file_is_blob_not_found(api: Api, url: str) -> None:
     await add_song(api.deps, "song")
     await api.deps.blobs.delete(audio_key("song"))
     answer = await get(api, url)
@@ -150,14 +150,14 @@ async def test_the_ogg_file_has_the_same_packets(api: Api) -> None:
     assert packets_of(answer.content)[2:] == list(DcaReader(io.BytesIO(dca(5000))))
 
 
-async def test_a_file_that_is_no_dca_makes_no_ogg(api: Api) -> None:
+async def test_a_file_that_is_not_dca_cannot_become_ogg(api: Api) -> None:
     await add_song(api.deps, "song", file=b"RIFF, not DCA at all")
     answer = await get(api, OGG)
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "media_corrupt")
 
 
 async def test_an_ogg_file_is_cut_where_its_dca_is_damaged(api: Api) -> None:
-    """Ending it as if all were well would make a part pass for the whole."""
+    """A regular end would make a part look complete."""
     await add_song(api.deps, "song", file=dca(5000)[:-1])
     async with served(api.app) as (host, port), httpx.AsyncClient(base_url=f"http://{host}:{port}") as client:
         with pytest.raises(httpx.RemoteProtocolError):
@@ -187,7 +187,7 @@ async def test_more_ogg_readers_than_threads_all_finish(api: Api) -> None:
 
 
 @pytest.mark.parametrize("url", [URL, OGG])
-async def test_a_client_that_leaves_midway_leaves_no_open_file(api: Api, url: str) -> None:
+async def test_a_client_that_disconnects_leaves_no_open_file(api: Api, url: str) -> None:
     await add_song(api.deps, "song", file=dca(60_000))  # 10 MB: more than socket buffers take
     async with served(api.app) as (host, port):
         for _ in range(5):
@@ -227,7 +227,7 @@ def open_files(root: Path) -> list[str]:
     return found
 
 
-async def test_a_song_that_is_being_made_is_followed_to_its_end(api: Api) -> None:
+async def test_a_song_that_is_being_encoded_is_followed_to_its_end(api: Api) -> None:
     await claim(api.deps, "song", "Canción")
     async with api.deps.blobs.grow(audio_key("song")) as growing, served(api.app) as (host, port):
         await growing.append(FILE[:500])
@@ -247,7 +247,7 @@ async def test_a_song_that_is_being_made_is_followed_to_its_end(api: Api) -> Non
     assert answer.headers["content-type"] == "audio/dca"
 
 
-async def test_a_song_that_is_given_up_is_cut_off(api: Api) -> None:
+async def test_an_abandoned_song_cuts_the_connection(api: Api) -> None:
     await claim(api.deps, "song", "Canción")
     async with served(api.app) as (host, port), httpx.AsyncClient(trust_env=False) as client, AsyncExitStack() as stack:
         growing = await stack.enter_async_context(api.deps.blobs.grow(audio_key("song")))
@@ -263,7 +263,7 @@ async def test_a_song_that_is_given_up_is_cut_off(api: Api) -> None:
     assert [(entry["log_level"], entry["event"]) for entry in logs] == [("warning", "http.cut")]
 
 
-async def test_the_head_of_a_song_that_is_being_made_has_no_length(api: Api) -> None:
+async def test_head_of_a_song_that_is_being_encoded_has_no_length(api: Api) -> None:
     await claim(api.deps, "song", "Canción")
     async with api.deps.blobs.grow(audio_key("song")) as growing:
         await growing.append(FILE[:500])
@@ -272,13 +272,13 @@ async def test_the_head_of_a_song_that_is_being_made_has_no_length(api: Api) -> 
     assert "content-length" not in answer.headers
 
 
-async def test_a_song_of_which_nothing_is_there_yet_is_not_found_and_said_to_be_in_progress(api: Api) -> None:
+async def test_a_song_without_readable_audio_is_not_found_and_processing(api: Api) -> None:
     await claim(api.deps, "song", "Canción")
     answer = await get(api)
     assert (answer.status_code, answer.json()["error"]["status"]) == (404, "processing")
 
 
-async def test_a_song_in_the_making_has_no_ogg_yet(api: Api) -> None:
+async def test_a_song_that_is_being_encoded_has_no_ogg_yet(api: Api) -> None:
     await claim(api.deps, "song", "Canción")
     async with api.deps.blobs.grow(audio_key("song")) as growing:
         await growing.append(FILE[:500])

@@ -1,4 +1,4 @@
-"""Sizes, other origins, and what every answer says to browsers."""
+"""Size limits, origins, and the security headers of every response."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_a_body_without_end_is_cut_off(api: Api) -> None:
 
 
 @pytest.mark.parametrize("length", [b"99999999999999999999999999", b"65537"])
-async def test_a_large_body_is_refused_before_it_comes(api: Api, length: bytes) -> None:
+async def test_a_large_body_is_refused_before_it_is_received(api: Api, length: bytes) -> None:
     async with served(api.app) as (host, port):
         reader, writer = await asyncio.open_connection(host, port)
         writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: " + length + b"\r\n\r\n")
@@ -82,7 +82,7 @@ async def test_a_large_body_is_refused_before_it_comes(api: Api, length: bytes) 
         writer.close()
 
 
-async def test_every_answer_is_closed_to_frames_referrers_and_other_sites(api: Api) -> None:
+async def test_every_response_has_the_security_headers(api: Api) -> None:
     for route in ("/livez", "/", "/docs", "/nowhere", "/api/v1/media/"):
         headers = (await api.client.get(route)).headers
         assert headers["x-frame-options"] == "DENY"
@@ -93,7 +93,7 @@ async def test_every_answer_is_closed_to_frames_referrers_and_other_sites(api: A
 
 
 class TestOrigins:
-    async def test_none_is_let_in_unless_it_is_named(self, api: Api) -> None:
+    async def test_no_origin_is_allowed_by_default(self, api: Api) -> None:
         asked = {"origin": PAGE, "access-control-request-method": "GET"}
         for answer in (
             await api.client.get("/livez", headers=asked),
@@ -101,7 +101,7 @@ class TestOrigins:
         ):
             assert not [name for name in answer.headers if name.startswith("access-control-")]
 
-    async def test_one_that_is_named_may_read_and_ask_with_a_key(self, tmp_path: Path) -> None:
+    async def test_a_configured_origin_may_read_and_send_credentials(self, tmp_path: Path) -> None:
         async with open_api(tmp_path, cors_origins=f"https://other.example, {PAGE}") as api:
             read = await api.client.get("/livez", headers={"origin": PAGE})
             assert read.headers["access-control-allow-origin"] == PAGE
@@ -124,14 +124,16 @@ class TestOrigins:
             {"origin": PAGE, "access-control-request-method": "DELETE"},
         ],
     )
-    async def test_another_is_refused_in_the_shape_of_every_error(self, tmp_path: Path, asked: dict[str, str]) -> None:
+    async def test_another_origin_is_refused_in_the_shape_of_every_error(
+        self, tmp_path: Path, asked: dict[str, str]
+    ) -> None:
         async with open_api(tmp_path, cors_origins=PAGE) as api:
             answer = await api.client.options("/api/v1/media/", headers=asked)
             assert (answer.status_code, answer.json()["error"]["code"]) == (403, "origin_not_allowed")
             assert "access-control-allow-origin" not in answer.headers
 
     @pytest.mark.parametrize("text", ["*", "page.example", "https://page.example/", "https://a b", "null"])
-    def test_what_is_no_origin_stops_the_program(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    def test_an_invalid_origin_stops_the_program(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         monkeypatch.setenv("CORS_ORIGINS", text)
         with pytest.raises(SettingsError, match=r"^CORS_ORIGINS: "):
             load(AudioSettings)

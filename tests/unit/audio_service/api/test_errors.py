@@ -61,7 +61,7 @@ async def test_nothing_can_be_changed_over_http(api: Api, method: str) -> None:
         ("fr, es;q=0.5, en;q=0.4", "Media no encontrado"),
     ],
 )
-async def test_errors_speak_the_clients_language(api: Api, accept_language: str, message: str) -> None:
+async def test_errors_are_in_the_clients_language(api: Api, accept_language: str, message: str) -> None:
     answer = await api.client.get(LOOK_UP, headers={"accept-language": accept_language})
     assert answer.json()["error"]["message"] == message
     assert answer.headers["vary"] == "Accept-Language"
@@ -90,7 +90,7 @@ def test_the_preferred_language_is_the_one_with_the_highest_quality(
     assert preferred_locale(header, default) == expected
 
 
-async def test_a_database_that_fails_is_a_500_without_a_word_of_where_it_is(api: Api) -> None:
+async def test_a_failing_database_is_a_500_without_its_path(api: Api) -> None:
     await add_song(api.deps, "song")
     await _destroy_database(api)
     with capture_logs() as logs:
@@ -101,7 +101,7 @@ async def test_a_database_that_fails_is_a_500_without_a_word_of_where_it_is(api:
     assert [(line["event"], line["code"]) for line in logs] == [("http.failed", "db_connection_failed")]
 
 
-async def test_a_defect_is_an_internal_error_and_its_trace_stays_in_the_log(api: Api) -> None:
+async def test_a_defect_is_an_internal_error_and_its_traceback_is_only_logged(api: Api) -> None:
     seen: list[str] = []
 
     async def broken() -> None:

@@ -1,4 +1,4 @@
-"""What every answer has, whatever route made it."""
+"""The headers of every response, HEAD, metrics, and hostile input, for every route."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ROUTES = [
 
 
 @pytest.mark.parametrize("route", ROUTES)
-async def test_every_answer_is_named_and_closed_by_default(api: Api, route: str) -> None:
+async def test_every_response_has_a_request_id_and_restrictive_headers(api: Api, route: str) -> None:
     await add_song(api.deps, "song")
     answer = await api.client.get(route, headers={"origin": "http://elsewhere.test"})
     assert uuid.UUID(answer.headers["x-request-id"]).version == 4
@@ -44,7 +44,7 @@ async def test_every_answer_is_named_and_closed_by_default(api: Api, route: str)
     assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
-# Of the exchange, and of the moment: not of the resource.
+# Headers of the exchange, not of the resource.
 PER_EXCHANGE = {"x-request-id", "date"}
 PARAMETERS = {"{video_id}": "song", "{name}": "library.js"}
 QUERIES = {"/api/v1/media/": "video_id=song", "/api/v1/media": "video_id=song", "/api/v1/media/search": "title=canci"}
@@ -57,7 +57,7 @@ def headers_of(answer: httpx.Response) -> dict[str, str]:
 @pytest.mark.parametrize("route", [route for route in ROUTES if route != "/metrics"])
 async def test_head_has_the_headers_of_get_and_no_body(api: Api, route: str) -> None:
     await add_song(api.deps, "song")
-    await api.client.get(route)  # what is counted has been counted once
+    await api.client.get(route)  # creates the metrics of this route
     head = await api.client.head(route)
     got = await api.client.get(route)
     assert (head.status_code, head.content) == (got.status_code, b"")
@@ -102,7 +102,7 @@ async def test_a_request_id_is_kept(api: Api, given: str) -> None:
 
 
 @pytest.mark.parametrize("given", ["", "x" * 65, "a b", "a\tb", "ñ", "<script>", "a;b"])
-async def test_a_request_id_of_another_form_is_replaced(api: Api, given: str) -> None:
+async def test_a_malformed_request_id_is_replaced(api: Api, given: str) -> None:
     answer = await api.client.get("/livez", headers={b"x-request-id": given.encode("latin-1")})
     assert re.fullmatch(r"[0-9a-f-]{36}", answer.headers["x-request-id"])
 

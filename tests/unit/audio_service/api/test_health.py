@@ -9,7 +9,7 @@ from audio_service.api.schemas import HealthBody, ReadinessBody
 from tests.unit.audio_service.api.library import Api
 
 
-async def test_all_is_well(api: Api) -> None:
+async def test_every_dependency_works(api: Api) -> None:
     answer = await api.client.get("/api/v1/health")
     body = HealthBody.model_validate_json(answer.content)
     assert answer.status_code == 200
@@ -18,7 +18,7 @@ async def test_all_is_well(api: Api) -> None:
     assert (body.status, body.environment) == ("Todos los servicios son saludables", "local")
 
 
-async def test_a_dependency_that_is_down_is_shown_and_the_others_are_still_well(api: Api) -> None:
+async def test_a_dependency_that_is_down_is_shown_and_the_others_still_work(api: Api) -> None:
     await asyncio.to_thread(shutil.rmtree, api.deps.settings.local_storage_path)
     answer = await api.client.get("/api/v1/health")
     body = HealthBody.model_validate_json(answer.content)
@@ -30,7 +30,7 @@ async def test_a_dependency_that_is_down_is_shown_and_the_others_are_still_well(
     assert str(api.root) not in answer.text
 
 
-async def test_what_programs_read_is_spanish_in_every_language(api: Api) -> None:
+async def test_statuses_are_spanish_in_every_language(api: Api) -> None:
     await asyncio.to_thread(shutil.rmtree, api.deps.settings.local_storage_path)
     answer = await api.client.get("/api/v1/health", headers={"accept-language": "en"})
     body = HealthBody.model_validate_json(answer.content)
@@ -48,7 +48,7 @@ async def test_readiness_follows_the_dependencies_and_liveness_does_not(api: Api
 
 
 async def test_a_dependency_that_does_not_answer_is_down(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The directory is there, its threads are all busy: nobody comes to ask it."""
+    """The directory exists, but all threads that could read it are busy."""
     monkeypatch.setattr("audio_service.api.health.TIMEOUT_SECONDS", 0.05)
     release = asyncio.Event()
     loop = asyncio.get_running_loop()

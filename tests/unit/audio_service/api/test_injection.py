@@ -1,4 +1,4 @@
-"""Every query is text: what would mean something to a database, a shell, a path or a page means nothing here."""
+"""Every query is text: no database, shell, file system or page interprets it."""
 
 from __future__ import annotations
 

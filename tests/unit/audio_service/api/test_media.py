@@ -49,7 +49,7 @@ async def test_a_failed_record_says_why(api: Api) -> None:
     assert body.data.failures == 1
 
 
-async def test_what_another_process_commits_is_in_the_next_answer(api: Api) -> None:
+async def test_another_processs_commit_is_in_the_next_response(api: Api) -> None:
     await add_song(api.deps, "k2qgadSvNyU", TITLE)
     counts: list[int] = []
     async with open_sqlite(api.deps.settings.sqlite_path) as other:
@@ -76,7 +76,7 @@ async def test_an_id_that_is_missing_empty_or_too_long_is_invalid_input(api: Api
 
 @pytest.mark.parametrize("path", ["/api/v1/media", "/api/v1/media/"])
 @pytest.mark.parametrize("found", [True, False])
-async def test_a_query_in_any_form_gets_the_same_answer_as_the_plain_one(api: Api, path: str, *, found: bool) -> None:
+async def test_a_query_in_any_form_gets_the_response_of_the_plain_one(api: Api, path: str, *, found: bool) -> None:
     if found:
         await add_song(api.deps, "k2qgadSvNyU", TITLE)
     plain = await api.client.get(f"{path}?video_id=k2qgadSvNyU")

@@ -19,7 +19,7 @@ async def test_every_file_that_the_page_names_is_there_with_its_type(api: Api) -
 @pytest.mark.parametrize(
     "name", ["../settings.py", "..%2fsettings.py", "__init__.py", "%00", "library.js%00", "index.html/"]
 )
-async def test_no_other_file_can_be_had(api: Api, name: str) -> None:
+async def test_no_other_file_is_served(api: Api, name: str) -> None:
     answer = await api.client.get(f"http://api.test/web/{name}")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "route_not_found")
 

@@ -1,4 +1,4 @@
-"""What counts as a play: an answer that begins with the file's first byte."""
+"""A play is a response that begins with the file's first byte."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_nothing_else_is(api: Api) -> None:
     assert await plays(api) == 0
 
 
-async def test_a_library_that_cannot_be_written_hands_songs_out_all_the_same(api: Api) -> None:
+async def test_a_locked_library_still_sends_songs(api: Api) -> None:
     await add_song(api.deps, "song")
     with closing(sqlite3.connect(api.deps.settings.sqlite_path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -49,7 +49,7 @@ def long_headers(size: int) -> bytes:
     return line * (size // len(line))
 
 
-async def test_an_upgrade_to_websockets_leads_nowhere(api: Api) -> None:
+async def test_an_upgrade_to_websockets_is_ignored(api: Api) -> None:
     request = (
         b"GET /api/v1/health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Questions to the sources over HTTP: shapes, limits, errors."""
+"""Searches and playlists at the sources over HTTP: bodies, limits, errors."""
 
 from __future__ import annotations
 
