@@ -108,10 +108,14 @@ async def look_up(request: Request, video_id: VideoIdQuery) -> Response:
     return _json({"data": _encoded(media), "success": True})
 
 
+# The one route with a shortcut: the look-up by id must answer at least 0.6 of the requests of an empty FastAPI route
+# (bench/README.md, 16 connections, by CPU). With FastAPI's routing and resolution of the parameter it answers 0.46, with
+# the shortcut 0.88.
 class PlainLookUp(Route):
     """`look_up` without FastAPI, for queries in the form that programs send: one parameter, nothing escaped.
 
-    Any other query falls through to `look_up`. Not for a router with dependencies: it has none.
+    Any other query falls through to `look_up`. Only for an API without access control and rate limit: `requires` does
+    not apply to it.
     """
 
     def __init__(self, path: str) -> None:
