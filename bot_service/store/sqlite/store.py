@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,8 +10,7 @@ from bot_service.store.sqlite.base import KEY, MIGRATIONS
 from bot_service.store.sqlite.players import SqlitePlayers
 from bot_service.store.sqlite.requests import SqliteRequests
 from bot_service.store.sqlite.tracks import SqliteTracks
-from common.databases.sqlite import Transaction, opened
-from common.errors import DatabaseUnavailable
+from common.databases.sqlite import Transaction, check_health, opened
 from common.health import Health
 
 BUSY_SECONDS = 5.0
@@ -35,18 +32,8 @@ class SqliteStore(SqlitePlayers, SqliteTracks, SqliteRequests):
     """GuildStore over one SQLite file. Made by `open_sqlite`."""
 
     async def health(self) -> Health:
-        """Count rows with the reader and take the write lock once: a store that cannot be written is not healthy."""
-        began = time.monotonic()
-        try:
-            if not self._file.path.exists():
-                raise DatabaseUnavailable(f"{KEY}: the file is gone")  # noqa: TRY301 - one exit for every failure
-            records = await self._read(_count)
-            await self._write(lambda _tx: None)
-        except DatabaseUnavailable as exc:
-            return Health("sqlite", ok=False, error=exc.detail)
-        latency_ms = round((time.monotonic() - began) * 1000, 3)
-        about = {"version": sqlite3.sqlite_version, "records": records, "latency_ms": latency_ms}
-        return Health("sqlite", ok=True, metadata={"sqlite": about})
+        """Count players and open requests; a store that cannot be written is unhealthy."""
+        return await check_health(self._file, _count, key=KEY)
 
 
 def _count(tx: Transaction) -> dict[str, int]:

@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from common.broker.base import Broker, Delivery, Message
-from common.broker.embedded.file import BUSY_SECONDS, data_version, open_file, open_glance
-from common.broker.embedded.health import describe
+from common.broker.embedded.file import BUSY_SECONDS, data_version, open_change_reader, open_file
 from common.broker.embedded.retention import BacklogLimits, forget_group, sweep
 from common.broker.embedded.store import EmbeddedStore
 from common.broker.embedded.subscription import EmbeddedSubscription
@@ -71,7 +70,7 @@ async def open_embedded(
 
     try:
         store = await asyncio.shield(loop.run_in_executor(executor, open_store))
-        with closing(open_glance(path)) as glance:
+        with closing(open_change_reader(path)) as glance:
             broker = EmbeddedBroker(store, executor, path, glance)
             async with running_alongside(broker.attend()):
                 try:
@@ -128,7 +127,7 @@ class EmbeddedBroker:
     async def health(self) -> Health:
         """See `Broker.health`. Not well: closed, unreadable, or locked by another process for seconds."""
         try:
-            metadata = await asyncio.shield(self._submit(lambda: describe(self._store.connection, self._path)))
+            metadata = await asyncio.shield(self._submit(lambda: self._store.describe(self._path)))
         except BrokerUnavailable as exc:
             return Health(NAME, ok=False, error=exc.detail)
         return Health(NAME, ok=True, metadata=metadata)

@@ -15,7 +15,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from pathlib import Path
+from typing import Any, Literal, cast
 
 from common.broker.base import MAX_MESSAGE_BYTES, Message, dead_letter_topic
 from common.broker.embedded.file import transaction, translated
@@ -25,6 +26,7 @@ from common.errors import MessageTooLarge
 Start = Literal["earliest", "latest"]
 
 _MAX_ERROR_CHARACTERS = 2000
+_FILE_SUFFIXES = ("", "-wal", "-shm")
 _CLOCK_STEP_SECONDS = 1.0
 
 
@@ -186,6 +188,29 @@ class EmbeddedStore:
             ).fetchone()
         return row[0]
 
+    def describe(self, path: Path) -> dict[str, Any]:
+        """Return the health answer's metadata, after taking and releasing the write lock.
+
+        Per topic: `retained` messages and their `bytes`, the number of `groups`, and the `lag` of the group that is
+        furthest behind. `file_bytes` counts the database at `path` with its journal.
+
+        Raises:
+            BrokerUnavailable: the file cannot be read, or not be locked for writing.
+        """
+        with translated(), transaction(self.connection):
+            rows: list[tuple[str, int, int, int, int]] = self.connection.execute(
+                "SELECT t.name, t.retained, t.bytes, count(g.id), coalesce(max(t.next_offset - g.cursor"
+                "  + (SELECT count(*) FROM deliveries d WHERE d.group_id = g.id)), 0)"
+                " FROM topics t LEFT JOIN consumer_groups g ON g.topic_id = t.id GROUP BY t.id ORDER BY t.name"
+            ).fetchall()
+        return {
+            "topics": {
+                name: {"retained": retained, "bytes": size, "groups": groups, "lag": lag}
+                for name, retained, size, groups, lag in rows
+            },
+            "file_bytes": sum(_size(path.with_name(path.name + suffix)) for suffix in _FILE_SUFFIXES),
+        }
+
     def _append(self, topic: str, key: str, value: bytes, headers: Mapping[str, str], *, may_refuse: bool) -> None:
         self.connection.execute("INSERT INTO topics (name) VALUES (?) ON CONFLICT DO NOTHING", (topic,))
         text = json.dumps(dict(headers), ensure_ascii=False)
@@ -290,3 +315,10 @@ class EmbeddedStore:
 
 def _message(topic: str, log_offset: int, key: str, headers: str, value: bytes) -> Message:
     return Message(topic, key, value, cast("dict[str, str]", json.loads(headers)), f"0:{log_offset}")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

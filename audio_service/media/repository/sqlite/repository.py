@@ -7,7 +7,6 @@ does not wait for a claim, nor for another process's lock. A look-up by id has a
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -18,8 +17,15 @@ from audio_service.media.repository.base import Claim, Eviction, Page, StoredMed
 from audio_service.media.repository.sqlite import answers, claims, retention
 from audio_service.media.repository.sqlite import search as sqlite_search
 from audio_service.media.repository.sqlite.schema import KEY, MIGRATIONS
-from common.databases.sqlite import PointReader, StepConnection, Transaction, opened, point_reader
-from common.errors import DatabaseUnavailable
+from common.databases.sqlite import (
+    PointReader,
+    SqliteFile,
+    StepConnection,
+    Transaction,
+    check_health,
+    opened,
+    point_reader,
+)
 from common.health import Health
 from common.messages.downloads import PlatformMetadata
 
@@ -140,18 +146,8 @@ class SqliteRepository:
         return await self._reader.read(lambda tx: answers.recall(tx, query_key))
 
     async def health(self) -> Health:
-        """Count records in the reader and take the write lock for a moment: a library that cannot be written is ill."""
-        began = time.monotonic()
-        try:
-            if not self._path.exists():
-                raise DatabaseUnavailable(f"{KEY}: the file is gone")  # noqa: TRY301 - one way to say "ill"
-            records = await self._reader.read(_count)
-            await self._writer.write(lambda _tx: None)
-        except DatabaseUnavailable as exc:
-            return Health("sqlite", ok=False, error=exc.detail)
-        latency_ms = round((time.monotonic() - began) * 1000, 3)
-        about = {"version": sqlite3.sqlite_version, "records": records, "latency_ms": latency_ms}
-        return Health("sqlite", ok=True, metadata={"sqlite": about})
+        """Count the records of each status; a library that cannot be written is unhealthy."""
+        return await check_health(SqliteFile(self._path, self._writer, self._reader), _count, key=KEY)
 
 
 def _count(tx: Transaction) -> dict[str, int]:

@@ -19,7 +19,6 @@ from common.broker.base import Delivery
 from common.broker.embedded import broker as embedded
 from common.broker.embedded.broker import open_embedded
 from common.broker.embedded.file import open_file, transaction
-from common.broker.embedded.health import describe
 from common.broker.embedded.retention import ABSENT_SECONDS, MAX_AGE_SECONDS, BacklogLimits, sweep
 from common.broker.embedded.store import Claim, EmbeddedStore
 from common.errors import BrokerUnavailable, QueueFull
@@ -260,7 +259,7 @@ def test_a_locked_file_is_unavailable_and_not_damaged(opened: Opener) -> None:
         with pytest.raises(BrokerUnavailable, match="locked"):
             put(two, "refused")
         with pytest.raises(BrokerUnavailable, match="locked"):
-            describe(two.connection, Path("broker.db"))
+            two.describe(Path("broker.db"))
     put(two, "a")
     assert retained(one) == ["a"]
 
@@ -292,7 +291,54 @@ def test_free_pages_are_given_back(opened: Opener, path: Path, clock: Clock) -> 
     sweep(store.connection, WIDE, now=clock())
     after: tuple[int] = store.connection.execute("PRAGMA page_count").fetchone()
     assert after[0] < before[0] / 4
-    assert describe(store.connection, path)["topics"]["t"]["retained"] == 0
+    assert store.describe(path)["topics"]["t"]["retained"] == 0
+
+
+# Schema version 1 as its first release wrote it, with one message leased by a dead consumer and one not delivered yet.
+_FIRST_RELEASE = """
+PRAGMA auto_vacuum = INCREMENTAL;
+PRAGMA journal_mode = WAL;
+CREATE TABLE topics (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, next_offset INTEGER NOT NULL DEFAULT 0,
+    retained INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE messages (id INTEGER PRIMARY KEY, topic_id INTEGER NOT NULL, log_offset INTEGER NOT NULL,
+    published_at REAL NOT NULL, key TEXT NOT NULL, headers TEXT NOT NULL, size INTEGER NOT NULL, value BLOB NOT NULL,
+    UNIQUE (topic_id, log_offset));
+CREATE TRIGGER message_added AFTER INSERT ON messages BEGIN
+    UPDATE topics SET retained = retained + 1, bytes = bytes + new.size, next_offset = new.log_offset + 1
+        WHERE id = new.topic_id;
+END;
+CREATE TRIGGER message_dropped AFTER DELETE ON messages BEGIN
+    UPDATE topics SET retained = retained - 1, bytes = bytes - old.size WHERE id = old.topic_id;
+END;
+CREATE TABLE consumer_groups (id INTEGER PRIMARY KEY, topic_id INTEGER NOT NULL, name TEXT NOT NULL,
+    started INTEGER NOT NULL, cursor INTEGER NOT NULL, seen_at REAL NOT NULL, UNIQUE (topic_id, name));
+CREATE INDEX groups_by_cursor ON consumer_groups (topic_id, cursor);
+CREATE TABLE deliveries (message_id INTEGER NOT NULL, group_id INTEGER NOT NULL, attempt INTEGER NOT NULL, token TEXT,
+    owner TEXT, since REAL NOT NULL, due_at REAL NOT NULL, PRIMARY KEY (message_id, group_id)) WITHOUT ROWID;
+CREATE INDEX deliveries_by_due ON deliveries (group_id, due_at);
+CREATE INDEX deliveries_by_owner ON deliveries (owner) WHERE owner IS NOT NULL;
+INSERT INTO topics (id, name) VALUES (1, 't');
+INSERT INTO messages VALUES (1, 1, 0, 999999000.0, 'k', '{"h": "x"}', 11, CAST('leased' AS BLOB));
+INSERT INTO messages VALUES (2, 1, 1, 999999000.0, 'k', '{}', 6, CAST('new' AS BLOB));
+INSERT INTO consumer_groups VALUES (1, 1, 'g', 0, 1, 999999000.0);
+INSERT INTO deliveries VALUES (1, 1, 1, 'token', 'owner', 999999000.0, 999999010.0);
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_file_of_the_first_release_is_read_on(opened: Opener, path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    old = sqlite3.connect(path, isolation_level=None)
+    old.executescript(_FIRST_RELEASE)
+    old.close()
+    store = opened()
+    assert store.describe(path)["topics"]["t"] == {"retained": 2, "bytes": 17, "groups": 1, "lag": 2}
+    leased = claim(store)
+    assert (leased.message.value, leased.message.headers, leased.attempt) == (b"leased", {"h": "x"}, 2)
+    assert store.finish(leased)
+    put(store, "newest")
+    assert finish_all(store, "g") == ["new", "newest"]
+    assert retained(store) == []
 
 
 async def unusable(path: Path) -> str:
@@ -313,7 +359,7 @@ async def test_a_path_that_cannot_be_used_is_refused_by_its_key(tmp_path: Path) 
     newer.close()
     assert "EMBEDDED_BROKER_PATH" in await unusable(tmp_path / "file" / "broker.db")
     assert "EMBEDDED_BROKER_PATH" in await unusable(tmp_path)
-    for name, reason in {"garbage": "damaged", "foreign": "another program", "newer": "format 99"}.items():
+    for name, reason in {"garbage": "damaged", "foreign": "another program", "newer": "99 is newer"}.items():
         detail = await unusable(tmp_path / f"{name}.db")
         assert "EMBEDDED_BROKER_PATH" in detail
         assert reason in detail
@@ -351,7 +397,7 @@ async def test_others_are_heard_though_the_change_counter_cannot_be_read_without
         connection.close()
         return connection
 
-    monkeypatch.setattr(embedded, "open_glance", open_useless)
+    monkeypatch.setattr(embedded, "open_change_reader", open_useless)
     async with (
         asyncio.timeout(20),  # far below the time after which a consumer looks without having been woken
         open_embedded(path, WIDE, lease_seconds=LEASE) as broker,
@@ -461,6 +507,6 @@ def test_health_shows_topics_groups_lag_and_size(opened: Opener, path: Path) -> 
     store = opened()
     put(store, "a", "b")
     claim(store)
-    metadata = describe(store.connection, path)
+    metadata = store.describe(path)
     assert metadata["topics"]["t"] == {"retained": 2, "bytes": 8, "groups": 1, "lag": 2}
     assert metadata["file_bytes"] >= path.stat().st_size > 0
