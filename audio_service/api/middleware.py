@@ -23,7 +23,8 @@ from audio_service.api.errors import app_error_response, error_response, preferr
 from audio_service.api.metrics import HttpMetrics
 from common.errors import AppError, InternalError, Locale
 from common.http.protocol import MAX_BODY_BYTES
-from common.observability.telemetry import TRACEPARENT, correlation, get_logger
+from common.observability.telemetry import correlation, get_logger
+from common.observability.trace_context import TRACEPARENT
 
 log = get_logger(__name__)
 

@@ -11,7 +11,7 @@ from prometheus_client import Histogram
 
 from common.errors import BrokerError
 from common.observability.telemetry import get_logger
-from common.observability.tracing import here
+from common.observability.tracing import current_trace_context
 
 log = get_logger(__name__)
 
@@ -33,7 +33,7 @@ class ProgressFeed(ABC):
         self._changed = asyncio.Event()
         self._changed.set()
         self._urgent = asyncio.Event()
-        self._job = here()
+        self._trace = current_trace_context()
 
     @abstractmethod
     async def publish(self) -> None:
@@ -71,5 +71,5 @@ class ProgressFeed(ABC):
     def _observe_stage(self) -> None:
         now = time.monotonic()
         self._stage_seconds.labels(self._stage).observe(now - self._stage_began)
-        self._job.record(self._stage, self._stage_began, now)
+        self._trace.record_span(self._stage, self._stage_began, now)
         self._stage_began = now

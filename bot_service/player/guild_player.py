@@ -26,7 +26,7 @@ from bot_service.store.base import GuildStore
 from common.errors import AppError, InternalError
 from common.messages.base import utc_now
 from common.observability.telemetry import get_logger
-from common.observability.tracing import NOWHERE, Place, here
+from common.observability.tracing import NO_TRACE, TraceContext, current_trace_context
 
 log = get_logger(__name__)
 
@@ -57,7 +57,7 @@ class _Message:
     reply: asyncio.Future[Outcome] | None = None
     generation: int = 0
     asked_at: float = 0.0
-    asked_in: Place = NOWHERE
+    asked_in: TraceContext = NO_TRACE
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class _AwaitedStart:
 
     since: float
     entries: frozenset[str]
-    cause: Place
+    cause: TraceContext
 
 
 class GuildPlayer:
@@ -123,7 +123,7 @@ class GuildPlayer:
         if self._closed:
             raise PlayerRefusal(RefusalCode.SHUTTING_DOWN)
         reply: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._inbox.put_nowait(_Message(command, reply, asked_at=time.monotonic(), asked_in=here()))
+        self._inbox.put_nowait(_Message(command, reply, asked_at=time.monotonic(), asked_in=current_trace_context()))
         return await reply
 
     async def run(self) -> None:
@@ -222,7 +222,7 @@ class GuildPlayer:
             raise InternalError(f"entry {effect.entry.entry_id} has no track")
         if awaited is not None and effect.entry.entry_id not in awaited.entries:
             awaited = None  # the awaited song was dropped
-        with (awaited.cause if awaited else NOWHERE).resumed():
+        with (awaited.cause if awaited else NO_TRACE).attached():
             asked_at = awaited.since if awaited else None
             await self._voice.play(effect.play_id, track, effect.start_frame, asked_at=asked_at)
         self._voice_play_id = effect.play_id

@@ -1,15 +1,13 @@
-"""Logs, correlation ids and W3C trace context. Events, not prose: `log.info("download.ready", media_id=…)`.
+"""Logs and correlation ids. Events, not prose: `log.info("download.ready", media_id=…)`.
 
-The correlation id (a request's id, or an HTTP request's) lives in a context variable: every log line carries it,
-and `outgoing_headers` puts it on every message. Metrics are made per process from a registry that `bootstrap` opens;
-nothing here is global but the logging configuration, which is Python's own.
+The correlation id (of a download request, or of an HTTP request) lives in a context variable: every log line carries
+it, and `outgoing_headers` adds it to every message. Metrics are made per process from a registry that `bootstrap`
+opens; nothing here is global except the logging configuration, which is Python's own.
 """
 
 from __future__ import annotations
 
 import logging
-import re
-import secrets
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -20,39 +18,29 @@ import structlog
 
 from common.messages.base import CORRELATION_ID, SCHEMA_VERSION
 from common.observability.redaction import redact_all
-
-TRACEPARENT = "traceparent"
+from common.observability.trace_context import (
+    TRACEPARENT,
+    in_trace,
+    new_traceparent,
+    received_traceparent,
+    traceparent,
+)
 
 _correlation: ContextVar[str] = ContextVar("correlation_id", default="")
-_trace: ContextVar[str] = ContextVar("traceparent", default="")
-TRACEPARENT_FORMAT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
-"""W3C Trace Context, https://www.w3.org/TR/trace-context/ section 3.2: trace, parent, flags."""
 
 
 @contextmanager
 def correlation(value: str, headers: Mapping[str, str] | None = None) -> Generator[None]:
-    """Everything logged and sent inside belongs to `value`, and to the trace that `headers` carry, if they do.
+    """Set the correlation id of everything logged and sent in the body, and the trace to the one that `headers` carry.
 
-    Without such a header it stays in the current trace.
+    Without a valid traceparent header the current trace stays.
     """
     token = _correlation.set(value)
-    sent = (headers or {}).get(TRACEPARENT, "")
-    trace = _trace.set(sent if sent and TRACEPARENT_FORMAT.fullmatch(sent) else _trace.get())
     try:
-        yield
+        with in_trace(received_traceparent((headers or {}).get(TRACEPARENT, ""))):
+            yield
     finally:
-        _trace.reset(trace)
         _correlation.reset(token)
-
-
-@contextmanager
-def in_trace(parent: str) -> Generator[None]:
-    """Everything sent and recorded inside has this traceparent as its parent; "" begins a new trace."""
-    token = _trace.set(parent)
-    try:
-        yield
-    finally:
-        _trace.reset(token)
 
 
 def correlation_id() -> str:
@@ -60,24 +48,19 @@ def correlation_id() -> str:
     return _correlation.get()
 
 
-def traceparent() -> str:
-    """Return the current place in a trace, "" outside of any."""
-    return _trace.get()
-
-
 def outgoing_headers() -> dict[str, str]:
-    """Return the headers that every published message carries. A trace is passed on, also by who records nothing."""
+    """Return the headers of every published message. A trace is passed on also when this process records no spans."""
     return {
         CORRELATION_ID: _correlation.get(),
         "schema_version": SCHEMA_VERSION,
-        TRACEPARENT: _trace.get() or f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01",
+        TRACEPARENT: traceparent() or new_traceparent(),
     }
 
 
 def configure_logging(level: str, log_format: str, stream: TextIO | None = None) -> None:
-    """Send structlog and the standard library's logging to `stream` (stderr) in one format.
+    """Send structlog and the standard library's logging to `stream` (default: stderr) in one format.
 
-    `log_format` is "json" (one object a line) or "console" (for a person at a terminal).
+    `log_format` is "json" (one object a line) or "console" (for a terminal).
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -93,7 +76,7 @@ def configure_logging(level: str, log_format: str, stream: TextIO | None = None)
     ]
     output = stream or sys.stderr
     to_console: list[structlog.typing.Processor] = [
-        # Before the renderer, whose own way to show a trace has the values of local variables in it.
+        # Before the renderer, whose own format of a traceback includes the values of local variables.
         structlog.processors.format_exc_info,
         _hide_secrets,
         structlog.dev.ConsoleRenderer(colors=output.isatty(), exception_formatter=structlog.dev.plain_traceback),
@@ -109,7 +92,7 @@ def configure_logging(level: str, log_format: str, stream: TextIO | None = None)
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # One line per HTTP request of ours and of the Data API client says more in metrics than in logs.
+    # HTTP requests, served and sent, are counted in metrics; a log line for each would add nothing.
     for noisy in ("uvicorn.access", "httpx", "httpcore", "aiosqlite"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(

@@ -1,10 +1,11 @@
 """OpenTelemetry traces: one from a slash command over the broker to the first voice packet.
 
-Off unless OTEL_EXPORTER_OTLP_ENDPOINT is set; then nothing of OpenTelemetry's SDK is imported, and a span costs one
-look at a context variable. On, what is recorded goes to the endpoint from a thread, in batches; a collector that is
-away costs the spans, never the work. Attributes are names, counts and codes: never what people typed.
+Off unless OTEL_EXPORTER_OTLP_ENDPOINT is set. While it is off, neither OpenTelemetry's API nor its SDK is imported (the
+bot's image does not have them), and a span costs one look-up of a context variable. On, spans are sent to the endpoint
+from a thread, in batches; an unreachable collector loses spans and never delays work. Attributes are names, counts and
+codes: never user text.
 
-Who records stands in a context variable that `tracing_or_exit` sets before any task is made, so that every task has it.
+The recorder is in a context variable that `tracing_or_exit` sets before any task is made, so every task inherits it.
 """
 
 from __future__ import annotations
@@ -15,24 +16,20 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from common.observability.telemetry import in_trace, traceparent
+from common.observability.trace_context import AttributeValue, SpanKind, in_trace, traceparent
 from common.settings import SharedSettings
 
 if TYPE_CHECKING:
-    from common.observability.tracing_export import Recorder
+    from common.observability.tracing_export import SpanRecorder
 
-Kind = Literal["internal", "server", "client", "producer", "consumer"]
-"""What a span is, in OpenTelemetry's words."""
-Value = str | int | float | bool
-
-_recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
+_recorder: ContextVar[SpanRecorder | None] = ContextVar("recorder", default=None)
 
 
 @contextmanager
 def tracing_or_exit(settings: SharedSettings, service: str) -> Generator[None]:
-    """Record what happens inside, if it is asked for; leaving sends what is left, for a few seconds at most.
+    """Record the spans of the body if tracing is on; on leaving, flush them for a few seconds at most.
 
     When OpenTelemetry's SDK is not installed, say so on stderr and exit with 78 (EX_CONFIG of sysexits.h).
     """
@@ -53,10 +50,11 @@ def tracing_or_exit(settings: SharedSettings, service: str) -> Generator[None]:
 
 
 @contextmanager
-def span(name: str, kind: Kind = "internal", **attributes: Value) -> Generator[None]:
-    """Record the body as a span of the current trace, or as the first one of a new trace.
+def span(name: str, kind: SpanKind = "internal", **attributes: AttributeValue) -> Generator[None]:
+    """Record the body as a span of the current trace, or as the root span of a new one; no-op while tracing is off.
 
-    What is logged, sent and recorded inside belongs to it. An exception marks it as failed, with its code or type.
+    Spans recorded and messages sent in the body have it as their parent. An exception marks it as failed, with the
+    error's code or type; cancellation does not.
     """
     recorder = _recorder.get()
     if recorder is None:
@@ -67,29 +65,29 @@ def span(name: str, kind: Kind = "internal", **attributes: Value) -> Generator[N
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A place in a trace, to come back to from other tasks and threads."""
+class TraceContext:
+    """A captured place in a trace, for spans that are recorded later, in another task or thread."""
 
-    recorder: Recorder | None = None
+    recorder: SpanRecorder | None = None
     parent: str = ""
 
-    def record(self, name: str, began: float, ended: float, **attributes: Value) -> None:
-        """Record a span that is over. Times are `time.monotonic()`'s."""
+    def record_span(self, name: str, began: float, ended: float, **attributes: AttributeValue) -> None:
+        """Record a span that has ended as a child of this place. Times are `time.monotonic()` seconds."""
         if self.recorder is not None:
             self.recorder.record(name, self.parent, began, ended, attributes)
 
     @contextmanager
-    def resumed(self) -> Generator[None]:
-        """What happens inside belongs to this place, whatever was current."""
+    def attached(self) -> Generator[None]:
+        """Make this the current place in a trace for the body."""
         with in_trace(self.parent):
             yield
 
 
-NOWHERE = Place()
-"""The place of what belongs to no trace."""
+NO_TRACE = TraceContext()
+"""Belongs to no trace: `record_span` is a no-op, and what is sent while it is attached begins a new trace."""
 
 
-def here() -> Place:
-    """Return the current place."""
+def current_trace_context() -> TraceContext:
+    """Capture the current place in a trace; NO_TRACE while tracing is off."""
     recorder = _recorder.get()
-    return NOWHERE if recorder is None else Place(recorder, traceparent())
+    return NO_TRACE if recorder is None else TraceContext(recorder, traceparent())

@@ -1,7 +1,7 @@
-"""The one module that knows OpenTelemetry's SDK: makes spans and sends them to a collector over OTLP/HTTP.
+"""Makes spans and sends them to a collector over OTLP/HTTP. The only module that imports OpenTelemetry's SDK.
 
-`tracing` imports it when tracing is on. No provider is made global, so that libraries which look for one record nothing
-of their own. The SDK's own variables (OTEL_EXPORTER_OTLP_HEADERS, OTEL_TRACES_SAMPLER, …) work as it documents.
+`tracing` imports it when tracing is on. No provider is made global, so libraries that look for one record nothing.
+The SDK's own variables (OTEL_EXPORTER_OTLP_HEADERS, OTEL_TRACES_SAMPLER, …) work as it documents.
 """
 
 from __future__ import annotations
@@ -20,38 +20,37 @@ from opentelemetry.trace import (
     NonRecordingSpan,
     Span,
     SpanContext,
-    SpanKind,
     Status,
     StatusCode,
     TraceFlags,
     set_span_in_context,
 )
+from opentelemetry.trace import SpanKind as OtelSpanKind
 
-from common.observability.telemetry import TRACEPARENT_FORMAT
-from common.observability.tracing import Kind, Value
+from common.observability.trace_context import TRACEPARENT_FORMAT, AttributeValue, SpanKind
 
-_KINDS: Mapping[Kind, SpanKind] = {
-    "internal": SpanKind.INTERNAL,
-    "server": SpanKind.SERVER,
-    "client": SpanKind.CLIENT,
-    "producer": SpanKind.PRODUCER,
-    "consumer": SpanKind.CONSUMER,
+_KINDS: Mapping[SpanKind, OtelSpanKind] = {
+    "internal": OtelSpanKind.INTERNAL,
+    "server": OtelSpanKind.SERVER,
+    "client": OtelSpanKind.CLIENT,
+    "producer": OtelSpanKind.PRODUCER,
+    "consumer": OtelSpanKind.CONSUMER,
 }
 _TRACES = "/v1/traces"
-_EVERY_MS = 1000
+_SEND_EVERY_MS = 1000
 _TIMEOUT_SECONDS = 3
 
 
-class Recorder:
-    """Makes spans whose parents are named by W3C traceparents, so that a parent may be in any task or process."""
+class SpanRecorder:
+    """Makes spans whose parents are given as W3C traceparents: a parent may be in any task or process."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._tracer = provider.get_tracer("butakero")
         self._epoch_ns = time.time_ns() - time.monotonic_ns()
 
     @contextmanager
-    def span(self, name: str, kind: Kind, parent: str, attributes: Mapping[str, Value]) -> Generator[str]:
-        """Record the body; yields the span's own traceparent."""
+    def span(self, name: str, kind: SpanKind, parent: str, attributes: Mapping[str, AttributeValue]) -> Generator[str]:
+        """Record the body as a span; yield the span's traceparent."""
         own = self._tracer.start_span(name, _context(parent), _KINDS[kind], attributes)
         try:
             yield _traceparent(own)
@@ -63,29 +62,33 @@ class Recorder:
         finally:
             own.end()
 
-    def record(self, name: str, parent: str, began: float, ended: float, attributes: Mapping[str, Value]) -> None:
-        """Record a span that is over. Times are `time.monotonic()`'s."""
+    def record(
+        self, name: str, parent: str, began: float, ended: float, attributes: Mapping[str, AttributeValue]
+    ) -> None:
+        """Record a span that has ended. `began` and `ended` are `time.monotonic()` seconds."""
         start, end = (self._epoch_ns + int(at * 1e9) for at in (began, ended))
         self._tracer.start_span(name, _context(parent), attributes=attributes, start_time=start).end(end)
 
 
 @contextmanager
-def open_recorder(endpoint: str, service: str, instance: str) -> Generator[Recorder]:
-    """Send what is recorded to the collector at `endpoint`, which is OTLP's base URL."""
+def open_recorder(endpoint: str, service: str, instance: str) -> Generator[SpanRecorder]:
+    """Send recorded spans to the collector at `endpoint`, an OTLP base URL; flush them on leaving, for 3 s at most."""
     resource = Resource.create({"service.name": service, "service.instance.id": instance})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     exporter = OTLPSpanExporter(endpoint.rstrip("/") + _TRACES, timeout=_TIMEOUT_SECONDS)
     provider.add_span_processor(
-        BatchSpanProcessor(exporter, schedule_delay_millis=_EVERY_MS, export_timeout_millis=_TIMEOUT_SECONDS * 1000)
+        BatchSpanProcessor(
+            exporter, schedule_delay_millis=_SEND_EVERY_MS, export_timeout_millis=_TIMEOUT_SECONDS * 1000
+        )
     )
     try:
-        yield Recorder(provider)
+        yield SpanRecorder(provider)
     finally:
         provider.shutdown()
 
 
 def _context(parent: str) -> Context:
-    """Return a context whose current span is the parent's; an empty one starts a new trace."""
+    """Return a context whose current span is the parent; an empty context, without one, starts a new trace."""
     match = TRACEPARENT_FORMAT.fullmatch(parent)
     if match is None:
         return Context()
@@ -96,5 +99,5 @@ def _context(parent: str) -> Context:
 
 
 def _traceparent(span: Span) -> str:
-    of = span.get_span_context()
-    return f"00-{of.trace_id:032x}-{of.span_id:016x}-{of.trace_flags:02x}"
+    context = span.get_span_context()
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"

@@ -19,7 +19,7 @@ from bot_service.player.voice.frames import FrameStore, Head
 from bot_service.store.base import Track
 from common.errors import AppError, InternalError
 from common.observability.telemetry import get_logger
-from common.observability.tracing import here
+from common.observability.tracing import current_trace_context
 
 log = get_logger(__name__)
 
@@ -51,7 +51,7 @@ class Playback:
         self.play_id = play_id
         self.track = track
         self.asked_at = asked_at
-        self._asked_in, self._began = here(), time.monotonic()
+        self._asked_in, self._began = current_trace_context(), time.monotonic()
         self.source = DcaSource(start_frame, on_low=self._ask_for_more)
         self.failure = ""
         self.halted = False
@@ -130,7 +130,7 @@ class Playback:
         if self.asked_at is None or source.first_sent_at is None:
             return sent, starved, None
         waited, self.asked_at = source.first_sent_at - self.asked_at, None
-        self._asked_in.record("first packet", self._began, source.first_sent_at, waited_seconds=waited)
+        self._asked_in.record_span("first packet", self._began, source.first_sent_at, waited_seconds=waited)
         return sent, starved, waited
 
     async def silent(self) -> None:

@@ -11,9 +11,8 @@ redelivery.
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-from collections.abc import Generator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from common.databases import sqlite
@@ -81,7 +80,7 @@ _V1 = (
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1,)
 
 
-def translated() -> contextlib.AbstractContextManager[None]:
+def translated() -> AbstractContextManager[None]:
     """Turn sqlite3's errors into BrokerUnavailable whose detail names EMBEDDED_BROKER_PATH."""
     return sqlite.translated_errors(PATH_KEY, BrokerUnavailable)
 
@@ -103,12 +102,10 @@ def open_file(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Conn
     return connection
 
 
-@contextlib.contextmanager
-def transaction(connection: sqlite3.Connection, *, durable: bool = False) -> Generator[None]:
+def transaction(connection: sqlite3.Connection, *, durable: bool = False) -> AbstractContextManager[None]:
     """Hold the write lock for the body; commit at its end, or roll back when it raises."""
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-    with sqlite.transaction(connection):
-        yield
+    return sqlite.transaction(connection)
 
 
 def open_change_reader(path: Path) -> sqlite3.Connection:
