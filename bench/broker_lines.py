@@ -23,10 +23,10 @@ from common.broker.base import Broker
 from common.broker.kafka.cluster import TopicSettings, open_cluster
 from common.broker.kafka.connection import connection_options
 from common.broker.kafka.library import (
-    Consumer,
     ConsumerRebalanceListener,
+    KafkaConsumer,
+    KafkaProducer,
     Options,
-    Producer,
     new_consumer,
     new_producer,
 )
@@ -149,7 +149,7 @@ async def open_bare_sqlite(path: Path) -> AsyncGenerator[Ends]:
 class KafkaLine:
     """A producer, and a consumer for each topic."""
 
-    producer: Producer
+    producer: KafkaProducer
     options: Options
 
     async def send(self, topic: str, body: bytes) -> None:
@@ -181,7 +181,7 @@ class _Dealt(ConsumerRebalanceListener):
         self.out.set()
 
 
-async def _read(consumer: Consumer) -> AsyncIterator[Arrival]:
+async def _read(consumer: KafkaConsumer) -> AsyncIterator[Arrival]:
     async def done() -> None:
         """Be committed with all that was read at a time."""
 

@@ -32,12 +32,11 @@ from bot_service.player.voice.link import VoiceLink
 from bot_service.requests.entries import RequestEntries
 from bot_service.requests.play import PlayRequests
 from bot_service.services import Services
-from common.broker.reading import pause
 from common.errors import DatabaseUnavailable
 from common.http.server import serve
 from common.observability.telemetry import get_logger
 from common.runtime import until_stopped
-from common.tasks import running_alongside
+from common.tasks import pause, running_alongside
 
 log = get_logger(__name__)
 

@@ -1,10 +1,11 @@
-"""Work that runs beside other work and ends with it."""
+"""Tasks that run alongside others, and waiting that a stop event ends."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 
@@ -23,3 +24,12 @@ async def running_alongside(companion: Coroutine[Any, Any, None]) -> AsyncGenera
             task.cancel()
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from failures
+
+
+async def pause(stop: asyncio.Event, duration: timedelta) -> None:
+    """Sleep for `duration`, or until `stop` is set."""
+    try:
+        async with asyncio.timeout(duration.total_seconds()):
+            await stop.wait()
+    except TimeoutError:
+        return

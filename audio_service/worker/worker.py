@@ -15,9 +15,10 @@ from audio_service.services import Services
 from audio_service.worker.deliveries import BACKEND_PAUSE, DeliveryHandler
 from audio_service.worker.pipeline import Pipeline
 from common.broker.base import Delivery
-from common.broker.reading import pause, until
+from common.broker.reading import until
 from common.errors import BrokerError
 from common.observability.telemetry import get_logger
+from common.tasks import pause
 
 log = get_logger(__name__)
 

@@ -9,9 +9,9 @@ from http import HTTPStatus
 import aiohttp
 import discord
 
-from common.broker.reading import pause
 from common.errors import AppError
 from common.observability.telemetry import get_logger
+from common.tasks import pause
 
 log = get_logger(__name__)
 

@@ -20,13 +20,13 @@ from bot_service.requests.progress import ProgressFollower
 from bot_service.settings import BotSettings
 from bot_service.store.base import GuildStore, PendingRequest
 from common.broker.base import Broker
-from common.broker.reading import pause, until
+from common.broker.reading import until
 from common.errors import BrokerError, BrokerUnavailable, DatabaseUnavailable
 from common.messages.base import utc_now
 from common.messages.downloads import DownloadRequest, message_key
 from common.observability.telemetry import correlation, get_logger, outgoing_headers
 from common.observability.tracing import span
-from common.tasks import running_alongside
+from common.tasks import pause, running_alongside
 
 log = get_logger(__name__)
 

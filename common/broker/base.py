@@ -1,5 +1,5 @@
-"""The broker port. At-least-once, unordered, consumer groups: what Kafka, SQS and the embedded broker can all
-keep. Nothing here promises more than the weakest of them; effects of consumers must be idempotent.
+"""The broker port: at-least-once delivery, unordered, to consumer groups. It promises only what Kafka, SQS and the
+embedded broker can all keep, so consumers must be idempotent.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from common.health import Health
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 
+Settlement = Literal["ack", "retry", "release", "reject"]
+"""The four ways to settle a delivery."""
+
 
 def dead_letter_topic(topic: str) -> str:
     """Return the name of the topic that holds `topic`'s dead letters."""
@@ -22,7 +25,7 @@ def dead_letter_topic(topic: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message. `position` names the place it was read from ("partition:offset"), "" before it was published."""
+    """One message. `position` is where it was read from ("partition:offset"), "" before it was published."""
 
     topic: str
     key: str
@@ -32,11 +35,11 @@ class Message:
 
 
 class Delivery(Protocol):
-    """One message in a consumer's hands, leased until exactly one of the four endings is called.
+    """One message leased to a consumer until it is settled: exactly one of ack, retry, release, reject is called.
 
-    The broker keeps the lease alive while the subscription is open; a consumer that dies lets it expire, and the
-    message is delivered again with `attempt` one higher. An ending after the lease was lost is logged and changes
-    nothing. Calling a second ending is a defect: RuntimeError; one that raised BrokerUnavailable may be called again.
+    The broker renews the lease while the subscription is open. When a consumer dies the lease expires, and the message
+    is delivered again with `attempt` one higher. Settling after the lease was lost is logged and has no effect.
+    Settling twice is a defect of the consumer: RuntimeError. One that raised BrokerUnavailable may be tried again.
     """
 
     @property
@@ -54,11 +57,11 @@ class Delivery(Protocol):
         ...
 
     async def retry(self, delay: timedelta) -> None:
-        """Not now: deliver it again after `delay`, with `attempt` one higher."""
+        """Failed for now: deliver it again after `delay`, with `attempt` one higher."""
         ...
 
     async def release(self, delay: timedelta = timedelta(0)) -> None:
-        """Hand it back untouched: deliver it again after `delay`, to any consumer, with the same `attempt`."""
+        """Return it unprocessed: deliver it again after `delay`, to any consumer, with the same `attempt`."""
         ...
 
     async def reject(self, error_code: str, error_message: str) -> None:
@@ -71,7 +74,7 @@ class Delivery(Protocol):
 
 
 class Broker(Protocol):
-    """Publish, consume, and tell how you are. Opened by `open_broker`, which also closes it."""
+    """Publishes and consumes. Opened by `open_broker`, which also closes it."""
 
     async def publish(self, topic: str, key: str, value: bytes, headers: Mapping[str, str]) -> None:
         """Return when the message is durable.
@@ -91,10 +94,10 @@ class Broker(Protocol):
         prefetch: int = 1,
         start: Literal["earliest", "latest"] = "earliest",
     ) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
-        """Join `group` and yield deliveries, at most `prefetch` of them unfinished at a time.
+        """Join `group` and yield deliveries, at most `prefetch` of them unsettled at a time.
 
-        `start` says where a group that has never been seen begins. The iterator waits for messages and ends
-        only when the context is left; leaving it releases what is unfinished.
+        `start` is where a new group begins. The iterator waits for messages and ends only when the context is left;
+        leaving it releases unsettled deliveries.
         """
         ...
 
@@ -107,9 +110,9 @@ class Broker(Protocol):
         ...
 
     async def forget(self, topic: str, group: str) -> None:
-        """Remove a group that will not come back, so that nothing is kept for it; absent is as good as removed.
+        """Remove a group that will not return, so that no messages are retained for it; no-op if there is none.
 
-        Its subscriptions have been left by then.
+        Its subscriptions must have been left.
 
         Raises:
             BrokerUnavailable: it may or may not have been removed; forgetting again is safe.
@@ -117,5 +120,5 @@ class Broker(Protocol):
         ...
 
     async def health(self) -> Health:
-        """Ask the broker how it is; never raises."""
+        """Check the broker; never raises."""
         ...

@@ -1,16 +1,15 @@
-"""How services read a subscription until they are told to stop."""
+"""Reading a subscription until a stop event is set."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from datetime import timedelta
 
 from common.broker.base import Delivery
 
 
 async def until(stop: asyncio.Event, deliveries: AsyncIterator[Delivery]) -> AsyncGenerator[Delivery]:
-    """Yield deliveries until `stop`. One that arrives in that moment stays with the subscription, which releases it."""
+    """Yield deliveries until `stop` is set. One that arrives at that moment is released with its subscription."""
     stopping = asyncio.ensure_future(stop.wait())
     try:
         while True:
@@ -26,12 +25,3 @@ async def until(stop: asyncio.Event, deliveries: AsyncIterator[Delivery]) -> Asy
             yield upcoming.result()
     finally:
         stopping.cancel()
-
-
-async def pause(stop: asyncio.Event, seconds: timedelta) -> None:
-    """Wait, but not beyond `stop`."""
-    try:
-        async with asyncio.timeout(seconds.total_seconds()):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -11,9 +11,9 @@ from datetime import timedelta
 import uvicorn
 from starlette.types import ASGIApp
 
-from common.broker.reading import pause
 from common.errors import AppError
 from common.http.protocol import BoundedHttpToolsProtocol
+from common.tasks import pause
 
 _SHUTDOWN_SECONDS = 5
 _TICK = timedelta(seconds=1)

@@ -13,9 +13,9 @@ from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
-from common.broker.reading import pause
 from common.errors import BrokerError
 from common.observability.telemetry import get_logger
+from common.tasks import pause
 
 log = get_logger(__name__)
 

@@ -1,10 +1,10 @@
 """The embedded broker: a durable log in one SQLite file, shared by the processes of one machine.
 
-One thread of each process owns the connection and runs whole transactions; a caller that is cancelled stops waiting,
-never a transaction. Consumers of the same process are woken by its publishes; what other processes commit is noticed
-by asking SQLite for a change counter, up to 50 ms late when idle. See docs/adr/0002-embedded-broker.md.
+One thread of each process owns the connection and runs whole transactions; cancelling a caller never interrupts a
+transaction. Consumers of the same process are woken by its publishes; commits of other processes are noticed by polling
+SQLite's change counter, up to 50 ms late when idle. See docs/adr/0002-embedded-broker.md.
 
-Refuses what SQLite's journal cannot do: the file must be on a local file system, not on a network share.
+WAL needs shared memory: the file must be on a local file system, not on a network share.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _RENEW_AT = 1 / 3  # of the lease
 _TOUCH_SECONDS = 60.0
 _SWEEP_SECONDS = 3600.0
 _CLOCK_STEP_SECONDS = 60.0
-# Live groups have said so by then, also after the wall clock jumped: a machine may start without knowing the date.
+# All live groups have been touched by then, also after the wall clock jumped (a machine may boot with a wrong date).
 _SWEEP_WARM_UP_SECONDS = 10 * _TOUCH_SECONDS
 
 
@@ -51,7 +51,7 @@ _SWEEP_WARM_UP_SECONDS = 10 * _TOUCH_SECONDS
 async def open_embedded(
     path: Path, limits: BacklogLimits, *, lease_seconds: float, busy_seconds: float = BUSY_SECONDS
 ) -> AsyncGenerator[Broker]:
-    """Open the broker in `path`, made with its directory when missing; wait `busy_seconds` for a lock on it.
+    """Open the broker file at `path`, creating it and its directory; calls wait `busy_seconds` for its lock.
 
     Raises:
         BrokerUnavailable: the file cannot be used; the detail names EMBEDDED_BROKER_PATH and why.
@@ -70,28 +70,28 @@ async def open_embedded(
 
     try:
         store = await asyncio.shield(loop.run_in_executor(executor, open_store))
-        with closing(open_change_reader(path)) as glance:
-            broker = EmbeddedBroker(store, executor, path, glance)
-            async with running_alongside(broker.attend()):
+        with closing(open_change_reader(path)) as change_reader:
+            broker = EmbeddedBroker(store, executor, path, change_reader)
+            async with running_alongside(broker.run_maintenance()):
                 try:
                     yield broker
                 finally:
                     await broker.close()
     finally:
-        # The thread takes one call after the other, so this closes what a cancelled opening left, too.
+        # The thread runs calls in order, so this also closes a connection that a cancelled caller was opening.
         closed = loop.run_in_executor(executor, close_store)
         executor.shutdown(wait=False)
         await asyncio.shield(closed)
 
 
 class EmbeddedBroker:
-    """See `common.broker.base.Broker`. Made by `open_embedded`, which also runs `attend` and calls `close`."""
+    """See `common.broker.base.Broker`. Made by `open_embedded`, which also runs `run_maintenance` and calls `close`."""
 
     def __init__(
-        self, store: EmbeddedStore, executor: ThreadPoolExecutor, path: Path, glance: sqlite3.Connection
+        self, store: EmbeddedStore, executor: ThreadPoolExecutor, path: Path, change_reader: sqlite3.Connection
     ) -> None:
         self._store = store
-        self._glance = glance
+        self._change_reader = change_reader
         self._executor = executor
         self._path = path
         self._subscriptions: set[EmbeddedSubscription] = set()
@@ -108,7 +108,7 @@ class EmbeddedBroker:
         if prefetch < 1:
             raise ValueError(f"prefetch is {prefetch}, at least 1 is needed")
         owner = uuid.uuid4().hex
-        return self._member(
+        return self._join(
             EmbeddedSubscription(self._store, self._submit, topic, group, owner=owner, prefetch=prefetch, start=start)
         )
 
@@ -125,22 +125,22 @@ class EmbeddedBroker:
         await asyncio.shield(self._submit(lambda: forget_group(self._store.connection, topic, group)))
 
     async def health(self) -> Health:
-        """See `Broker.health`. Not well: closed, unreadable, or locked by another process for seconds."""
+        """See `Broker.health`. Not ok: closed, unreadable, or locked by another process for seconds."""
         try:
             metadata = await asyncio.shield(self._submit(lambda: self._store.describe(self._path)))
         except BrokerUnavailable as exc:
             return Health(NAME, ok=False, error=exc.detail)
         return Health(NAME, ok=True, metadata=metadata)
 
-    async def attend(self) -> None:
-        """Do what the broker does by itself, until cancelled: notice other processes, renew leases, sweep."""
+    async def run_maintenance(self) -> None:
+        """Notice commits of other processes, renew leases and sweep, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch_others())
+            group.create_task(self._watch_changes())
             group.create_task(self._renew_leases())
-            group.create_task(self._look_after_groups())
+            group.create_task(self._touch_and_sweep())
 
     async def close(self) -> None:
-        """Hand back what open subscriptions hold and end them; later calls raise BrokerUnavailable."""
+        """Release the leases of open subscriptions and end them; later calls raise BrokerUnavailable."""
         try:
             while self._subscriptions:
                 await self._release(next(iter(self._subscriptions)), "closed")
@@ -148,7 +148,7 @@ class EmbeddedBroker:
             self._closed = True
 
     @asynccontextmanager
-    async def _member(self, subscription: EmbeddedSubscription) -> AsyncGenerator[EmbeddedSubscription]:
+    async def _join(self, subscription: EmbeddedSubscription) -> AsyncGenerator[EmbeddedSubscription]:
         self._subscriptions.add(subscription)
         try:
             await asyncio.shield(self._submit(subscription.join))
@@ -176,43 +176,43 @@ class EmbeddedBroker:
         try:
             await asyncio.shield(self._submit(subscription.release, wakes=subscription.topic))
         except BrokerUnavailable as exc:
-            # The leases are no longer renewed, so what was held is handed out again when they run out.
+            # The leases are no longer renewed, so the messages are redelivered when they expire.
             log.warning("broker.release_failed", topic=subscription.topic, detail=exc.detail)
 
-    async def _watch_others(self) -> None:
-        glanced, seen, pause = -1, -1, _POLL_FASTEST_SECONDS
+    async def _watch_changes(self) -> None:
+        last_read, last_version, pause = -1, -1, _POLL_FASTEST_SECONDS
         while True:
             await asyncio.sleep(pause)
             pause = min(pause * _POLL_GROWTH, _POLL_SLOWEST_SECONDS)
             if not any(subscription.waiting for subscription in self._subscriptions):
                 continue
-            now = self._look()
-            if now is not None and now == glanced:
+            current = self._read_change_counter()
+            if current is not None and current == last_read:
                 continue
-            # Somebody has committed. The store's own connection knows whether that was anybody but itself.
+            # There was a commit. The store's connection does not count its own, so it tells whether it was another's.
             version = await self._attempt(lambda: data_version(self._store.connection))
             if version is None:
                 pause = _PAUSE_AFTER_FAILURE_SECONDS
                 continue
-            glanced = now
-            if version != seen:
-                seen, pause = version, _POLL_FASTEST_SECONDS
+            last_read = current
+            if version != last_version:
+                last_version, pause = version, _POLL_FASTEST_SECONDS
                 self._wake()
 
-    def _look(self) -> int | None:
-        """Read the change counter here: 5 µs, a fiftieth of asking in the store's thread. None: the file is locked."""
+    def _read_change_counter(self) -> int | None:
+        """Read it in this thread: 5 µs, a fiftieth of a call in the store's thread. Return None if the file is locked."""
         with suppress(BrokerUnavailable):
-            return data_version(self._glance)
+            return data_version(self._change_reader)
         return None
 
     async def _renew_leases(self) -> None:
         while True:
             await asyncio.sleep(self._store.lease_seconds * _RENEW_AT)
-            owners = [subscription.owner for subscription in self._subscriptions if subscription.holds]
+            owners = [subscription.owner for subscription in self._subscriptions if subscription.has_leases]
             if owners:
                 await self._attempt(lambda owners=owners: self._store.renew(owners))
 
-    async def _look_after_groups(self) -> None:
+    async def _touch_and_sweep(self) -> None:
         offset = time.time() - time.monotonic()
         sweep_at = time.monotonic() + _SWEEP_WARM_UP_SECONDS
         while True:

@@ -1,12 +1,12 @@
-"""What the embedded broker keeps, and what it lets go when a topic is at its limit or things grow old.
+"""The embedded broker's retention: which messages are dropped, when a topic is at its limit or by age.
 
-- What every group has finished goes at once (`drop_finished`).
-- A publish into a full topic first lets go what only *absent* groups still hold although another group has finished
-  it (a bot that was taken away must not stop the others); what nobody has finished stays and the publish is refused.
-  Dead letters are the exception: nobody waits for them, and an ending must not fail, so the oldest make room.
-- A group that was not seen for `max_age` is forgotten. Messages that no group is waiting for go at that age.
+- A message that every group has finished is dropped at once (`drop_finished`).
+- A publish into a full topic first drops messages that some group has finished and only *absent* groups have not: a bot
+  that was removed must not block the others. Messages that no group has finished stay, and the publish is refused.
+  Dead letters are the exception: they have no waiting group, and a rejection must not fail, so the oldest are dropped.
+- A group that was not seen for `max_age` is removed. Messages that no group is waiting for are dropped at that age.
 
-Whatever goes without having been finished by its group is logged, with its number.
+Messages dropped before their group has finished them are logged, with their number.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 
-MAX_AGE_SECONDS = 7 * 24 * 3600.0  # as Kafka's log.retention.hours and offsets.retention.minutes
+MAX_AGE_SECONDS = 7 * 24 * 3600.0  # the default of Kafka's log.retention.hours and offsets.retention.minutes
 ABSENT_SECONDS = 300.0
 
-_ROOM = 0.1  # of the limit is made at a time, so that a full topic is not trimmed at every publish
+_ROOM = 0.1  # of the limit is freed at a time, so that a full topic is not trimmed at every publish
 _VACUUM_PAGES = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class BacklogLimits:
-    """Per topic: retained messages, retained bytes (key, headers and value); and an age in seconds."""
+    """Limits of each topic: retained messages, retained bytes (keys, headers and values), and age in seconds."""
 
     max_messages: int
     max_bytes: int
@@ -38,7 +38,7 @@ class BacklogLimits:
 
 
 def drop_finished(connection: sqlite3.Connection, message_id: int) -> None:
-    """Drop the message unless a group holds it, has put it off, or has yet to reach it."""
+    """Drop the message unless a group has leased it, has deferred it, or has not reached it yet."""
     connection.execute(
         "DELETE FROM messages WHERE id = ?"
         " AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.message_id = messages.id)"
@@ -48,13 +48,13 @@ def drop_finished(connection: sqlite3.Connection, message_id: int) -> None:
     )
 
 
-def make_room(  # noqa: PLR0913 - one more message has a place, a size, a limit, a time and a right
+def make_room(  # noqa: PLR0913 - the topic, its limits, the message's size, the time, and whether to refuse
     connection: sqlite3.Connection, topic: str, size: int, limits: BacklogLimits, *, now: float, may_refuse: bool
 ) -> None:
-    """Let one more message of `size` bytes into `topic`.
+    """Drop messages until one more of `size` bytes fits into `topic`.
 
     Raises:
-        QueueFull: the topic is at its limit and all of it is still wanted. Never when not `may_refuse`.
+        QueueFull: the topic is at its limit and nothing of it may be dropped. Only if `may_refuse`.
     """
     row: tuple[int, int, int] = connection.execute(
         "SELECT id, retained, bytes FROM topics WHERE name = ?", (topic,)
@@ -62,7 +62,7 @@ def make_room(  # noqa: PLR0913 - one more message has a place, a size, a limit,
     topic_id, retained, held = row
     if retained < limits.max_messages and held + size <= limits.max_bytes:
         return
-    end = _end_of_unwanted(connection, topic_id, now) if may_refuse else None
+    end = _droppable_end(connection, topic_id, now) if may_refuse else None
     floor, dropped, freed = _oldest(
         connection,
         topic_id,
@@ -78,20 +78,20 @@ def make_room(  # noqa: PLR0913 - one more message has a place, a size, a limit,
 
 
 def sweep(connection: sqlite3.Connection, limits: BacklogLimits, *, now: float) -> None:
-    """Forget groups and messages of the past, and give free pages back to the file system."""
+    """Remove groups and messages older than `max_age`, and give free pages back to the file system."""
     oldest = now - limits.max_age
     with translated():
         with transaction(connection):
-            _forget_groups(connection, oldest)
+            _remove_absent_groups(connection, oldest)
             topics: list[tuple[int, str]] = connection.execute("SELECT id, name FROM topics").fetchall()
             for topic_id, topic in topics:
-                _drop_unwanted(connection, topic_id, topic, oldest)
-        # It frees a page a step, and `execute` takes one step of a statement without columns.
+                _drop_expired(connection, topic_id, topic, oldest)
+        # It frees one page per step, and `execute` runs only one step of a statement without columns.
         connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
 
 
-def _end_of_unwanted(connection: sqlite3.Connection, topic_id: int, now: float) -> int:
-    """Return the offset below which some group has finished everything and no present group holds anything."""
+def _droppable_end(connection: sqlite3.Connection, topic_id: int, now: float) -> int:
+    """Return the offset below which some group has finished everything, and so has every present group."""
     rows: list[tuple[float, int]] = connection.execute(
         "SELECT seen_at, min(cursor, coalesce((SELECT min(m.log_offset) FROM deliveries d"
         " JOIN messages m ON m.id = d.message_id WHERE d.group_id = g.id), cursor))"
@@ -107,10 +107,10 @@ def _end_of_unwanted(connection: sqlite3.Connection, topic_id: int, now: float) 
 def _oldest(
     connection: sqlite3.Connection, topic_id: int, end: int | None, *, count: int, size: int
 ) -> tuple[int, int, int]:
-    """Choose messages from the oldest on, below `end`, until there are `count` of them and `size` bytes.
+    """Choose the oldest messages below `end`, until there are `count` of them and `size` bytes.
 
     Returns:
-        The offset to drop below, how many messages that is, and their bytes; fewer than asked when `end` comes first.
+        The offset to drop below, the number of messages and their bytes; fewer than asked for if `end` is reached.
     """
     floor, chosen, freed = 0, 0, 0
     rows = connection.execute(
@@ -135,7 +135,7 @@ def _drop_below(connection: sqlite3.Connection, topic_id: int, floor: int) -> No
     )
 
 
-def _forget_groups(connection: sqlite3.Connection, oldest: float) -> None:
+def _remove_absent_groups(connection: sqlite3.Connection, oldest: float) -> None:
     rows: list[tuple[int, str, str]] = connection.execute(
         "SELECT g.id, t.name, g.name FROM consumer_groups g JOIN topics t ON t.id = g.topic_id WHERE g.seen_at < ?",
         (oldest,),
@@ -146,7 +146,7 @@ def _forget_groups(connection: sqlite3.Connection, oldest: float) -> None:
 
 
 def forget_group(connection: sqlite3.Connection, topic: str, group: str) -> None:
-    """Remove a group that has said good-bye; what it was the last to want goes with the next `sweep`."""
+    """Remove a group; messages that only it had not finished are dropped by the next `sweep`."""
     with translated(), transaction(connection):
         row: tuple[int] | None = connection.execute(
             "SELECT g.id FROM consumer_groups g JOIN topics t ON t.id = g.topic_id WHERE t.name = ? AND g.name = ?",
@@ -161,12 +161,12 @@ def _remove_group(connection: sqlite3.Connection, group_id: int) -> None:
     connection.execute("DELETE FROM consumer_groups WHERE id = ?", (group_id,))
 
 
-def _drop_unwanted(connection: sqlite3.Connection, topic_id: int, topic: str, oldest: float) -> None:
+def _drop_expired(connection: sqlite3.Connection, topic_id: int, topic: str, oldest: float) -> None:
     row: tuple[int | None, int | None] = connection.execute(
         "SELECT min(started), min(cursor) FROM consumer_groups WHERE topic_id = ?", (topic_id,)
     ).fetchone()
     started, cursor = row
-    # No group was there when these came, and none that came later began so far back: only their age says when to go.
+    # Published before any present group began, so no group will finish them: they are dropped by age alone.
     expired = connection.execute(
         "DELETE FROM messages WHERE topic_id = ? AND published_at < ? AND (? IS NULL OR log_offset < ?)"
         " AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.message_id = messages.id)",
@@ -174,7 +174,7 @@ def _drop_unwanted(connection: sqlite3.Connection, topic_id: int, topic: str, ol
     ).rowcount
     if expired:
         log.warning("broker.expired", topic=topic, messages=expired)
-    # Mostly none: what the groups that were just forgotten were the last to want.
+    # Mostly none: messages that only the groups removed just now had not finished.
     connection.execute(
         "DELETE FROM messages WHERE topic_id = ? AND log_offset >= ? AND log_offset < ?"
         " AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.message_id = messages.id)",

@@ -1,10 +1,10 @@
-"""The embedded broker's rules, as blocking calls on one SQLite connection: append, claim, end, renew.
+"""The embedded broker's rules, as blocking calls on one SQLite connection: append, claim, settle, renew.
 
-Refuses to wait, to wake anybody and to know about asyncio: that is `common.broker.embedded.broker`. Each method is one
-transaction, so a call that was started is either done or never happened, whoever stops waiting for it.
+Refuses to wait, to wake consumers and to know about asyncio: that is `common.broker.embedded.broker`. Each method is
+one transaction, so a call is carried out completely or not at all, even if its caller was cancelled.
 
-A group costs one cursor row plus one row for each message it holds or has put off; what every group has finished is
-dropped at once, so the file is as large as the unfinished work.
+A group costs one cursor row plus one row for each message that it has leased or deferred; a message that every group
+has finished is deleted at once, so the file is as large as the unfinished work.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _CLOCK_STEP_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """One message leased to one owner. `token` is new for every lease: an ending that shows an old one is void."""
+class LeasedMessage:
+    """A message leased to one owner. `token` is a fencing token, new for every lease: a stale one settles nothing."""
 
     message: Message
     attempt: int
@@ -42,10 +42,10 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """What a claim found: a message, or the Unix time at which asking again makes sense (None: not before a wake)."""
+class ClaimResult:
+    """A message, or the Unix time at which the next one is due (None: claim again when woken)."""
 
-    claim: Claim | None
+    message: LeasedMessage | None
     due_at: float | None = None
 
 
@@ -57,7 +57,7 @@ class _Group:
 
 
 class EmbeddedStore:
-    """One process's view of the broker's file. Every method blocks and raises BrokerUnavailable when SQLite fails."""
+    """The broker's file, as one process uses it. Every method blocks and raises BrokerUnavailable when SQLite fails."""
 
     def __init__(
         self,
@@ -81,41 +81,41 @@ class EmbeddedStore:
             self._append(topic, key, value, headers, may_refuse=True)
 
     def join(self, topic: str, group: str, start: Start) -> None:
-        """Make the group unless it exists. "earliest" is the oldest retained message, "latest" the next one."""
+        """Create the group unless it exists. "earliest" is the oldest retained message, "latest" the next one."""
         with translated(), transaction(self.connection):
             self._join(topic, group, start)
 
-    def claim(self, topic: str, group: str, start: Start, owner: str) -> Claimed:
-        """Lease the next due message of the group to `owner`."""
+    def claim(self, topic: str, group: str, start: Start, owner: str) -> ClaimResult:
+        """Lease the next due message of the group to `owner`, for `lease_seconds`."""
         with translated():
-            # Looking costs no lock, so that waking many idle consumers does not make them queue for it.
+            # Reading takes no lock, so that many idle consumers that are woken at once do not queue for it.
             found = self._find_group(topic, group)
             if found is not None and not self._has_work(found):
-                return Claimed(None, self._next_due(found.id))
+                return ClaimResult(None, self._next_due(found.id))
             with transaction(self.connection):
                 joined = self._join(topic, group, start)
-                claim = self._claim_due(joined, topic, owner) or self._claim_new(joined, topic, owner)
-            return Claimed(claim, None if claim else self._next_due(joined.id))
+                leased = self._claim_due(joined, topic, owner) or self._claim_new(joined, topic, owner)
+            return ClaimResult(leased, None if leased else self._next_due(joined.id))
 
-    def finish(self, claim: Claim) -> bool:
-        """End a claim for good. Returns False, and changes nothing, when the lease had gone to somebody else."""
+    def finish(self, leased: LeasedMessage) -> bool:
+        """Never deliver it to this group again. Returns False, and changes nothing, if the lease was lost."""
         with translated(), transaction(self.connection):
-            return self._finish(claim)
+            return self._finish(leased)
 
-    def hand_back(self, claim: Claim, delay: float, attempt: int) -> bool:
-        """Make the message available again after `delay` seconds as `attempt`. Returns as `finish`."""
+    def defer(self, leased: LeasedMessage, delay: float, attempt: int) -> bool:
+        """Deliver it again after `delay` seconds as `attempt`. Returns as `finish`."""
         now = self.now()
         with translated(), transaction(self.connection):
             cursor = self.connection.execute(
                 "UPDATE deliveries SET token = NULL, owner = NULL, attempt = ?, since = ?, due_at = ?"
                 " WHERE message_id = ? AND group_id = ? AND token = ?",
-                (attempt, now, now + delay, claim.message_id, claim.group_id, claim.token),
+                (attempt, now, now + delay, leased.message_id, leased.group_id, leased.token),
             )
             return cursor.rowcount == 1
 
-    def reject(self, claim: Claim, error_code: str, error_message: str) -> bool:
-        """Append to the dead-letter topic and finish, both or neither. Returns as `finish`."""
-        message = claim.message
+    def reject(self, leased: LeasedMessage, error_code: str, error_message: str) -> bool:
+        """Append to the dead-letter topic and finish, in one transaction. Returns as `finish`."""
+        message = leased.message
         partition, _, offset = message.position.partition(":")
         headers = {
             **message.headers,
@@ -124,17 +124,17 @@ class EmbeddedStore:
             "origin_topic": message.topic,
             "origin_partition": partition,
             "origin_offset": offset,
-            "attempt": str(claim.attempt),
+            "attempt": str(leased.attempt),
         }
         with translated(), transaction(self.connection):
-            if not self._finish(claim):
+            if not self._finish(leased):
                 return False
             topic = dead_letter_topic(message.topic)
             self._append(topic, message.key, message.value, headers, may_refuse=False)
             return True
 
     def release(self, topic: str, group: str, owner: str) -> None:
-        """Hand back, with the same attempt, everything that `owner` still holds."""
+        """Deliver everything that is leased to `owner` again at once, with the same attempt."""
         now = self.now()
         with translated(), transaction(self.connection):
             self._touch(((topic, group),), now)
@@ -144,7 +144,7 @@ class EmbeddedStore:
             )
 
     def renew(self, owners: Iterable[str]) -> None:
-        """Let the leases of `owners` begin anew."""
+        """Extend the leases of `owners` to `lease_seconds` from now."""
         now = self.now()
         with translated(), transaction(self.connection):
             self.connection.executemany(
@@ -153,10 +153,10 @@ class EmbeddedStore:
             )
 
     def touch(self, groups: Iterable[tuple[str, str]]) -> None:
-        """Note that these (topic, group) pairs are alive: retention takes nothing from them.
+        """Mark these (topic, group) pairs as seen now, so that retention counts them as present.
 
-        Decisions that seem to lie in the future were taken before the wall clock was set back: they are counted
-        from now, so that a dead consumer's lease, or a delay, begins anew instead of lasting as long as the step.
+        Rows whose `since` is in the future were written before the wall clock was set back. Their lease or delay is
+        restarted from now; otherwise it would last longer by the step of the clock.
         """
         now = self.now()
         with translated(), transaction(self.connection):
@@ -177,7 +177,7 @@ class EmbeddedStore:
         return [_message(topic, *row) for row in rows]
 
     def lag(self, topic: str, group: str) -> int:
-        """Count what the group has not finished; for a group never seen, what "earliest" would give it."""
+        """Count the messages that the group has not finished; all retained ones for a group that does not exist."""
         with translated():
             found = self._find_group(topic, group)
             row: tuple[int] = self.connection.execute(
@@ -258,10 +258,10 @@ class EmbeddedStore:
         ).fetchone()
         return row[0]
 
-    def _claim_due(self, group: _Group, topic: str, owner: str) -> Claim | None:
+    def _claim_due(self, group: _Group, topic: str, owner: str) -> LeasedMessage | None:
         now = self.now()
         row: tuple[int, int, int, str, str, bytes] | None = self.connection.execute(
-            # A lease that ran out counts as an attempt; what was handed back already carries its number.
+            # An expired lease counts as an attempt; a deferred message has the number of its next attempt already.
             "SELECT d.message_id, d.attempt + (d.token IS NOT NULL), m.log_offset, m.key, m.headers, m.value"
             " FROM deliveries d JOIN messages m ON m.id = d.message_id"
             " WHERE d.group_id = ? AND d.due_at <= ? ORDER BY d.due_at LIMIT 1",
@@ -269,15 +269,15 @@ class EmbeddedStore:
         ).fetchone()
         if row is None:
             return None
-        claim = Claim(_message(topic, *row[2:]), row[1], uuid.uuid4().hex, row[0], group.id)
+        leased = LeasedMessage(_message(topic, *row[2:]), row[1], uuid.uuid4().hex, row[0], group.id)
         self.connection.execute(
             "UPDATE deliveries SET attempt = ?, token = ?, owner = ?, since = ?, due_at = ?"
             " WHERE message_id = ? AND group_id = ?",
-            (claim.attempt, claim.token, owner, now, now + self.lease_seconds, claim.message_id, group.id),
+            (leased.attempt, leased.token, owner, now, now + self.lease_seconds, leased.message_id, group.id),
         )
-        return claim
+        return leased
 
-    def _claim_new(self, group: _Group, topic: str, owner: str) -> Claim | None:
+    def _claim_new(self, group: _Group, topic: str, owner: str) -> LeasedMessage | None:
         now = self.now()
         row: tuple[int, int, str, str, bytes] | None = self.connection.execute(
             "SELECT id, log_offset, key, headers, value FROM messages"
@@ -286,23 +286,23 @@ class EmbeddedStore:
         ).fetchone()
         if row is None:
             return None
-        claim = Claim(_message(topic, *row[1:]), 1, uuid.uuid4().hex, row[0], group.id)
+        leased = LeasedMessage(_message(topic, *row[1:]), 1, uuid.uuid4().hex, row[0], group.id)
         self.connection.execute(
             "INSERT INTO deliveries (message_id, group_id, attempt, token, owner, since, due_at)"
             " VALUES (?, ?, 1, ?, ?, ?, ?)",
-            (claim.message_id, group.id, claim.token, owner, now, now + self.lease_seconds),
+            (leased.message_id, group.id, leased.token, owner, now, now + self.lease_seconds),
         )
         self.connection.execute("UPDATE consumer_groups SET cursor = ? WHERE id = ?", (row[1] + 1, group.id))
-        return claim
+        return leased
 
-    def _finish(self, claim: Claim) -> bool:
+    def _finish(self, leased: LeasedMessage) -> bool:
         cursor = self.connection.execute(
             "DELETE FROM deliveries WHERE message_id = ? AND group_id = ? AND token = ?",
-            (claim.message_id, claim.group_id, claim.token),
+            (leased.message_id, leased.group_id, leased.token),
         )
         if cursor.rowcount != 1:
             return False
-        drop_finished(self.connection, claim.message_id)
+        drop_finished(self.connection, leased.message_id)
         return True
 
     def _touch(self, groups: Iterable[tuple[str, str]], now: float) -> None:

@@ -1,6 +1,6 @@
-"""The consumer's side of the embedded broker: the iterator of one subscription, and the deliveries it hands out.
+"""The consumer's side of the embedded broker: the iterator of one subscription, and its deliveries.
 
-Refuses to schedule anything: it asks the store through `submit`, and sleeps until woken, due, or left.
+It calls the store through `submit`, and waits until it is woken, a message is due, or it is left.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Literal, Protocol, TypeVar
 
-from common.broker.base import Delivery, dead_letter_topic
-from common.broker.embedded.store import Claim, Claimed, EmbeddedStore, Start
-from common.broker.settlement import OneEnding
+from common.broker.base import Delivery, Settlement, dead_letter_topic
+from common.broker.embedded.store import ClaimResult, EmbeddedStore, LeasedMessage, Start
+from common.broker.settlement import SettledOnce
 from common.errors import BrokerUnavailable
 from common.observability.telemetry import get_logger
 
@@ -26,17 +26,17 @@ _SHORTEST_WAIT_SECONDS = 0.001
 
 
 class Submit(Protocol):
-    """Starts a store call on the broker's thread, and wakes the consumers of a topic when it is done."""
+    """Starts a store call in the broker's thread, and wakes the consumers of the topic `wakes` when it is done."""
 
     def __call__(self, work: Callable[[], T], *, wakes: str | None = None) -> asyncio.Future[T]:
-        """Return the running call. Raises BrokerUnavailable when the broker is closed."""
+        """Return the call's future. Raises BrokerUnavailable when the broker is closed."""
         ...
 
 
 class EmbeddedSubscription:
     """One member of a group. Iterating gives deliveries; several tasks may iterate the same subscription."""
 
-    def __init__(  # noqa: PLR0913 - these are what a subscription is: what it reads, how much, and from where
+    def __init__(  # noqa: PLR0913 - what a subscription reads, how much, from where, and on whose behalf
         self, store: EmbeddedStore, submit: Submit, topic: str, group: str, *, owner: str, prefetch: int, start: Start
     ) -> None:
         self.store = store
@@ -45,12 +45,12 @@ class EmbeddedSubscription:
         self.group = group
         self.owner = owner
         self.waiting = False
-        self._held: set[str] = set()
+        self._leases: set[str] = set()
         self._prefetch = prefetch
         self._start: Start = start
         self._changed = asyncio.Event()
-        self._turn = asyncio.Lock()
-        self._claiming: asyncio.Future[Claimed] | None = None
+        self._iterating = asyncio.Lock()
+        self._claiming: asyncio.Future[ClaimResult] | None = None
         self._end: Literal["", "left", "closed"] = ""
 
     def __aiter__(self) -> EmbeddedSubscription:
@@ -58,17 +58,17 @@ class EmbeddedSubscription:
         return self
 
     async def __anext__(self) -> Delivery:
-        """Return the next delivery as soon as there is one and fewer than `prefetch` are unfinished."""
-        async with self._turn:
+        """Return the next delivery, once there is one and fewer than `prefetch` are unsettled."""
+        async with self._iterating:
             while not self._end:
                 self._changed.clear()
                 due_at: float | None = None
-                if len(self._held) < self._prefetch:
-                    found, fresh = await self._look()
+                if len(self._leases) < self._prefetch:
+                    found, fresh = await self._claim()
                     if self._end:
                         break
-                    if found.claim is not None:
-                        return self._hand_out(found.claim)
+                    if found.message is not None:
+                        return self._deliver(found.message)
                     if not fresh:
                         continue
                     due_at = found.due_at
@@ -78,38 +78,38 @@ class EmbeddedSubscription:
         raise StopAsyncIteration
 
     @property
-    def holds(self) -> bool:
+    def has_leases(self) -> bool:
         """Whether there are leases to renew."""
-        return bool(self._held) or self._claiming is not None
+        return bool(self._leases) or self._claiming is not None
 
     def join(self) -> None:
-        """Make the group unless it exists (blocking)."""
+        """Create the group unless it exists. Blocks."""
         self.store.join(self.topic, self.group, self._start)
 
     def release(self) -> None:
-        """Hand back everything unfinished (blocking). Also what was claimed for a caller that went away."""
+        """Release all leases, also one that was claimed for a cancelled caller. Blocks."""
         self.store.release(self.topic, self.group, self.owner)
 
     def wake(self) -> None:
-        """Look again: something may have become available."""
+        """Let the waiting iterator claim again: a message may have become available."""
         self._changed.set()
 
     def end(self, how: Literal["left", "closed"]) -> bool:
-        """Hand out nothing more, and let those who wait go. Returns False when that had been said before."""
+        """Hand out nothing more, and wake the waiting iterators. Returns False if it had ended before."""
         first = not self._end
         self._end = self._end or how
         self._changed.set()
         return first
 
-    def settled(self, token: str) -> None:
-        """Make room for the next delivery: this one has its ending."""
-        self._held.discard(token)
+    def lease_ended(self, token: str) -> None:
+        """Make room for the next delivery: this one is settled."""
+        self._leases.discard(token)
         self._changed.set()
 
-    async def _look(self) -> tuple[Claimed, bool]:
-        """Claim, and say whether what comes back was looked up after this call began.
+    async def _claim(self) -> tuple[ClaimResult, bool]:
+        """Claim; also return whether the result was looked up after this call began.
 
-        A caller that is cancelled leaves the claim to the next one: what it finds is leased to us already.
+        The claim of a cancelled caller goes to the next one: its message may be leased to this subscription already.
         """
         fresh = self._claiming is None
         if self._claiming is None:
@@ -120,7 +120,7 @@ class EmbeddedSubscription:
             return claiming.result(), fresh
         except BrokerUnavailable as exc:
             log.warning("broker.claim_failed", topic=self.topic, group=self.group, detail=exc.detail)
-            return Claimed(None, self.store.now() + _RETRY_SECONDS), True
+            return ClaimResult(None, self.store.now() + _RETRY_SECONDS), True
 
     async def _wait_until(self, due_at: float | None) -> None:
         seconds = _LONGEST_WAIT_SECONDS if due_at is None else due_at - self.store.now()
@@ -133,59 +133,59 @@ class EmbeddedSubscription:
         finally:
             self.waiting = False
 
-    def _hand_out(self, claim: Claim) -> Delivery:
-        self._held.add(claim.token)
-        return _Delivery(self, claim)
+    def _deliver(self, leased: LeasedMessage) -> Delivery:
+        self._leases.add(leased.token)
+        return _Delivery(self, leased)
 
 
-class _Delivery(OneEnding):
-    """A claim in the consumer's hands."""
+class _Delivery(SettledOnce):
+    """A delivery of the port."""
 
-    def __init__(self, subscription: EmbeddedSubscription, claim: Claim) -> None:
-        super().__init__(claim)
+    def __init__(self, subscription: EmbeddedSubscription, leased: LeasedMessage) -> None:
+        super().__init__(leased.message, leased.attempt)
         self._subscription = subscription
         self._store = subscription.store
-        self._claim = claim
+        self._leased = leased
 
     async def ack(self) -> None:
-        await self._finish("ack", lambda: self._store.finish(self._claim))
+        await self._settle("ack", lambda: self._store.finish(self._leased))
 
     async def retry(self, delay: timedelta) -> None:
-        await self._hand_back("retry", delay, self.attempt + 1)
+        await self._defer("retry", delay, self.attempt + 1)
 
     async def release(self, delay: timedelta = timedelta(0)) -> None:
-        await self._hand_back("release", delay, self.attempt)
+        await self._defer("release", delay, self.attempt)
 
     async def reject(self, error_code: str, error_message: str) -> None:
-        await self._finish(
+        await self._settle(
             "reject",
-            lambda: self._store.reject(self._claim, error_code, error_message),
+            lambda: self._store.reject(self._leased, error_code, error_message),
             wakes=dead_letter_topic(self.message.topic),
         )
 
-    async def _hand_back(self, ending: str, delay: timedelta, attempt: int) -> None:
+    async def _defer(self, settlement: Settlement, delay: timedelta, attempt: int) -> None:
         seconds = max(delay.total_seconds(), 0.0)
-        await self._finish(
-            ending, lambda: self._store.hand_back(self._claim, seconds, attempt), wakes=self.message.topic
+        await self._settle(
+            settlement, lambda: self._store.defer(self._leased, seconds, attempt), wakes=self.message.topic
         )
 
-    async def _finish(self, ending: str, work: Callable[[], bool], *, wakes: str | None = None) -> None:
-        """Carry out the one ending.
+    async def _settle(self, settlement: Settlement, work: Callable[[], bool], *, wakes: str | None = None) -> None:
+        """Carry out the settlement.
 
         Raises:
-            RuntimeError: the delivery already has its ending: a defect of the consumer.
+            RuntimeError: the delivery is settled already: a defect of the consumer.
             BrokerUnavailable: it was not carried out, and may be tried again while the lease is renewed.
         """
-        self.refuse_second(ending)
+        self.check_unsettled(settlement)
         running = self._subscription.submit(work, wakes=wakes)
-        self.begin(ending)
-        running.add_done_callback(self._finished)
+        self.begin_settlement(settlement)
+        running.add_done_callback(self._done)
         await asyncio.shield(running)
 
-    def _finished(self, running: asyncio.Future[bool]) -> None:
+    def _done(self, running: asyncio.Future[bool]) -> None:
         if running.cancelled() or running.exception() is not None:
-            self.call_off()
+            self.undo_settlement()
             return
         if not running.result():
-            self.say_lost()
-        self._subscription.settled(self._claim.token)
+            self.log_lease_lost()
+        self._subscription.lease_ended(self._leased.token)

@@ -1,9 +1,9 @@
-"""The broker on Apache Kafka. See docs/adr/0010-kafka.md for what is promised and how.
+"""The broker on Apache Kafka. Guarantees and design: docs/adr/0010-kafka.md.
 
-A group here is one per topic, as the port has it: its name in Kafka is "<group>.<topic>".
+The port has one group per topic; its name in Kafka is "<group>.<topic>".
 
-Refuses settings that the brokers refuse (a certificate, a log-in). Brokers that are away are waited for: calls end with
-BrokerUnavailable in KAFKA_TIMEOUT_SECONDS, subscriptions go on when the brokers are back.
+Refuses settings that the brokers refuse (a certificate, credentials). While brokers are unreachable, calls end with
+BrokerUnavailable after KAFKA_TIMEOUT_SECONDS; subscriptions continue when the brokers are back.
 """
 
 from __future__ import annotations
@@ -15,12 +15,18 @@ from typing import Literal
 
 from common.broker.base import MAX_MESSAGE_BYTES, Broker, Delivery, Message
 from common.broker.kafka.cluster import Cluster, TopicSettings, open_cluster
-from common.broker.kafka.connection import Refused, connection_options, diagnose
-from common.broker.kafka.deliveries import Deliveries
-from common.broker.kafka.logs import moderate
-from common.broker.kafka.member import Member, Membership
-from common.broker.kafka.peek import peek
-from common.broker.kafka.progress import Marks
+from common.broker.kafka.connection import Refused, connection_options, describe_failure, diagnose
+from common.broker.kafka.deliveries import Deliveries, to_message
+from common.broker.kafka.library import (
+    KafkaConsumer,
+    KafkaRecord,
+    TopicPartition,
+    kafka_errors,
+    limit_log_rate,
+    new_consumer,
+)
+from common.broker.kafka.member import GroupMember, GroupMembership
+from common.broker.kafka.progress import CommitMetadata
 from common.broker.kafka.publisher import SLACK_BYTES, Publisher
 from common.broker.kafka.subscription import KafkaSubscription
 from common.errors import BrokerUnavailable, MessageTooLarge
@@ -32,23 +38,24 @@ log = get_logger(__name__)
 
 NAME = "kafka"
 
-_HEALTH_SECONDS = 1.5  # probes wait for 2 s, and want to hear why
+_HEALTH_SECONDS = 1.5  # less than the 2 s of the probes, which show the error
+_PEEK_POLL_MS = 200
 
 
 @asynccontextmanager
 async def open_kafka(settings: SharedSettings) -> AsyncGenerator[Broker]:
-    """Open the broker; brokers that cannot be reached now are logged, and waited for by whoever uses them.
+    """Open the broker; unreachable brokers are logged, and connected to by later calls.
 
     Raises:
-        BrokerUnavailable: they are there and do not let us in, or a file cannot be read; the detail names the setting.
+        BrokerUnavailable: the brokers refuse the connection, or a file cannot be read; the detail names the setting.
     """
-    moderate()
+    limit_log_rate()
     options = connection_options(settings)
-    trouble = await diagnose(options)
-    if isinstance(trouble, Refused):
-        raise trouble
-    if trouble is not None:
-        log.warning("broker.unreachable", detail=trouble.detail)
+    failure = await diagnose(options)
+    if isinstance(failure, Refused):
+        raise failure
+    if failure is not None:
+        log.warning("broker.unreachable", detail=failure.detail)
     async with open_cluster(options, _topics(settings), timeout_seconds=settings.kafka_timeout_seconds) as cluster:
         broker = KafkaBroker(cluster, settings.broker_lease_seconds, settings.kafka_max_poll_interval_seconds)
         try:
@@ -93,29 +100,37 @@ class KafkaBroker:
 
     async def peek(self, topic: str, *, limit: int = 100) -> list[Message]:
         """See `Broker.peek`."""
-        return await peek(self._cluster, topic, limit)
+        partitions = await self._cluster.partitions(topic)
+        if not partitions or limit < 1:
+            return []
+        begins = await self._cluster.offsets(topic, partitions, latest=False)
+        latest = await self._cluster.offsets(topic, partitions, latest=True)
+        ends = {number: min(latest[number], begins[number] + limit) for number in partitions}
+        records = await self._read_records(topic, begins, {at: end for at, end in ends.items() if end > begins[at]})
+        records.sort(key=lambda record: (record.timestamp, record.partition, record.offset))
+        return [to_message(topic, record) for record in records[:limit]]
 
     async def lag(self, topic: str, group: str) -> int:
         """See `Broker.lag`."""
         partitions = await self._cluster.partitions(topic)
         if not partitions:
             return 0
-        committed = await self._cluster.committed(_name(topic, group), topic, partitions)
+        committed = await self._cluster.committed(_group_name(topic, group), topic, partitions)
         begins = await self._cluster.offsets(topic, partitions, latest=False)
         ends = await self._cluster.offsets(topic, partitions, latest=True)
         unfinished = 0
         for number in partitions:
             at = committed.get(number)
-            offset, finished = (at.offset, Marks.parse(at.metadata).finished) if at else (-1, 0)
+            offset, finished = (at.offset, CommitMetadata.parse(at.metadata).finished) if at else (-1, 0)
             unfinished += max(0, ends[number] - max(offset, begins[number]) - finished)
         return unfinished
 
     async def forget(self, topic: str, group: str) -> None:
         """See `Broker.forget`."""
-        await self._cluster.delete_group(_name(topic, group))
+        await self._cluster.delete_group(_group_name(topic, group))
 
     async def health(self) -> Health:
-        """See `Broker.health`. Not well: no broker answers in time."""
+        """See `Broker.health`. Not ok: no broker answers in time."""
         seconds = min(_HEALTH_SECONDS, self._cluster.timeout_seconds)
         try:
             brokers = await self._cluster.brokers(timeout_seconds=seconds)
@@ -125,12 +140,26 @@ class KafkaBroker:
         return Health(NAME, ok=True, metadata={"kafka": {"brokers": shown}})
 
     async def close(self) -> None:
-        """Hand back what open subscriptions hold and end them; later calls raise BrokerUnavailable."""
+        """Release the messages of open subscriptions and end them; later calls raise BrokerUnavailable."""
         self._closed = True
         for subscription in list(self._members):
             subscription.end("closed")
             await self._leave(subscription)
         await self._publisher.close()
+
+    async def _read_records(self, topic: str, begins: dict[int, int], ends: dict[int, int]) -> list[KafkaRecord]:
+        """Read each partition of `ends` from its begin to its end (exclusive), without joining a group."""
+        if not ends:
+            return []
+        consumer = new_consumer(self._cluster.options, None)
+        try:
+            async with asyncio.timeout(self._cluster.timeout_seconds):
+                await consumer.start()
+                return await _read_ranges(consumer, topic, begins, ends)
+        except (kafka_errors.KafkaError, TimeoutError) as exc:
+            raise BrokerUnavailable(f"looking at {topic}: {describe_failure(exc)}") from exc
+        finally:
+            await consumer.stop()
 
     @asynccontextmanager
     async def _subscribe(
@@ -138,40 +167,40 @@ class KafkaBroker:
     ) -> AsyncGenerator[KafkaSubscription]:
         if self._closed:
             raise BrokerUnavailable("the broker was closed")
-        name = _name(topic, group)
+        name = _group_name(topic, group)
         await self._cluster.ensure_topic(topic)
-        await self._begin(topic, name, start)
+        await self._set_initial_offsets(topic, name, start)
         deliveries = Deliveries(topic, prefetch)
         subscription = KafkaSubscription(deliveries, self._publisher, timeout_seconds=self._cluster.timeout_seconds)
-        membership = Membership(topic, name, self._session_seconds, self._poll_interval_seconds)
-        member = Member(membership, self._cluster, deliveries)
+        membership = GroupMembership(topic, name, self._session_seconds, self._poll_interval_seconds)
+        member = GroupMember(membership, self._cluster, deliveries)
         running = asyncio.create_task(member.run(), name=f"kafka member {name}")
-        running.add_done_callback(lambda done: _report(done, subscription))
+        running.add_done_callback(lambda done: _report_defect(done, subscription))
         self._members[subscription] = running
         try:
-            await self._joined(member, name)
+            await self._wait_until_joined(member, name)
             yield subscription
         finally:
             subscription.end("left")
             await self._leave(subscription)
 
-    async def _begin(self, topic: str, name: str, start: Literal["earliest", "latest"]) -> None:
-        """Fix where a group that has never been seen begins, before anybody joins it."""
+    async def _set_initial_offsets(self, topic: str, name: str, start: Literal["earliest", "latest"]) -> None:
+        """Commit the offsets at which a new group begins, before its first member joins."""
         partitions = await self._cluster.partitions(topic) or []
         committed = await self._cluster.committed(name, topic, partitions)
         if all(at.offset < 0 for at in committed.values()):
             offsets = await self._cluster.offsets(topic, partitions, latest=start == "latest")
-            await self._cluster.commit_as_nobody(name, topic, offsets)
+            await self._cluster.commit_initial_offsets(name, topic, offsets)
 
-    async def _joined(self, member: Member, name: str) -> None:
-        # A rebalance may have to wait for the session of a dead member to end.
-        patience = self._cluster.timeout_seconds + 2 * self._session_seconds
+    async def _wait_until_joined(self, member: GroupMember, name: str) -> None:
+        # A rebalance may have to wait until the session of a dead member expires.
+        seconds = self._cluster.timeout_seconds + 2 * self._session_seconds
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(seconds):
                 await member.joined.wait()
         except TimeoutError as exc:
             raise BrokerUnavailable(
-                f"joining group {name}: not in {patience:g} s: {member.trouble or 'no partitions yet'}"
+                f"joining group {name}: not in {seconds:g} s: {member.trouble or 'no partitions yet'}"
             ) from exc
 
     async def _leave(self, subscription: KafkaSubscription) -> None:
@@ -181,10 +210,28 @@ class KafkaBroker:
             await asyncio.wait({running})
 
 
-def _name(topic: str, group: str) -> str:
+def _group_name(topic: str, group: str) -> str:
     return f"{group}.{topic}"
 
 
-def _report(done: asyncio.Task[None], subscription: KafkaSubscription) -> None:
+def _report_defect(done: asyncio.Task[None], subscription: KafkaSubscription) -> None:
     if not done.cancelled() and (failure := done.exception()) is not None:
         subscription.fail(failure)
+
+
+async def _read_ranges(
+    consumer: KafkaConsumer, topic: str, begins: dict[int, int], ends: dict[int, int]
+) -> list[KafkaRecord]:
+    unread = {TopicPartition(topic, number): end for number, end in ends.items()}
+    consumer.assign(list(unread))
+    for place in unread:
+        consumer.seek(place, begins[place.partition])
+    found: list[KafkaRecord] = []
+    while unread:
+        for place, records in (await consumer.getmany(timeout_ms=_PEEK_POLL_MS, max_records=500)).items():
+            end = unread.get(place, 0)
+            found += [record for record in records if record.offset < end]
+            if records and records[-1].offset >= end - 1:
+                unread.pop(place, None)
+                consumer.pause(place)
+    return found

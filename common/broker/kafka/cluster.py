@@ -1,6 +1,6 @@
-"""Questions and orders to the cluster: topics, offsets, groups, health. One connection, opened again after it broke.
+"""Single requests to the cluster: topics, offsets, groups, health. One connection, reopened after a failure.
 
-Every call ends within its time: with an answer, or with BrokerUnavailable. Refuses to change a topic that exists.
+Every call ends within its timeout, with a result or with BrokerUnavailable. Refuses to change existing topics.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from common.broker.kafka.connection import HUNG_UP, Unreachable, diagnose
-from common.broker.kafka.failures import check, may_pass, said
+from common.broker.kafka.connection import HUNG_UP, Unreachable, check, describe_failure, diagnose, is_transient
 from common.broker.kafka.library import (
     EARLIEST,
     LATEST,
-    Client,
+    KafkaClient,
     Options,
     create_topic_request,
     delete_group_request,
@@ -29,21 +28,22 @@ from common.broker.kafka.library import (
     offset_commit_request,
     offset_fetch_request,
 )
+from common.broker.kafka.progress import CommittedOffset
 from common.errors import BrokerUnavailable
 
 T = TypeVar("T")
 
 _PAUSE_SECONDS = 0.1
-_GROUP = 0  # the kind of coordinator
+_GROUP = 0  # the coordinator type
 _TOPIC_EXISTS = 36
 _UNKNOWN_TOPIC = 3
 _ABSENT_GROUP = 69
-_MEMBERS = {22, 25, 27, 68}  # illegal generation, unknown member, rebalancing, not empty: the group has members
+_HAS_MEMBERS = {22, 25, 27, 68}  # illegal generation, unknown member, rebalance in progress, non-empty group
 
 
 @dataclass(frozen=True, slots=True)
 class TopicSettings:
-    """How a missing topic is made."""
+    """How a missing topic is created."""
 
     partitions: int
     replicas: int
@@ -51,98 +51,90 @@ class TopicSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Committed:
-    """What a group has committed for a partition: the next offset, -1 for none, and a text of the committer's."""
-
-    offset: int
-    metadata: str
-
-
-@dataclass(frozen=True, slots=True)
-class Broker:
-    """One broker of the cluster."""
+class BrokerNode:
+    """A broker that is up."""
 
     address: str
     is_controller: bool
 
 
 class Cluster:
-    """See the module. Made by `open_cluster`."""
+    """See the module. Made by `open_cluster`. Methods raise BrokerUnavailable."""
 
     def __init__(self, options: Options, topic_settings: TopicSettings, *, timeout_seconds: float) -> None:
         self.options = options
         self.timeout_seconds = timeout_seconds
         self._topic_settings = topic_settings
-        self._known: set[str] = set()
+        self._known_topics: set[str] = set()
         self._opening = asyncio.Lock()
-        self._client: Client | None = None
+        self._client: KafkaClient | None = None
         self._closed = False
 
     async def ensure_topic(self, topic: str) -> None:
-        """Make the topic if it is missing.
+        """Create the topic if it is missing.
 
         Raises:
-            BrokerUnavailable: out of reach, or missing and not to be made by us; the detail names the topic.
+            BrokerUnavailable: unreachable, or missing and not allowed to be created; the detail names the topic.
         """
 
-        async def work(client: Client) -> None:
+        async def work(client: KafkaClient) -> None:
             if await self._partitions(client, topic) is None:
                 await self._create(client, topic)
-                # Look again: the brokers hear of a new topic one after the other.
+                # Retry: the brokers learn of a new topic one after the other.
                 raise kafka_errors.UnknownTopicOrPartitionError(topic)
 
-        if topic not in self._known:
+        if topic not in self._known_topics:
             await self.call(f"topic {topic}", work)
-            self._known.add(topic)
+            self._known_topics.add(topic)
 
-    def doubt(self, topic: str) -> None:
-        """Look again whether the topic is there: it may have been deleted."""
-        self._known.discard(topic)
+    def invalidate_topic(self, topic: str) -> None:
+        """Let the next `ensure_topic` check again: the topic may have been deleted."""
+        self._known_topics.discard(topic)
 
     async def partitions(self, topic: str) -> list[int] | None:
-        """Return the topic's partitions, or None if there is no such topic."""
+        """Return the topic's partition numbers, or None if there is no such topic."""
         return await self.call(f"topic {topic}", lambda client: self._partitions(client, topic))
 
     async def offsets(self, topic: str, partitions: Iterable[int], *, latest: bool) -> dict[int, int]:
-        """Return the first retained offset of each partition, or the one that is written next."""
+        """Return for each partition the first retained offset, or, if `latest`, the next one to be written."""
         wanted = set(partitions)
         timestamp = LATEST if latest else EARLIEST
         return await self.call(f"offsets of {topic}", lambda client: self._offsets(client, topic, wanted, timestamp))
 
-    async def committed(self, group: str, topic: str, partitions: Iterable[int]) -> dict[int, Committed]:
-        """Return what the group has committed for these partitions."""
+    async def committed(self, group: str, topic: str, partitions: Iterable[int]) -> dict[int, CommittedOffset]:
+        """Return the group's commits for these partitions."""
         wanted = list(partitions)
 
-        async def work(client: Client) -> dict[int, Committed]:
+        async def work(client: KafkaClient) -> dict[int, CommittedOffset]:
             coordinator = await client.coordinator_lookup(_GROUP, group)
             answer = await client.send(coordinator, offset_fetch_request(group, topic, wanted))
             check(getattr(answer, "error_code", 0))
-            found: dict[int, Committed] = {}
+            found: dict[int, CommittedOffset] = {}
             for _, entries in answer.topics:
                 for partition, offset, metadata, code in entries:
                     check(code)
-                    found[partition] = Committed(offset, metadata or "")
+                    found[partition] = CommittedOffset(offset, metadata or "")
             return found
 
         return await self.call(f"offsets of group {group}", work)
 
-    async def commit_as_nobody(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
-        """Set where a group without members begins; a group that has members keeps what it has."""
+    async def commit_initial_offsets(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+        """Set where a group without members begins; no-op for a group that has members."""
 
-        async def work(client: Client) -> None:
+        async def work(client: KafkaClient) -> None:
             coordinator = await client.coordinator_lookup(_GROUP, group)
             answer = await client.send(coordinator, offset_commit_request(group, topic, offsets))
             for _, entries in answer.topics:
                 for _, code in entries:
-                    if code not in _MEMBERS:
+                    if code not in _HAS_MEMBERS:
                         check(code)
 
-        await self.call(f"begin of group {group}", work)
+        await self.call(f"initial offsets of group {group}", work)
 
     async def delete_group(self, group: str) -> None:
-        """Remove a group; absent is as good as removed."""
+        """Delete a group; no-op if there is none."""
 
-        async def work(client: Client) -> None:
+        async def work(client: KafkaClient) -> None:
             coordinator = await client.coordinator_lookup(_GROUP, group)
             answer = await client.send(coordinator, delete_group_request(group))
             for _, code in answer.results:
@@ -151,38 +143,38 @@ class Cluster:
 
         await self.call(f"removing group {group}", work)
 
-    async def brokers(self, *, timeout_seconds: float) -> list[Broker]:
+    async def brokers(self, *, timeout_seconds: float) -> list[BrokerNode]:
         """Return the brokers that are up."""
 
-        async def work(client: Client) -> list[Broker]:
+        async def work(client: KafkaClient) -> list[BrokerNode]:
             answer = await self._ask(client, metadata_request([]))
             return [
-                Broker(f"{host}:{port}", is_controller=node == answer.controller_id)
+                BrokerNode(f"{host}:{port}", is_controller=node == answer.controller_id)
                 for node, host, port, *_ in sorted(answer.brokers)
             ]
 
-        # Twice: the connection at hand may have gone stale. No more: who asks wants to know how it is now.
+        # Two tries: the open connection may be stale. No more: a health check reports the present state.
         return await self.call("brokers", work, timeout_seconds=timeout_seconds, tries=2)
 
     async def call(
         self,
         doing: str,
-        work: Callable[[Client], Awaitable[T]],
+        work: Callable[[KafkaClient], Awaitable[T]],
         *,
         timeout_seconds: float | None = None,
         tries: int | None = None,
     ) -> T:
-        """Run `work` until it succeeds, as long as its failures may pass, and there is time and a try left.
+        """Run `work` until it succeeds; retry transient failures until the timeout or `tries` is exhausted.
 
         Raises:
-            BrokerUnavailable: it failed for good, or for too long.
+            BrokerUnavailable: it failed permanently, or retries are exhausted.
         """
         seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         last: Exception | None = None
         tried = 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while tried != tries and (last is None or may_pass(last)):
+                while tried != tries and (last is None or is_transient(last)):
                     if last is not None:
                         await asyncio.sleep(_PAUSE_SECONDS)
                     tried += 1
@@ -192,14 +184,14 @@ class Cluster:
                         last = exc
                     if not isinstance(last, kafka_errors.BrokerResponseError):
                         await self._disconnect()
-        raise BrokerUnavailable(f"{doing}: {said(last) or f'no answer in {seconds:g} s'}") from last
+        raise BrokerUnavailable(f"{doing}: {describe_failure(last) or f'no answer in {seconds:g} s'}") from last
 
     async def close(self) -> None:
         """Close the connection; later calls raise BrokerUnavailable."""
         self._closed = True
         await self._disconnect()
 
-    async def _connected(self) -> Client:
+    async def _connected(self) -> KafkaClient:
         async with self._opening:
             if self._closed:
                 raise BrokerUnavailable("the broker was closed")
@@ -223,8 +215,8 @@ class Cluster:
         if client is not None:
             await client.close()
 
-    async def _ask(self, client: Client, request: object) -> Any:  # noqa: ANN401 - each request has its own answer
-        """Send a request that any broker can answer to the first that does."""
+    async def _ask(self, client: KafkaClient, request: object) -> Any:  # noqa: ANN401 - each request has its own response
+        """Send a request that any broker can answer to the brokers in random order, until one responds."""
         nodes = [node.nodeId for node in client.cluster.brokers()]
         random.shuffle(nodes)
         failure: Exception = kafka_errors.NodeNotReadyError()
@@ -235,7 +227,7 @@ class Cluster:
                 failure = exc
         raise failure
 
-    async def _leaders(self, client: Client, topic: str) -> dict[int, int] | None:
+    async def _leaders(self, client: KafkaClient, topic: str) -> dict[int, int] | None:
         answer = await self._ask(client, metadata_request([topic]))
         for code, _, _, partitions in answer.topics:
             if code == _UNKNOWN_TOPIC:
@@ -244,11 +236,11 @@ class Cluster:
             return {partition: leader for _, partition, leader, *_ in partitions}
         return None
 
-    async def _partitions(self, client: Client, topic: str) -> list[int] | None:
+    async def _partitions(self, client: KafkaClient, topic: str) -> list[int] | None:
         leaders = await self._leaders(client, topic)
         return None if leaders is None else sorted(leaders)
 
-    async def _create(self, client: Client, topic: str) -> None:
+    async def _create(self, client: KafkaClient, topic: str) -> None:
         wanted = self._topic_settings
         timeout_ms = int(self.timeout_seconds * 1000)
         request = create_topic_request(topic, wanted.partitions, wanted.replicas, wanted.configs, timeout_ms=timeout_ms)
@@ -257,11 +249,11 @@ class Cluster:
             if code in {0, _TOPIC_EXISTS}:
                 continue
             error = kafka_errors.for_code(code)(*words)
-            if may_pass(error):
+            if is_transient(error):
                 raise error
-            raise BrokerUnavailable(f"topic {topic} is missing and cannot be made: {said(error)}")
+            raise BrokerUnavailable(f"topic {topic} is missing and cannot be made: {describe_failure(error)}")
 
-    async def _offsets(self, client: Client, topic: str, wanted: set[int], timestamp: int) -> dict[int, int]:
+    async def _offsets(self, client: KafkaClient, topic: str, wanted: set[int], timestamp: int) -> dict[int, int]:
         leaders = await self._leaders(client, topic) or {}
         found: dict[int, int] = {}
         for leader in {leaders.get(partition, -1) for partition in wanted}:
@@ -278,7 +270,7 @@ class Cluster:
 async def open_cluster(
     options: Options, topic_settings: TopicSettings, *, timeout_seconds: float
 ) -> AsyncGenerator[Cluster]:
-    """Make the cluster's connection, which opens itself when it is first needed; close it with the context."""
+    """Make a Cluster, which connects on first use; close it with the context."""
     cluster = Cluster(options, topic_settings, timeout_seconds=timeout_seconds)
     try:
         yield cluster

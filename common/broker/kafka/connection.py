@@ -1,7 +1,8 @@
-"""How to reach the brokers and be let in, from the settings; and why it did not work, in the operator's words.
+"""The clients' connection options from the settings, and the meaning of Kafka's failures: whether a retry may help, and
+what an operator reads, with the setting to look at.
 
-Refuses to start without what the settings name (a certificate that cannot be read); a broker that is away is
-no reason to refuse, and neither is a name that is not known yet.
+Refuses unusable settings (an unreadable certificate). An unreachable broker or an unknown host name is not refused:
+it may come up later.
 """
 
 from __future__ import annotations
@@ -15,12 +16,19 @@ from common.settings import SharedSettings
 
 HUNG_UP = "ends the connection: see whether it expects TLS (KAFKA_ENABLE_TLS) and a log-in (KAFKA_SASL_MECHANISM)"
 
+_TRANSIENT = kafka_errors.NodeNotReadyError | kafka_errors.StaleMetadata | kafka_errors.UnknownTopicOrPartitionError
+_DENIED = (
+    kafka_errors.TopicAuthorizationFailedError
+    | kafka_errors.GroupAuthorizationFailedError
+    | kafka_errors.ClusterAuthorizationFailedError
+)
+
 _BACKOFF_MS = 100
 _PROBE_SECONDS = 3.0
 
 
 def connection_options(settings: SharedSettings) -> Options:
-    """Return what every client of the library is made with.
+    """Return the options that every client of the library is made with.
 
     Raises:
         BrokerUnavailable: a certificate or key cannot be used; the detail names its setting.
@@ -62,55 +70,77 @@ def _tls(settings: SharedSettings) -> ssl.SSLContext:
 
 
 class Unreachable(BrokerUnavailable):
-    """No broker answers: it may be back later."""
+    """No broker answers; a later try may succeed."""
 
 
 class Refused(BrokerUnavailable):
-    """The brokers are there and do not let us in: waiting does not help, a setting must change."""
+    """A broker answers and refuses the connection: a setting must change."""
 
     needs_operator = True
 
 
 async def diagnose(options: Options) -> Refused | Unreachable | None:
-    """Knock at each broker; return why none lets us in, or None when one does."""
+    """Connect to each broker in turn; return why all failed, or None as soon as one accepts."""
     found: Refused | Unreachable | None = None
     for address in options["bootstrap_servers"]:
         host, _, port = address.rpartition(":")
         try:
             await try_connection(host.strip("[]"), int(port), {**options, "request_timeout_ms": _PROBE_SECONDS * 1000})
         except (kafka_errors.KafkaError, OSError, TimeoutError) as exc:
-            said = _explain(address, exc)
-            found = said if isinstance(said, Refused) or found is None else found
+            failure = _explain(address, exc)
+            found = failure if isinstance(failure, Refused) or found is None else found
         else:
             return None
     return found
 
 
+def check(code: int) -> None:
+    """Raise the KafkaError of a response's error code, unless it is 0."""
+    if code:
+        raise kafka_errors.for_code(code)
+
+
+def is_transient(exc: Exception) -> bool:
+    """Whether a retry may help."""
+    return not isinstance(exc, kafka_errors.KafkaError) or exc.retriable or isinstance(exc, _TRANSIENT)
+
+
+def describe_failure(exc: Exception | None) -> str:
+    """Return the text of a failure for operators, with the setting that leads to it; "" for None."""
+    if isinstance(exc, BrokerUnavailable):
+        return exc.detail
+    if isinstance(exc, _DENIED):
+        return f"our log-in (KAFKA_SASL_USERNAME, KAFKA_CERT_FILE) has no right to it: {type(exc).__name__}"
+    if isinstance(exc, kafka_errors.InvalidSessionTimeoutError):
+        limits = "group.min.session.timeout.ms and group.max.session.timeout.ms"
+        return f"BROKER_LEASE_SECONDS lies outside of what the brokers allow ({limits})"
+    return "" if exc is None else str(exc) or type(exc).__name__
+
+
 def _explain(address: str, exc: Exception) -> Refused | Unreachable:
-    chain = list(_causes(exc))
-    for cause in chain:
-        if (said := _refusal(address, cause)) is not None:
-            return Refused(said)
-    if isinstance(exc, OSError) and (said := str(exc)):
-        return Unreachable(f"KAFKA_BROKERS: {address} cannot be reached: {said}")
+    for cause in _causes(exc):
+        if (refusal := _refusal(address, cause)) is not None:
+            return Refused(refusal)
+    if isinstance(exc, OSError) and (text := str(exc)):
+        return Unreachable(f"KAFKA_BROKERS: {address} cannot be reached: {text}")
     if isinstance(exc, TimeoutError):
         return Unreachable(f"KAFKA_BROKERS: {address} does not answer")
     return Unreachable(f"KAFKA_BROKERS: {address} {HUNG_UP}")
 
 
 def _refusal(address: str, cause: BaseException) -> str | None:
-    said = None
+    text = None
     if isinstance(cause, ssl.SSLCertVerificationError):
-        said = f"KAFKA_CA_FILE: {address} shows a certificate that is not trusted: {cause.verify_message}"
+        text = f"KAFKA_CA_FILE: {address} shows a certificate that is not trusted: {cause.verify_message}"
     elif isinstance(cause, ssl.SSLError) and "ALERT" in str(cause.reason):
-        said = f"KAFKA_CERT_FILE: {address} refuses our certificate, or the lack of one: {cause.reason}"
+        text = f"KAFKA_CERT_FILE: {address} refuses our certificate, or the lack of one: {cause.reason}"
     elif isinstance(cause, ssl.SSLError):
-        said = f"KAFKA_ENABLE_TLS: {address} does not speak TLS as we do: {cause.reason}"
+        text = f"KAFKA_ENABLE_TLS: {address} does not speak TLS as we do: {cause.reason}"
     elif isinstance(cause, kafka_errors.SaslAuthenticationFailed | kafka_errors.AuthenticationFailedError):
-        said = f"KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD: {address} does not accept them"
+        text = f"KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD: {address} does not accept them"
     elif isinstance(cause, kafka_errors.UnsupportedSaslMechanismError | kafka_errors.IllegalSaslStateError):
-        said = f"KAFKA_SASL_MECHANISM: {address} does not offer it: {cause}"
-    return said
+        text = f"KAFKA_SASL_MECHANISM: {address} does not offer it: {cause}"
+    return text
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:

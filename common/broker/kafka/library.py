@@ -1,12 +1,14 @@
-"""aiokafka, with types: the one place that imports it. It ships none for its clients, so what is used is written down
-as Protocols here; everything it raises is a KafkaError of its own, an OSError or a TimeoutError.
+"""The only module that imports aiokafka. The library has no types for its clients, so what is used of them is declared
+here as Protocols; everything it raises is a KafkaError, an OSError or a TimeoutError.
 
-Refuses to know this project: no settings, no ports, no errors of ours.
+Refuses to know this project: no settings, no ports, no errors of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -29,25 +31,28 @@ from aiokafka.protocol import metadata as _metadata  # pyright: ignore[reportMis
 from aiokafka.protocol import offset as _offset  # pyright: ignore[reportMissingTypeStubs] - see above
 
 __all__ = [
-    "Client",
-    "Consumer",
     "ConsumerRebalanceListener",
+    "KafkaClient",
+    "KafkaConsumer",
+    "KafkaProducer",
+    "KafkaRecord",
     "Options",
-    "Producer",
-    "Record",
     "TopicPartition",
     "kafka_errors",
 ]
 
 Options = dict[str, Any]
-"""Keyword arguments that every client of the library takes: where the brokers are, and how to be let in."""
+"""Keyword arguments that every client of the library takes: addresses and credentials."""
 
 EARLIEST, LATEST = -2, -1
-"""The two timestamps of a ListOffsets request that are none."""
+"""The special timestamps of a ListOffsets request: the first retained offset, and the next one to be written."""
+
+_LIBRARY = "aiokafka"
+_LOG_EVERY_SECONDS = 30.0
 
 
-class Record(Protocol):
-    """One record that was read."""
+class KafkaRecord(Protocol):
+    """A record as read."""
 
     partition: int
     offset: int
@@ -57,8 +62,8 @@ class Record(Protocol):
     headers: Sequence[tuple[str, bytes | None]]
 
 
-class Node(NamedTuple):
-    """One broker. Field names are the library's."""
+class BrokerAddress(NamedTuple):
+    """A broker of the cluster. Field names are the library's."""
 
     nodeId: int  # noqa: N815 - the library's name
     host: str
@@ -66,56 +71,56 @@ class Node(NamedTuple):
     rack: str | None
 
 
-class ClusterView(Protocol):
-    """What a client knows of the cluster."""
+class ClusterMetadata(Protocol):
+    """The cluster metadata that a client has cached."""
 
-    def brokers(self) -> Iterable[Node]:
-        """Return the brokers that are known."""
+    def brokers(self) -> Iterable[BrokerAddress]:
+        """Return the known brokers."""
         ...
 
 
-class Client(Protocol):
-    """A connection to the cluster that sends single requests."""
+class KafkaClient(Protocol):
+    """A client that sends single requests to brokers."""
 
-    cluster: ClusterView
+    cluster: ClusterMetadata
 
     async def bootstrap(self) -> None:
-        """Learn of the cluster from the first broker that answers."""
+        """Fetch the cluster metadata from the first broker that answers."""
         ...
 
     async def close(self) -> None:
         """Close the connections."""
         ...
 
-    async def send(self, node_id: int, request: object) -> Any:  # noqa: ANN401 - each request has its own answer
-        """Send a request to one broker; return its answer."""
+    async def send(self, node_id: int, request: object) -> Any:  # noqa: ANN401 - each request has its own response
+        """Send a request to one broker; return its response."""
         ...
 
     async def coordinator_lookup(self, coordinator_type: int, coordinator_key: str) -> int:
-        """Return the broker that coordinates a group."""
+        """Return the node id of a group's coordinator."""
         ...
 
 
-class Producer(Protocol):
-    """Publishes."""
+class KafkaProducer(Protocol):
+    """Publishes records."""
 
     async def start(self) -> None:
         """Connect."""
         ...
 
     async def stop(self) -> None:
-        """Send what is left, and close."""
+        """Flush, and close."""
         ...
 
     async def send_and_wait(
         self, topic: str, value: bytes, key: bytes | None, *, headers: Sequence[tuple[str, bytes]]
     ) -> object:
-        """Return when the message is acknowledged."""
+        """Return when the record is acknowledged."""
         ...
 
 
-class Consumer(Protocol):
-    """Reads, alone or as a member of a group."""
+class KafkaConsumer(Protocol):
+    """Reads records, as a member of a group or without one."""
 
     async def start(self) -> None:
         """Connect."""
@@ -134,42 +139,43 @@ class Consumer(Protocol):
         ...
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Read on at this offset."""
+        """Set the next offset to read."""
         ...
 
     def pause(self, *partitions: TopicPartition) -> None:
-        """Do not read on in these partitions."""
+        """Stop fetching these partitions."""
         ...
 
     def resume(self, *partitions: TopicPartition) -> None:
-        """Read on in these partitions."""
+        """Fetch these partitions again."""
         ...
 
     async def commit(self, offsets: Mapping[TopicPartition, tuple[int, str]]) -> None:
-        """Commit the next offset and a text for each partition."""
+        """Commit the next offset and metadata for each partition."""
         ...
 
-    async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Record]]:
-        """Return what was read; wait for it so long at most."""
+    async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[KafkaRecord]]:
+        """Return fetched records; wait for the first for `timeout_ms` at most."""
         ...
 
 
-def new_client(options: Options) -> Client:
-    """Return a client that is not connected yet."""
-    return cast("Client", AIOKafkaClient(**options))
+def new_client(options: Options) -> KafkaClient:
+    """Return an unconnected client."""
+    return cast("KafkaClient", AIOKafkaClient(**options))
 
 
-def new_producer(options: Options, *, max_request_bytes: int) -> Producer:
+def new_producer(options: Options, *, max_request_bytes: int) -> KafkaProducer:
     """Return an idempotent producer that waits for all in-sync replicas."""
     return cast(
-        "Producer", AIOKafkaProducer(**options, acks="all", enable_idempotence=True, max_request_size=max_request_bytes)
+        "KafkaProducer",
+        AIOKafkaProducer(**options, acks="all", enable_idempotence=True, max_request_size=max_request_bytes),
     )
 
 
-async def abandon(producer: Producer) -> None:
-    """Close a producer without sending what it still holds; those who wait for that wait in vain.
+async def close_without_flush(producer: KafkaProducer) -> None:
+    """Close a producer and drop its unsent batches; the futures of their records are never resolved.
 
-    `stop` alone would wait for all of it, and an idempotent producer of this library never gives up sending.
+    `stop` alone would flush, and an idempotent producer of this library retries without end.
     """
     inner = cast("Any", producer)
     sending: asyncio.Task[None] | None = inner._sender.sender_task  # noqa: SLF001 - there is no public way
@@ -181,17 +187,17 @@ async def abandon(producer: Producer) -> None:
             inner._message_accumulator._pending_batches.clear()  # noqa: SLF001 - as above
         await producer.stop()
     finally:
-        # Also when this is cancelled, because a broker that hangs makes the above wait.
+        # Also when this is cancelled: an unresponsive broker makes the above wait.
         inner._closed = True  # noqa: SLF001 - as above
         await inner.client.close()
 
 
-def new_consumer(options: Options, group: str | None, **overrides: Any) -> Consumer:  # noqa: ANN401 - options of the library
-    """Return a consumer that commits only when told, and reads the oldest where its position is gone."""
-    # The assignor keeps its memory on its class: each consumer needs a class of its own.
+def new_consumer(options: Options, group: str | None, **overrides: Any) -> KafkaConsumer:  # noqa: ANN401 - options of the library
+    """Return a consumer without auto-commit that resets to the earliest offset where its position is out of range."""
+    # The assignor keeps its state on its class, so each consumer needs a separate class.
     sticky = type("Sticky", (StickyPartitionAssignor,), {})
     return cast(
-        "Consumer",
+        "KafkaConsumer",
         AIOKafkaConsumer(
             **options,
             group_id=group,
@@ -203,13 +209,13 @@ def new_consumer(options: Options, group: str | None, **overrides: Any) -> Consu
     )
 
 
-async def stop(consumer: Consumer) -> None:
+async def stop_consumer(consumer: KafkaConsumer) -> None:
     """Leave the group and close.
 
-    The library's own `stop` may raise the cancellation of one of its tasks, as if its caller were cancelled.
+    The library's `stop` may raise the CancelledError of one of its tasks, although the caller was not cancelled.
 
     Raises:
-        KafkaConnectionError: it ended like that, and half-way.
+        KafkaConnectionError: that happened; the consumer is closed in part.
     """
     try:
         await consumer.stop()
@@ -220,10 +226,10 @@ async def stop(consumer: Consumer) -> None:
         raise kafka_errors.KafkaConnectionError("a task of the consumer was cancelled while it stopped") from exc
 
 
-async def drop(consumer: Consumer) -> None:
-    """Close what a `stop` that did not come to its end has left; nothing otherwise.
+async def force_close(consumer: KafkaConsumer) -> None:
+    """Cancel the tasks and close the connections that an incomplete `stop` has left; no-op after a complete one.
 
-    What is left running would send heartbeats for ever, and so hold partitions that nobody reads.
+    A remaining heartbeat task would keep partitions assigned to a consumer that does not read them.
     """
     inner = cast("Any", consumer)
     coordinator, fetcher = inner._coordinator, inner._fetcher  # noqa: SLF001 - there is no public way
@@ -239,17 +245,17 @@ async def drop(consumer: Consumer) -> None:
     await inner._client.close()  # noqa: SLF001 - as above
 
 
-def is_member(consumer: Consumer) -> bool:
-    """Whether the group still counts this consumer in, as far as it has heard.
+def is_member(consumer: KafkaConsumer) -> bool:
+    """Whether the consumer is a member of its group, as far as it knows.
 
-    A consumer that was put out would commit as nobody in particular, which an empty group accepts.
+    A consumer that was removed would commit without a generation, which an empty group accepts.
     """
-    coordinator = cast("Any", consumer)._coordinator  # noqa: SLF001 - there is no public way to ask
+    coordinator = cast("Any", consumer)._coordinator  # noqa: SLF001 - there is no public way
     return coordinator is not None and coordinator.generation > 0
 
 
 async def try_connection(host: str, port: int, options: Options) -> None:
-    """Connect and log in once. The clients swallow why they could not; this raises it."""
+    """Connect and authenticate once. The clients hide why they could not; this raises it."""
     wanted = {name: value for name, value in options.items() if name not in {"bootstrap_servers", "retry_backoff_ms"}}
     connect = cast("Any", _conn).create_conn
     connection = await connect(host, port, **wanted)
@@ -257,14 +263,14 @@ async def try_connection(host: str, port: int, options: Options) -> None:
 
 
 def metadata_request(topics: Sequence[str]) -> object:
-    """Ask for these topics, without making them; none: for the brokers alone."""
+    """Metadata of these topics, which are not created by it; an empty list: of the brokers only."""
     return _metadata.MetadataRequest(list(topics), allow_auto_topic_creation=False)
 
 
 def create_topic_request(
     topic: str, partitions: int, replicas: int, configs: Mapping[str, str], *, timeout_ms: int
 ) -> object:
-    """Make a topic."""
+    """Create a topic."""
     entry: Any = (topic, partitions, replicas, [], list(configs.items()))  # the library says tuple[Any]
     return _admin.CreateTopicsRequest(
         create_topic_requests=[entry],
@@ -274,17 +280,17 @@ def create_topic_request(
 
 
 def delete_group_request(group: str) -> object:
-    """Remove a group with its offsets."""
+    """Delete a group with its offsets."""
     return _admin.DeleteGroupsRequest([group])
 
 
 def offset_fetch_request(group: str, topic: str, partitions: Sequence[int]) -> object:
-    """Ask what a group has committed."""
+    """Fetch the committed offsets of a group."""
     return _commit.OffsetFetchRequest(group, [(topic, list(partitions))])
 
 
 def offset_commit_request(group: str, topic: str, offsets: Mapping[int, int]) -> object:
-    """Commit for a group from outside, which it accepts only while it has no members."""
+    """Commit for a group without being a member, which is accepted only while the group has no members."""
     request = _commit.OffsetCommitRequest
     return request(
         group,
@@ -296,5 +302,39 @@ def offset_commit_request(group: str, topic: str, offsets: Mapping[int, int]) ->
 
 
 def list_offsets_request(topic: str, partitions: Iterable[int], timestamp: int) -> object:
-    """Ask for the first (EARLIEST) or the next (LATEST) offset of partitions that one broker leads."""
+    """List the first (EARLIEST) or the next (LATEST) offset of partitions that one broker leads."""
     return _offset.OffsetRequest(-1, 0, [(topic, [(partition, timestamp) for partition in partitions])])
+
+
+class LogRateLimit(logging.Filter):
+    """Passes each kind of log message once per period, with the count of those suppressed since.
+
+    A kind is a logger's message before its arguments are inserted. While brokers are unreachable the library logs forty
+    messages a second for each subscription.
+    """
+
+    def __init__(self, every_seconds: float = _LOG_EVERY_SECONDS) -> None:
+        super().__init__()
+        self.every_seconds = every_seconds
+        self._passed: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See `logging.Filter.filter`."""
+        kind = (record.name, str(record.msg))
+        now = time.monotonic()
+        last, suppressed = self._passed.get(kind, (-self.every_seconds, 0))
+        if now - last < self.every_seconds:
+            self._passed[kind] = (last, suppressed + 1)
+            return False
+        self._passed[kind] = (now, 0)
+        if suppressed:
+            record.msg, record.args = f"{record.getMessage()} ({suppressed} more like it)", ()
+        return True
+
+
+def limit_log_rate() -> None:
+    """Add a LogRateLimit to each of the library's loggers; idempotent."""
+    for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == _LIBRARY]:
+        logger = logging.getLogger(name)
+        if not any(isinstance(present, LogRateLimit) for present in logger.filters):
+            logger.addFilter(LogRateLimit())

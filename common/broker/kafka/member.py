@@ -1,9 +1,9 @@
-"""A member of a consumer group: joins, reads, commits, and goes along when the partitions are dealt out anew.
+"""A member of a consumer group: joins, reads, commits, and takes part in rebalances.
 
-Reading never stops while jobs run, so that however long a job takes, the brokers do not take its consumer for stuck. A
-rebalance first commits what is finished; partitions that come back go on where they were, with the work in hand.
+It polls while jobs run, so a job may take longer than max.poll.interval.ms. Before a rebalance, finished offsets are
+committed; partitions that stay assigned continue where they were, with their messages in flight.
 
-Refuses to end by itself: whatever Kafka says, it tries again until it is cancelled.
+Refuses to end by itself: after any failure of Kafka it joins again, until it is cancelled.
 """
 
 from __future__ import annotations
@@ -14,39 +14,41 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from common.broker.kafka.cluster import Cluster, Committed
+from common.broker.kafka.cluster import Cluster
+from common.broker.kafka.connection import describe_failure
 from common.broker.kafka.deliveries import Deliveries
-from common.broker.kafka.failures import said
 from common.broker.kafka.library import (
-    Consumer,
     ConsumerRebalanceListener,
+    KafkaConsumer,
     TopicPartition,
-    drop,
+    force_close,
     is_member,
     kafka_errors,
     new_consumer,
-    stop,
+    stop_consumer,
 )
+from common.broker.kafka.progress import CommittedOffset
 from common.errors import BrokerUnavailable
 from common.observability.telemetry import get_logger
 from common.tasks import running_alongside
 
 log = get_logger(__name__)
 
-# Records wake the reading task; what only this wakes it for is the end of a rebalance, which takes longer anyway.
+# Records wake the reading task; only the end of a rebalance waits for this interval, and a rebalance takes longer.
 _POLL_MS = 250
 _RECORDS = 500
-_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 5.0
+_BACKOFF_SECONDS = 0.1
+_REBALANCE_POLL_SECONDS = 0.01
+_MAX_BACKOFF_SECONDS = 5.0
 _LAST_COMMIT_SECONDS = 2.0
-# aiokafka tries a commit again for ever, and after a restart of the brokers now and then without hope.
+# aiokafka retries a commit without end; after a restart of the brokers, sometimes without ever succeeding.
 _STUCK_COMMIT_SECONDS = 20.0
 _LEAVE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Membership:
-    """What a member joins, and how long it may be silent."""
+class GroupMembership:
+    """The topic and group of a member, its session timeout and its max.poll.interval."""
 
     topic: str
     group: str
@@ -58,62 +60,62 @@ class Membership:
         session_ms = int(self.session_seconds * 1000)
         return {
             "session_timeout_ms": session_ms,
-            # Members learn of a rebalance from a heartbeat's answer, so this is also how long others wait to join.
+            # Members learn of a rebalance from a heartbeat's response, so joining members wait for this long.
             "heartbeat_interval_ms": min(1000, session_ms // 4),
             "max_poll_interval_ms": int(self.poll_interval_seconds * 1000),
         }
 
 
-class Member(ConsumerRebalanceListener):
-    """See the module. `joined` is set once partitions were dealt out, be they none."""
+class GroupMember(ConsumerRebalanceListener):
+    """See the module. `joined` is set after the first assignment, which may be empty; `trouble` is the last failure."""
 
-    def __init__(self, membership: Membership, cluster: Cluster, deliveries: Deliveries) -> None:
+    def __init__(self, membership: GroupMembership, cluster: Cluster, deliveries: Deliveries) -> None:
         self.joined = asyncio.Event()
         self.trouble = ""
         self._membership = membership
         self._cluster = cluster
         self._deliveries = deliveries
-        self._consumer: Consumer | None = None
-        self._settled = asyncio.Event()
-        self._dealt: set[TopicPartition] | None = None
-        self._epoch = 0
+        self._consumer: KafkaConsumer | None = None
+        self._assigned = asyncio.Event()
+        self._pending_assignment: set[TopicPartition] | None = None
+        self._rebalances = 0
         self._commit_scope: asyncio.Timeout | None = None
         self._paused: set[int] = set()
 
     async def run(self) -> None:
-        """Be a member until cancelled; then hand back what is unfinished, and leave."""
-        pause = _PAUSE_SECONDS
-        self._deliveries.on_room = self._regulate
+        """Be a member until cancelled; then release unsettled messages and leave the group."""
+        backoff = _BACKOFF_SECONDS
+        self._deliveries.on_capacity = self._apply_backpressure
         try:
             while True:
                 began = time.monotonic()
                 try:
-                    await self._attend()
+                    await self._run_session()
                 except (kafka_errors.KafkaError, OSError, TimeoutError) as exc:
-                    self.trouble = said(exc)
+                    self.trouble = describe_failure(exc)
                     log.warning("broker.member_failed", topic=self._membership.topic, error=self.trouble)
                 lasted = time.monotonic() - began
-                pause = _PAUSE_SECONDS if lasted > _LONGEST_PAUSE_SECONDS else min(pause * 2, _LONGEST_PAUSE_SECONDS)
-                await asyncio.sleep(pause)
+                backoff = _BACKOFF_SECONDS if lasted > _MAX_BACKOFF_SECONDS else min(backoff * 2, _MAX_BACKOFF_SECONDS)
+                await asyncio.sleep(backoff)
         finally:
             self._deliveries.lose_all()
 
-    async def on_partitions_revoked(  # pyright: ignore[reportIncompatibleMethodOverride] - may be a coroutine, it says
+    async def on_partitions_revoked(  # pyright: ignore[reportIncompatibleMethodOverride] - the library accepts coroutines here
         self, revoked: set[TopicPartition]
     ) -> None:
-        """Commit what is finished, and what is in hand as if untouched: it may be another's next."""
+        """Commit finished offsets, and messages in flight as undelivered: another member may own them next."""
         self._suspend()
         if revoked:
             await self._commit_last()
 
-    async def on_partitions_assigned(  # pyright: ignore[reportIncompatibleMethodOverride] - may be a coroutine, it says
+    async def on_partitions_assigned(  # pyright: ignore[reportIncompatibleMethodOverride] - the library accepts coroutines here
         self, assigned: set[TopicPartition]
     ) -> None:
-        """Leave the rest to the reading task: heartbeats wait for this to return."""
-        self._epoch += 1
-        self._dealt = set(assigned)
+        """Record the assignment for the reading task; heartbeats wait for this to return."""
+        self._rebalances += 1
+        self._pending_assignment = set(assigned)
 
-    async def _attend(self) -> None:
+    async def _run_session(self) -> None:
         consumer = new_consumer(self._cluster.options, self._membership.group, **self._membership.options())
         self._consumer = consumer
         try:
@@ -124,55 +126,55 @@ class Member(ConsumerRebalanceListener):
         finally:
             await self._leave(consumer)
 
-    async def _read(self, consumer: Consumer) -> None:
+    async def _read(self, consumer: KafkaConsumer) -> None:
         while True:
-            if self._dealt is not None:
-                await self._take_over(consumer, self._dealt)
-            self._regulate()
-            epoch = self._epoch
-            settled = self._settled.is_set()
-            # Without partitions this waits for them, and says when there is no hope.
-            read = await consumer.getmany(timeout_ms=_POLL_MS if settled else 0, max_records=_RECORDS)
-            if not settled:
-                await asyncio.sleep(_PAUSE_SECONDS / 10)
-            elif epoch == self._epoch and self._settled.is_set():
+            if self._pending_assignment is not None:
+                await self._adopt_assignment(consumer, self._pending_assignment)
+            self._apply_backpressure()
+            rebalances = self._rebalances
+            assigned = self._assigned.is_set()
+            # Before an assignment this waits for one, and raises when the group cannot be joined.
+            read = await consumer.getmany(timeout_ms=_POLL_MS if assigned else 0, max_records=_RECORDS)
+            if not assigned:
+                await asyncio.sleep(_REBALANCE_POLL_SECONDS)
+            elif rebalances == self._rebalances and self._assigned.is_set():
                 for place, records in read.items():
                     self._deliveries.feed(place.partition, records)
 
-    async def _take_over(self, consumer: Consumer, dealt: set[TopicPartition]) -> None:
-        """Go on where the partitions' last owners were, unless they are dealt out anew meanwhile."""
-        epoch = self._epoch
+    async def _adopt_assignment(self, consumer: KafkaConsumer, assignment: set[TopicPartition]) -> None:
+        """Continue from the partitions' committed offsets, unless another rebalance begins meanwhile."""
+        rebalances = self._rebalances
         try:
-            committed = await self._positions({place.partition for place in dealt})
+            committed = await self._positions({place.partition for place in assignment})
         except BrokerUnavailable as exc:
             log.warning("broker.positions_unknown", topic=self._membership.topic, detail=exc.detail)
             return
-        if epoch != self._epoch:
+        if rebalances != self._rebalances:
             return
-        self._dealt = None
-        for number, offset in self._deliveries.adopt(committed).items():
+        self._pending_assignment = None
+        for number, offset in self._deliveries.assign(committed).items():
             consumer.seek(TopicPartition(self._membership.topic, number), offset)
         self._paused.clear()
-        self._settled.set()
+        self._assigned.set()
         self.joined.set()
 
-    async def _positions(self, partitions: set[int]) -> dict[int, Committed]:
+    async def _positions(self, partitions: set[int]) -> dict[int, CommittedOffset]:
         if not partitions:
             return {}
         topic = self._membership.topic
         committed = await self._cluster.committed(self._membership.group, topic, partitions)
-        # A partition that was added later: its group is known, so nothing in it may be missed.
+        # A partition that was added to the topic: the group exists, so it starts at the first record.
         new = {number for number in partitions if number not in committed or committed[number].offset < 0}
         begins = await self._cluster.offsets(topic, new, latest=False) if new else {}
-        return committed | {number: Committed(offset, "") for number, offset in begins.items()}
+        return committed | {number: CommittedOffset(offset, "") for number, offset in begins.items()}
 
-    def _regulate(self) -> None:
-        """Read on only where there is room."""
-        if self._consumer is None or not self._settled.is_set():
+    def _apply_backpressure(self) -> None:
+        """Pause and resume fetching of partitions by the room in the buffers."""
+        if self._consumer is None or not self._assigned.is_set():
             return
-        for number, wanted in self._deliveries.wants().items():
+        for number, wanted in self._deliveries.wanted().items():
             place = TopicPartition(self._membership.topic, number)
-            with contextlib.suppress(kafka_errors.IllegalStateError):  # a rebalance begins at this moment
+            with contextlib.suppress(kafka_errors.IllegalStateError):  # a rebalance has just begun
                 if wanted and number in self._paused:
                     self._consumer.resume(place)
                     self._paused.discard(number)
@@ -180,10 +182,10 @@ class Member(ConsumerRebalanceListener):
                     self._consumer.pause(place)
                     self._paused.add(number)
 
-    async def _commit_changes(self, consumer: Consumer) -> None:
+    async def _commit_changes(self, consumer: KafkaConsumer) -> None:
         while True:
             await self._deliveries.changed.wait()
-            await self._settled.wait()
+            await self._assigned.wait()
             self._deliveries.changed.clear()
             try:
                 if not is_member(consumer):
@@ -191,15 +193,15 @@ class Member(ConsumerRebalanceListener):
                 async with asyncio.timeout(_STUCK_COMMIT_SECONDS) as self._commit_scope:
                     await self._commit(consumer, hands_out=True)
             except (kafka_errors.KafkaError, TimeoutError) as exc:
-                if isinstance(exc, TimeoutError) and self._settled.is_set():
-                    raise  # no rebalance has cut it short: only another consumer will help
-                log.info("broker.commit_failed", topic=self._membership.topic, error=said(exc))
+                if isinstance(exc, TimeoutError) and self._assigned.is_set():
+                    raise  # not cut short by a rebalance: only a new consumer will help
+                log.info("broker.commit_failed", topic=self._membership.topic, error=describe_failure(exc))
                 self._deliveries.changed.set()
-                await asyncio.sleep(_PAUSE_SECONDS)
+                await asyncio.sleep(_BACKOFF_SECONDS)
             finally:
                 self._commit_scope = None
 
-    async def _commit(self, consumer: Consumer, *, hands_out: bool) -> None:
+    async def _commit(self, consumer: KafkaConsumer, *, hands_out: bool) -> None:
         commit = self._deliveries.begin_commit(hands_out=hands_out)
         try:
             if commit.offsets:
@@ -218,28 +220,28 @@ class Member(ConsumerRebalanceListener):
             async with asyncio.timeout(min(_LAST_COMMIT_SECONDS, self._membership.session_seconds / 2)):
                 await self._commit(consumer, hands_out=False)
         except (kafka_errors.KafkaError, TimeoutError) as exc:
-            log.info("broker.commit_failed", topic=self._membership.topic, error=said(exc))
+            log.info("broker.commit_failed", topic=self._membership.topic, error=describe_failure(exc))
 
     def _suspend(self) -> None:
-        self._settled.clear()
-        self._epoch += 1
-        self._dealt = None
+        self._assigned.clear()
+        self._rebalances += 1
+        self._pending_assignment = None
         if self._commit_scope is not None:
-            # A commit that is on its way would be sent again after the rebalance, as if nothing had changed.
+            # aiokafka would repeat a commit under way after the rebalance, when its offsets may be another member's.
             self._commit_scope.reschedule(asyncio.get_running_loop().time())
         self._deliveries.suspend()
 
-    async def _leave(self, consumer: Consumer) -> None:
-        """Say what is finished, and leave the group, so that others need not wait for our session to end."""
-        had_partitions = self._settled.is_set()
+    async def _leave(self, consumer: KafkaConsumer) -> None:
+        """Commit finished offsets and leave the group, so that others need not wait for our session to expire."""
+        had_partitions = self._assigned.is_set()
         self._suspend()
         if had_partitions:
             await self._commit_last()
         try:
             async with asyncio.timeout(_LEAVE_SECONDS):
-                await stop(consumer)
+                await stop_consumer(consumer)
         except (kafka_errors.KafkaError, OSError, TimeoutError) as exc:
-            log.info("broker.leave_failed", topic=self._membership.topic, error=said(exc))
+            log.info("broker.leave_failed", topic=self._membership.topic, error=describe_failure(exc))
         finally:
             self._consumer = None
-            await drop(consumer)
+            await force_close(consumer)

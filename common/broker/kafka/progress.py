@@ -1,8 +1,9 @@
-"""What one group has done with one partition, and how that fits into an offset commit.
+"""A group's progress in one partition, and its form in an offset commit.
 
-Kafka keeps one number per group and partition: everything below it is finished. Messages end in any order here, so the
-commit's metadata, a text of up to 4096 bytes, holds the rest: for each offset from the committed one on, whether it is
-finished or with which attempt it is delivered next. The next owner of the partition goes on from there.
+Kafka keeps one number per group and partition: everything below it is finished. Here messages are settled in any
+order, so the commit's metadata, a text of up to 4096 bytes, holds the rest: one mark for each offset from the
+committed one on, "-" for finished, else the attempt of its next delivery in base 36. The partition's next owner starts
+from there.
 
 Pure: no I/O, no clock.
 """
@@ -18,27 +19,35 @@ WINDOW = 2000
 _FORMAT = "butakero1"
 _FINISHED = "-"
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_MOST_ATTEMPTS = len(_DIGITS) - 1
-_MOST_MARKS = 3500
+_MAX_ATTEMPT = len(_DIGITS) - 1
+_MAX_MARKS = 3500
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
-    """A commit's metadata: who wrote it, and one mark per offset from the committed one on."""
+class CommittedOffset:
+    """A group's commit for a partition: the next offset, -1 for none, and the committer's metadata."""
+
+    offset: int
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitMetadata:
+    """The metadata of a commit: the committing member's id, and one mark per offset from the committed one on."""
 
     owner: str = ""
     marks: str = ""
 
     @classmethod
-    def parse(cls, metadata: str) -> Marks:
-        """Read what `str` wrote; what somebody else wrote says nothing."""
+    def parse(cls, metadata: str) -> CommitMetadata:
+        """Read what `str` wrote; metadata of another program is empty."""
         parts = metadata.split(" ")
         if len(parts) != len(("format", "owner", "marks")) or parts[0] != _FORMAT:
             return cls()
         return cls(parts[1], parts[2])
 
     def __str__(self) -> str:
-        """Return the metadata."""
+        """Return the text for the commit request."""
         return f"{_FORMAT} {self.owner} {self.marks}"
 
     @property
@@ -48,13 +57,16 @@ class Marks:
 
 
 class PartitionProgress:
-    """Offsets from the lowest unfinished one on. Values are the attempt of the next delivery, 0 for finished."""
+    """The offsets from the lowest unfinished one on, each with the attempt of its next delivery; 0 for finished.
+
+    `next_offset` is the offset to read next. `marks` are those of the previous owner's commit at `position`.
+    """
 
     def __init__(self, position: int, marks: str = "") -> None:
         self.next_offset = position
         self._read: dict[int, int] = {}
-        self._foretold = {
-            position + index: 0 if mark == _FINISHED else _attempts(mark) for index, mark in enumerate(marks)
+        self._inherited = {
+            position + index: 0 if mark == _FINISHED else _attempt(mark) for index, mark in enumerate(marks)
         }
 
     @property
@@ -64,48 +76,48 @@ class PartitionProgress:
 
     @property
     def floor(self) -> int:
-        """The lowest offset that is remembered."""
+        """The lowest offset in memory."""
         return next(iter(self._read), self.next_offset)
 
     @property
     def is_full(self) -> bool:
-        """Whether reading must wait for the lowest unfinished offset."""
+        """Whether reading must wait until the lowest unfinished offset is finished."""
         return self.next_offset - self.floor >= WINDOW
 
     def read(self, offset: int) -> int:
-        """Note that this offset was read; return the attempt to deliver it with, 0 if it needs no delivery.
+        """Note that this offset was read; return the attempt to deliver it with, 0 if it is finished already.
 
-        Offsets come in ascending order; those left out do not exist (compaction, retention, transaction markers).
+        Offsets come in ascending order; missing ones do not exist (compaction, retention, transaction markers).
         """
         if offset < self.next_offset:
             return 0
         self.next_offset = offset + 1
-        attempt = self._foretold.pop(offset, 1)
+        attempt = self._inherited.pop(offset, 1)
         self._read[offset] = attempt
         return attempt
 
     def set_next_attempt(self, offset: int, attempt: int) -> None:
-        """Note with which attempt this offset is delivered next, 0 for never."""
-        self._read[offset] = min(attempt, _MOST_ATTEMPTS)
+        """Set the attempt of this offset's next delivery, 0 for finished."""
+        self._read[offset] = min(attempt, _MAX_ATTEMPT)
 
     def marks(self) -> str:
-        """Return one mark per offset from `position` on. What does not fit is left out, and delivered again."""
+        """Return one mark per offset from `position` on. Offsets beyond the limit are left out, and redelivered."""
         start = self.position
-        end = max(self.next_offset, max(self._foretold, default=-1) + 1, start)
-        text = "".join(self._mark(offset) for offset in range(start, min(end, start + _MOST_MARKS)))
+        end = max(self.next_offset, max(self._inherited, default=-1) + 1, start)
+        text = "".join(self._mark(offset) for offset in range(start, min(end, start + _MAX_MARKS)))
         return text.rstrip("1")
 
     def forget_finished(self, committed: int) -> None:
-        """Drop what lies below the committed offset, up to what may have been taken back since."""
+        """Drop offsets below the committed one; not those that became unfinished again since the commit began."""
         below = min(committed, self.position)
         for offset in list(itertools.takewhile(lambda offset: offset < below, self._read)):
             del self._read[offset]
 
     def _mark(self, offset: int) -> str:
         unread = 1 if offset >= self.next_offset else 0
-        attempt = self._read.get(offset, self._foretold.get(offset, unread))
+        attempt = self._read.get(offset, self._inherited.get(offset, unread))
         return _DIGITS[attempt] if attempt else _FINISHED
 
 
-def _attempts(mark: str) -> int:
+def _attempt(mark: str) -> int:
     return max(1, _DIGITS.find(mark))

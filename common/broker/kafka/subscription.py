@@ -1,4 +1,4 @@
-"""The consumer's side of Kafka: the iterator of one subscription, and the deliveries it hands out."""
+"""The consumer's side of Kafka: the iterator of one subscription, and its deliveries."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import asyncio
 from datetime import timedelta
 from typing import Literal
 
-from common.broker.base import Delivery, dead_letter_topic
-from common.broker.kafka.deliveries import Deliveries, Item
+from common.broker.base import Delivery, Settlement, dead_letter_topic
+from common.broker.kafka.deliveries import Deliveries, UnsettledMessage
 from common.broker.kafka.publisher import Publisher
-from common.broker.settlement import OneEnding
+from common.broker.settlement import SettledOnce
 from common.errors import BrokerUnavailable, MessageTooLarge
 from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 
-_LONGEST_ERROR_MESSAGE = 4096
+_MAX_ERROR_CHARACTERS = 4096
 
 
 class KafkaSubscription:
@@ -33,7 +33,7 @@ class KafkaSubscription:
         return self
 
     async def __anext__(self) -> Delivery:
-        """Return the next delivery as soon as there is one and fewer than `prefetch` are unfinished."""
+        """Return the next delivery, once there is one and fewer than `prefetch` are unsettled."""
         while not self._end and self._failure is None:
             item = self.deliveries.take()
             if item is not None:
@@ -46,21 +46,21 @@ class KafkaSubscription:
         raise StopAsyncIteration
 
     def end(self, how: Literal["left", "closed"]) -> None:
-        """Hand out nothing more, and let those who wait go."""
+        """Hand out nothing more, and wake the waiting iterators."""
         self._end = self._end or how
         self.deliveries.ready.set()
 
     def fail(self, failure: BaseException) -> None:
-        """Tell those who wait of a defect."""
+        """Raise a defect of the member's task from the iterators."""
         self._failure = failure
         self.deliveries.ready.set()
 
 
-class _Delivery(OneEnding):
-    """A message in the consumer's hands."""
+class _Delivery(SettledOnce):
+    """A delivery of the port."""
 
-    def __init__(self, subscription: KafkaSubscription, item: Item) -> None:
-        super().__init__(item)
+    def __init__(self, subscription: KafkaSubscription, item: UnsettledMessage) -> None:
+        super().__init__(item.message, item.attempt)
         self._subscription = subscription
         self._deliveries = subscription.deliveries
         self._item = item
@@ -71,54 +71,51 @@ class _Delivery(OneEnding):
 
     async def retry(self, delay: timedelta) -> None:
         self._begin("retry")
-        self._put_off(delay, self.attempt + 1)
+        self._deliveries.defer(self._item, delay.total_seconds(), self.attempt + 1)
 
     async def release(self, delay: timedelta = timedelta(0)) -> None:
         self._begin("release")
-        self._put_off(delay, self.attempt)
+        self._deliveries.defer(self._item, delay.total_seconds(), self.attempt)
 
     async def reject(self, error_code: str, error_message: str) -> None:
         self._begin("reject")
         if not self._item.partition.lost:
             try:
-                await self._bury(error_code, error_message)
+                await self._publish_dead_letter(error_code, error_message)
             except BaseException:
-                self.call_off()
+                self.undo_settlement()
                 raise
         await self._finish()
 
-    def _begin(self, ending: str) -> None:
-        self.begin(ending)
+    def _begin(self, settlement: Settlement) -> None:
+        self.begin_settlement(settlement)
         if self._item.partition.lost:
-            self.say_lost()
-
-    def _put_off(self, delay: timedelta, attempt: int) -> None:
-        self._deliveries.put_off(self._item, delay.total_seconds(), attempt)
+            self.log_lease_lost()
 
     async def _finish(self) -> None:
-        """Wait until Kafka knows.
+        """Wait for the commit.
 
         Raises:
-            BrokerUnavailable: it could not be told in time; the delivery is open again.
+            BrokerUnavailable: it was not committed in time; the delivery is unsettled again.
         """
         lost = self._item.partition.lost
         try:
             async with asyncio.timeout(self._subscription.timeout_seconds):
                 await self._deliveries.finish(self._item)
         except TimeoutError as exc:
-            self.call_off()
-            self._deliveries.resume(self._item)
-            raise BrokerUnavailable(f"{self.message.topic} {self.message.position}: the end is not committed") from exc
+            self.undo_settlement()
+            self._deliveries.undo_finish(self._item)
+            raise BrokerUnavailable(f"{self.message.topic} {self.message.position}: not committed in time") from exc
         if self._item.partition.lost and not lost:
-            self.say_lost()
+            self.log_lease_lost()
 
-    async def _bury(self, error_code: str, error_message: str) -> None:
+    async def _publish_dead_letter(self, error_code: str, error_message: str) -> None:
         message = self.message
         partition, _, offset = message.position.partition(":")
         headers = {
             **message.headers,
             "error_code": error_code,
-            "error_message": error_message[:_LONGEST_ERROR_MESSAGE],
+            "error_message": error_message[:_MAX_ERROR_CHARACTERS],
             "origin_topic": message.topic,
             "origin_partition": partition,
             "origin_offset": offset,
@@ -128,6 +125,6 @@ class _Delivery(OneEnding):
         try:
             await self._subscription.publisher.publish(topic, message.key, message.value, headers)
         except MessageTooLarge as exc:
-            # It must end all the same; the place it came from still has it, while it is retained.
+            # The delivery must be settled all the same; the origin topic holds the body while it is retained.
             log.warning("broker.dead_letter_cut", topic=topic, position=message.position, detail=exc.detail)
             await self._subscription.publisher.publish(topic, message.key, b"", headers)

@@ -20,7 +20,7 @@ from common.broker.embedded import broker as embedded
 from common.broker.embedded.broker import open_embedded
 from common.broker.embedded.file import open_file, transaction
 from common.broker.embedded.retention import ABSENT_SECONDS, MAX_AGE_SECONDS, BacklogLimits, sweep
-from common.broker.embedded.store import Claim, EmbeddedStore
+from common.broker.embedded.store import EmbeddedStore, LeasedMessage
 from common.errors import BrokerUnavailable, QueueFull
 from common.settings import SharedSettings
 from tests.servers.reaper import child_environment
@@ -74,15 +74,15 @@ def put(store: EmbeddedStore, *values: str, topic: str = "t") -> None:
         store.publish(topic, "k", value.encode(), {})
 
 
-def claim(store: EmbeddedStore, group: str = "g", owner: str = "owner", topic: str = "t") -> Claim:
-    found = store.claim(topic, group, "earliest", owner).claim
+def claim(store: EmbeddedStore, group: str = "g", owner: str = "owner", topic: str = "t") -> LeasedMessage:
+    found = store.claim(topic, group, "earliest", owner).message
     assert found is not None
     return found
 
 
 def finish_all(store: EmbeddedStore, group: str) -> list[str]:
     values: list[str] = []
-    while (found := store.claim("t", group, "earliest", "owner").claim) is not None:
+    while (found := store.claim("t", group, "earliest", "owner").message) is not None:
         values.append(found.message.value.decode())
         assert store.finish(found)
     return values
@@ -218,13 +218,13 @@ def test_a_lease_that_ran_out_goes_to_another_and_the_old_ending_is_void(opened:
     stale = claim(one, owner="one")
     clock.time += LEASE - 1
     waiting = two.claim("t", "g", "earliest", "two")
-    assert waiting.claim is None
+    assert waiting.message is None
     assert waiting.due_at == clock.time + 1
     clock.time += 2
     fresh = claim(two, owner="two")
     assert (fresh.attempt, fresh.message.position) == (2, stale.message.position)
     assert not one.finish(stale)
-    assert not one.hand_back(stale, 0, 9)
+    assert not one.defer(stale, 0, 9)
     assert not one.reject(stale, "invalid_message", "")
     assert retained(one, "t.dlq") == []
     assert two.finish(fresh)
@@ -237,7 +237,7 @@ def test_a_renewed_lease_does_not_run_out(opened: Opener, clock: Clock) -> None:
     clock.time += LEASE - 1
     store.renew(["one"])
     clock.time += LEASE - 1
-    assert store.claim("t", "g", "earliest", "two").claim is None
+    assert store.claim("t", "g", "earliest", "two").message is None
     assert store.finish(held)
 
 
@@ -245,9 +245,9 @@ def test_a_clock_that_was_set_back_does_not_freeze_leases_and_delays(opened: Ope
     store = opened()
     put(store, "of the dead", "put off")
     claim(store, owner="dead")
-    store.hand_back(claim(store), 5.0, 2)
+    store.defer(claim(store), 5.0, 2)
     clock.time -= 24 * 3600
-    assert store.claim("t", "g", "earliest", "two").claim is None
+    assert store.claim("t", "g", "earliest", "two").message is None
     store.touch([])
     clock.time += LEASE + 1
     assert {claim(store).attempt, claim(store).attempt} == {2}

@@ -14,9 +14,9 @@ from structlog.testing import capture_logs
 
 from common.broker import open_broker
 from common.broker.base import Broker, Delivery
-from common.broker.kafka.cluster import Cluster, Committed, TopicSettings, open_cluster
+from common.broker.kafka.cluster import Cluster, TopicSettings, open_cluster
 from common.broker.kafka.connection import connection_options
-from common.broker.kafka.progress import WINDOW
+from common.broker.kafka.progress import WINDOW, CommittedOffset
 from common.errors import MessageTooLarge
 from common.settings import SharedSettings
 from tests.contract.test_broker import Backend, read_line
@@ -74,7 +74,7 @@ def text(delivery: Delivery) -> str:
     return delivery.message.value.decode()
 
 
-async def committed(kafka: Kafka, topic: str, partition: int = 0) -> Committed:
+async def committed(kafka: Kafka, topic: str, partition: int = 0) -> CommittedOffset:
     async with cluster_of(kafka) as cluster:
         return (await cluster.committed(f"g.{topic}", topic, [partition]))[partition]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.broker.kafka.progress import WINDOW, Marks, PartitionProgress
+from common.broker.kafka.progress import WINDOW, CommitMetadata, PartitionProgress
 
 METADATA_LIMIT_BYTES = 4096
 
@@ -16,7 +16,9 @@ def read(progress: PartitionProgress, *offsets: int) -> list[int]:
 
 def reopened(progress: PartitionProgress) -> PartitionProgress:
     """As the next owner finds it."""
-    return PartitionProgress(progress.position, Marks.parse(str(Marks("someone", progress.marks()))).marks)
+    return PartitionProgress(
+        progress.position, CommitMetadata.parse(str(CommitMetadata("someone", progress.marks()))).marks
+    )
 
 
 def test_the_position_is_the_lowest_unfinished_offset() -> None:
@@ -82,7 +84,7 @@ def test_reading_waits_a_window_ahead_of_the_lowest_unfinished_offset() -> None:
 
 
 def test_metadata_of_others_says_nothing() -> None:
-    assert Marks.parse("") == Marks.parse("some tool's note") == Marks("", "")
+    assert CommitMetadata.parse("") == CommitMetadata.parse("another tool's note") == CommitMetadata("", "")
 
 
 @given(st.lists(st.integers(0, 40), max_size=2 * WINDOW), st.integers(0, 2**62))
@@ -91,7 +93,7 @@ def test_metadata_is_never_over_the_brokers_limit_and_never_finishes_what_is_not
     for index, attempt in enumerate(attempts):
         progress.read(at + index)
         progress.set_next_attempt(at + index, attempt)
-    assert len(str(Marks("0" * 12, progress.marks())).encode()) <= METADATA_LIMIT_BYTES
+    assert len(str(CommitMetadata("0" * 12, progress.marks())).encode()) <= METADATA_LIMIT_BYTES
     again = reopened(progress)
     unfinished = {at + index for index, attempt in enumerate(attempts) if attempt}
     assert again.position == min(unfinished, default=at + len(attempts))

@@ -7,21 +7,21 @@ from collections.abc import Generator
 
 import pytest
 
-from common.broker.kafka.logs import Moderation
+from common.broker.kafka.library import LogRateLimit
 
 
 @pytest.fixture
 def logger() -> Generator[logging.Logger]:
-    logger = logging.getLogger("test.moderated")
+    logger = logging.getLogger("test.rate_limited")
     yield logger
-    for moderation in list(logger.filters):
-        logger.removeFilter(moderation)
+    for rate_limit in list(logger.filters):
+        logger.removeFilter(rate_limit)
 
 
 def test_a_kind_of_message_is_let_through_once_in_a_while(
     logger: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logger.addFilter(Moderation(every_seconds=3600))
+    logger.addFilter(LogRateLimit(every_seconds=3600))
     for number in range(100):
         logger.error("node %s is away", number)
     logger.error("something else")
@@ -29,10 +29,10 @@ def test_a_kind_of_message_is_let_through_once_in_a_while(
 
 
 def test_what_was_held_back_is_counted(logger: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
-    moderation = Moderation(every_seconds=3600)
-    logger.addFilter(moderation)
+    rate_limit = LogRateLimit(every_seconds=3600)
+    logger.addFilter(rate_limit)
     for _ in range(4):
         logger.error("node %s is away", 1)
-    moderation.every_seconds = 0.0
+    rate_limit.every_seconds = 0.0
     logger.error("node %s is away", 2)
     assert caplog.messages == ["node 1 is away", "node 2 is away (3 more like it)"]
