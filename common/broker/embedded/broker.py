@@ -200,7 +200,7 @@ class EmbeddedBroker:
                 self._wake()
 
     def _read_change_counter(self) -> int | None:
-        """Read it in this thread: 5 µs, a fiftieth of a call in the store's thread. Return None if the file is locked."""
+        """Read it in this thread: 5 µs, a fiftieth of a call in the store's. Return None if the file is locked."""
         with suppress(BrokerUnavailable):
             return data_version(self._change_reader)
         return None
