@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,16 @@ class GroupMembership:
         }
 
 
+def next_backoff(previous: float, *, session_seconds: float) -> float:
+    """Return the seconds to wait before joining again: doubled up to 5 s, reset after a session longer than that."""
+    return _BACKOFF_SECONDS if session_seconds > _MAX_BACKOFF_SECONDS else min(previous * 2, _MAX_BACKOFF_SECONDS)
+
+
+def without_commit(partitions: Iterable[int], committed: Mapping[int, CommittedOffset]) -> set[int]:
+    """Return the partitions that the group has not committed. It existed before they were added: read all of them."""
+    return {number for number in partitions if number not in committed or committed[number].offset < 0}
+
+
 class GroupMember(ConsumerRebalanceListener):
     """See the module. `joined` is set after the first assignment, which may be empty; `trouble` is the last failure."""
 
@@ -94,8 +105,7 @@ class GroupMember(ConsumerRebalanceListener):
                 except (kafka_errors.KafkaError, OSError, TimeoutError) as exc:
                     self.trouble = describe_failure(exc)
                     log.warning("broker.member_failed", topic=self._membership.topic, error=self.trouble)
-                lasted = time.monotonic() - began
-                backoff = _BACKOFF_SECONDS if lasted > _MAX_BACKOFF_SECONDS else min(backoff * 2, _MAX_BACKOFF_SECONDS)
+                backoff = next_backoff(backoff, session_seconds=time.monotonic() - began)
                 await asyncio.sleep(backoff)
         finally:
             self._deliveries.lose_all()
@@ -163,8 +173,7 @@ class GroupMember(ConsumerRebalanceListener):
             return {}
         topic = self._membership.topic
         committed = await self._cluster.committed(self._membership.group, topic, partitions)
-        # A partition that was added to the topic: the group exists, so it starts at the first record.
-        new = {number for number in partitions if number not in committed or committed[number].offset < 0}
+        new = without_commit(partitions, committed)
         begins = await self._cluster.offsets(topic, new, latest=False) if new else {}
         return committed | {number: CommittedOffset(offset, "") for number, offset in begins.items()}
 
