@@ -14,11 +14,11 @@ from common.settings import SharedSettings, unsupported
 async def open_blobs(settings: SharedSettings, *, for_writing: bool = True) -> AsyncGenerator[BlobStore]:
     """Open the store that STORAGE_BACKEND names, and close it with the context.
 
-    `for_writing` False: it may be one that this process cannot write, or that is not made yet; only `put` and `delete`
-    need more, and `health` does not ask for it.
+    `for_writing` False: the store may be read-only for this process, or not exist yet; `put`, `grow` and `delete` then
+    fail, and `health` does not test writing.
 
     Raises:
-        StorageUnavailable: it cannot be reached or written; the detail names the setting that leads to it.
+        StorageUnavailable: it is unreachable or not writable; the detail names the setting that leads to it.
     """
     match settings.storage_backend:
         case "local":

@@ -21,34 +21,33 @@ class BlobStat:
 
 
 class GrowingBlob(Protocol):
-    """A blob in the making. One task at a time."""
+    """A blob that is being written. For one task at a time."""
 
     async def append(self, data: bytes) -> None:
-        """Add bytes; followers see them soon. Raises StorageFull, StorageUnavailable."""
+        """Append bytes; followers read them soon. Raises StorageFull, StorageUnavailable."""
         ...
 
     async def commit(self) -> BlobStat:
-        """Make it the blob of its key, in one step and safe on the disk. Followers come to their end.
+        """Store it under its key, atomically and durably. Followers reach its end.
 
         Raises:
-            StorageFull, StorageUnavailable: the key means what it meant before. Also when it was overtaken by another.
+            StorageFull, StorageUnavailable: the key is unchanged. Also if another writer has superseded this one.
         """
         ...
 
 
 class BlobStore(Protocol):
-    """Whole files by key. A reader sees the old file, the new file or BlobNotFound, never a part of one.
-
-    Who wants a part asks for it: `follow` reads what `grow` writes.
+    """Whole files by key. A reader sees the old file, the new file or BlobNotFound, never a part of one, except through
+    `follow`, which reads a blob while `grow` writes it.
 
     A key that `common.blobs.keys.check_key` refuses raises ValueError: keys are made from checked ids.
     """
 
     async def put(self, key: str, path: Path) -> BlobStat:
-        """Store the file at `path` under `key`, replacing what is there. The file at `path` may be consumed.
+        """Store the file at `path` under `key`, replacing any blob there. The file at `path` may be moved away.
 
         Raises:
-            StorageFull: no room; nothing was stored.
+            StorageFull: the disk or quota is full; nothing was stored.
             StorageUnavailable: any other failure; nothing was stored.
         """
         ...
@@ -67,10 +66,10 @@ class BlobStore(Protocol):
         ...
 
     def grow(self, key: str) -> AbstractAsyncContextManager[GrowingBlob]:
-        """Write a blob that can be followed meanwhile. Left without `commit`, nothing of it remains.
+        """Write a blob that can be followed meanwhile. Leaving the context without `commit` discards it.
 
-        While it is entered the store knows that its writer lives. A second one for the same key overtakes the first,
-        whose `append` or `commit` then fails.
+        Inside the context the store sees that the writer is alive. A second writer for the same key supersedes the
+        first, whose `append` or `commit` then fails.
 
         Raises:
             StorageFull, StorageUnavailable: on entering.
@@ -78,19 +77,19 @@ class BlobStore(Protocol):
         ...
 
     def follow(self, key: str) -> AsyncIterator[bytes]:
-        """Yield what is being written under `key`, from its first byte to the end of the committed blob, as it comes.
+        """Yield the blob that is being written under `key`, from its first byte to its end, as it grows.
 
         Raises:
             BlobNotFound: nothing is being written under `key`.
-            StorageUnavailable: its writer gave it up, was overtaken, or has not been heard of for some seconds; or any
-                other failure. What was yielded is then a part of nothing.
+            StorageUnavailable: its writer discarded it, was superseded or is dead; or any other failure. The bytes
+                yielded so far must then be discarded.
         """
         ...
 
     async def delete(self, key: str) -> None:
-        """Remove a blob; absent is as good as removed."""
+        """Remove a blob; no-op if there is none."""
         ...
 
     async def health(self) -> Health:
-        """Ask the store how it is; never raises."""
+        """Check the store; never raises."""
         ...

@@ -1,4 +1,4 @@
-"""Which keys a blob store takes: one rule for all adapters, so that a key means the same place everywhere."""
+"""The syntax of blob keys, one for all adapters."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 def check_key(key: str) -> str:
     """Return `key` when it is segments of ASCII letters, digits, `_`, `-` and inner `.`, joined by single `/`.
 
-    No segment begins with a dot, so a key can neither leave the store nor name what an adapter hides in it.
+    No segment begins with a dot, so a key can neither leave the store nor name an adapter's internal files.
 
     Raises:
-        ValueError: it is anything else. Keys are made from checked ids: this is a defect of the caller and no
-            failure of the store.
+        ValueError: any other text. Keys are made from checked ids, so this is a defect of the caller and no failure of
+            the store.
     """
     segments = key.split("/")
     if len(key) > MAX_KEY_CHARACTERS or not all(

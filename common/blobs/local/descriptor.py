@@ -1,4 +1,4 @@
-"""A file descriptor that threads use for tasks of the event loop."""
+"""A file descriptor that a coroutine owns and worker threads use."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import TypeVar, cast
 T = TypeVar("T")
 
 
-class HeldDescriptor:
-    """One descriptor. Work whose caller was cancelled ends before the descriptor is closed: its number must not be
-    somebody else's file by then.
+class OwnedDescriptor:
+    """One descriptor. It is closed only after running work has ended, even if the work's caller was cancelled: else the
+    thread could use a descriptor number that was reused for another file.
     """
 
     def __init__(self) -> None:
         self._descriptor: int | None = None
         self._running: asyncio.Future[object] | None = None
 
-    def hold(self, descriptor: int) -> None:
-        """Own a descriptor that was just opened."""
+    def own(self, descriptor: int) -> None:
+        """Take ownership of an open descriptor."""
         self._descriptor = descriptor
 
     def require(self) -> int:
-        """Return the descriptor. Raises ValueError when none is held."""
+        """Return the descriptor. Raises ValueError before `own` and after `close`."""
         if self._descriptor is None:
             raise ValueError("used before it was opened, or after it was closed")
         return self._descriptor
 
-    async def hop(self, work: Callable[[], T]) -> T:
-        """Do blocking work in a thread. One at a time."""
+    async def run_in_thread(self, work: Callable[[], T]) -> T:
+        """Run blocking work in a thread; one call at a time."""
         running = asyncio.get_running_loop().run_in_executor(None, work)
         self._running = cast("asyncio.Future[object]", running)
         return await asyncio.shield(running)
 
     def close(self, then: Callable[[], None] | None = None) -> None:
-        """Close now, or as soon as the thread lets go of it; `then` is called afterwards."""
+        """Close now, or when the running work has ended; call `then` afterwards."""
         if self._running is None or self._running.done():
             self._close(then)
         else:

@@ -1,8 +1,8 @@
-"""Blobs in the making, below a directory of the local store that no key names.
+"""Blobs that are being written, as files in a directory of the local store that no key names.
 
-A writer has its file locked for as long as it lives, and the kernel drops the lock with the process. A commit renames
-the file, which stays the same file: a follower that has it open sees that the key means this very file by then, and
-only then takes its end for the end.
+A writer holds an advisory lock on its file, which the kernel releases when the process dies. A commit renames the file
+to its key; the inode stays the same. A follower that has the file open compares it with the key's file, and takes
+end-of-file for the blob's end only if they are the same.
 """
 
 from __future__ import annotations
@@ -19,70 +19,70 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from common.blobs.base import BlobStat
-from common.blobs.local.descriptor import HeldDescriptor
-from common.blobs.local.write import INCOMING, describe, name_file, translated
+from common.blobs.local.descriptor import OwnedDescriptor
+from common.blobs.local.write import INCOMING, commit_file, describe, translated
 from common.errors import BlobNotFound, StorageUnavailable
 
 GROWING = ".growing"  # no key begins with a dot
 CHUNK_BYTES = 64 * 1024
 
-_LOOK_SECONDS = 0.1
-_CHUNKS_PER_HOP = 8
+_POLL_SECONDS = 0.1
+_CHUNKS_PER_READ = 8
 
 
 class LocalGrowingBlob:
-    """See `common.blobs.base.GrowingBlob`. `open` first, `give_up` last."""
+    """See `common.blobs.base.GrowingBlob`. Call `open` first, `close` last."""
 
     def __init__(self, key: str, target: Path, root: Path) -> None:
         self._key = key
         self._target = target
         self._path = root / GROWING / f"{_prefix(key)}{time.time_ns():020d}{secrets.token_hex(2)}"
         self._incoming = root / INCOMING / f"{uuid.uuid4().hex}.part"
-        self._file = HeldDescriptor()
+        self._file = OwnedDescriptor()
         self._committed = False
 
     async def open(self) -> None:
-        """Begin. Others who write under the key are overtaken."""
+        """Create the file. Other writers of the key are superseded."""
 
         def begin() -> None:
             with translated(self._key):
                 self._path.parent.mkdir(exist_ok=True)
-                # It has its lock before anybody can find it.
-                self._file.hold(os.open(self._incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+                # It is locked before a follower or a sweep can find it.
+                self._file.own(os.open(self._incoming, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
                 fcntl.flock(self._file.require(), fcntl.LOCK_EX)
-                overtaken = _written(self._path.parent, self._key)
+                superseded = _written(self._path.parent, self._key)
                 self._incoming.rename(self._path)
-                for path in overtaken:
+                for path in superseded:
                     path.unlink(missing_ok=True)
 
-        await self._file.hop(begin)
+        await self._file.run_in_thread(begin)
 
     async def append(self, data: bytes) -> None:
         """See `GrowingBlob.append`."""
 
         def write() -> None:
             with translated(self._key):
-                self._check_standing()
+                self._check_alive()
                 left = memoryview(data)
                 while left:
                     left = left[os.write(self._file.require(), left) :]
 
-        await self._file.hop(write)
+        await self._file.run_in_thread(write)
 
     async def commit(self) -> BlobStat:
         """See `GrowingBlob.commit`."""
 
         def name() -> BlobStat:
             with translated(self._key):
-                self._check_standing()
-                found = name_file(self._file.require(), self._path, self._target)
+                self._check_alive()
+                found = commit_file(self._file.require(), self._path, self._target)
             self._committed = True
             return describe(self._key, found)
 
-        return await self._file.hop(name)
+        return await self._file.run_in_thread(name)
 
-    def give_up(self) -> None:
-        """Leave nothing behind but what was committed."""
+    def close(self) -> None:
+        """Close the file, and remove it unless it was committed."""
         self._file.close(self._remove)
 
     def _remove(self) -> None:
@@ -91,9 +91,9 @@ class LocalGrowingBlob:
                 self._incoming.unlink(missing_ok=True)
                 self._path.unlink(missing_ok=True)
 
-    def _check_standing(self) -> None:
+    def _check_alive(self) -> None:
         if not os.fstat(self._file.require()).st_nlink:
-            raise StorageUnavailable(f"{self._key}: another writer began it again")
+            raise StorageUnavailable(f"{self._key}: another writer has superseded this one")
 
 
 async def follow(key: str, target: Path, root: Path) -> AsyncGenerator[bytes]:
@@ -108,13 +108,13 @@ async def follow(key: str, target: Path, root: Path) -> AsyncGenerator[bytes]:
             if ended:
                 return
             if not chunks:
-                await asyncio.sleep(_LOOK_SECONDS)
+                await asyncio.sleep(_POLL_SECONDS)
     finally:
         followed.close()
 
 
 def sweep_growing(root: Path) -> None:
-    """Remove what dead writers left. Raises OSError."""
+    """Remove the files of dead writers. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):
         for path in (root / GROWING).iterdir():
             with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
@@ -123,51 +123,51 @@ def sweep_growing(root: Path) -> None:
 
 
 class _Followed:
-    """A growing file as its reader has it. Methods for use in turn."""
+    """A growing file that is open for reading. One call at a time."""
 
     def __init__(self, key: str, target: Path, directory: Path) -> None:
         self._key = key
         self._target = target
         self._directory = directory
         self._path = directory
-        self._file = HeldDescriptor()
+        self._file = OwnedDescriptor()
 
     async def open(self) -> None:
-        """Open the newest that is being written. Raises BlobNotFound."""
+        """Open the newest file that is being written. Raises BlobNotFound."""
 
         def open_newest() -> None:
             with translated(self._key):
                 for path in reversed(_written(self._directory, self._key)):
                     with contextlib.suppress(FileNotFoundError):
-                        self._file.hold(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+                        self._file.own(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
                         self._path = path
                         break
                 else:
                     raise BlobNotFound(self._key)
-            if self._writer_is_gone() and not self._is_committed():
+            if self._writer_is_dead() and not self._is_committed():
                 raise BlobNotFound(self._key)
 
-        await self._file.hop(open_newest)
+        await self._file.run_in_thread(open_newest)
 
     async def read(self) -> tuple[list[bytes], bool]:
-        """Return what there is beyond what was read before, and whether that was the blob's end.
+        """Return the chunks appended since the last call, and whether the blob has ended.
 
         Raises:
-            StorageUnavailable: there will be no more of it.
+            StorageUnavailable: it was discarded or superseded.
         """
 
         def read_chunks() -> tuple[list[bytes], bool]:
             with translated(self._key):
-                # In this order: what was written before the commit must not be missed.
+                # The commit is checked before reading, so bytes appended before it are not missed.
                 committed = self._is_committed()
                 chunks: list[bytes] = []
-                while len(chunks) < _CHUNKS_PER_HOP and (chunk := os.read(self._file.require(), CHUNK_BYTES)):
+                while len(chunks) < _CHUNKS_PER_READ and (chunk := os.read(self._file.require(), CHUNK_BYTES)):
                     chunks.append(chunk)
                 if not chunks and not committed:
-                    self._check_standing()
+                    self._check_alive()
             return chunks, committed and not chunks
 
-        return await self._file.hop(read_chunks)
+        return await self._file.run_in_thread(read_chunks)
 
     def close(self) -> None:
         """Close the file."""
@@ -178,13 +178,13 @@ class _Followed:
             return os.path.samestat(os.fstat(self._file.require()), self._target.stat())
         return False
 
-    def _check_standing(self) -> None:
-        """Raise StorageUnavailable unless it may still grow, or was committed a moment ago."""
-        if (self._path.exists() and not self._writer_is_gone()) or self._is_committed():
+    def _check_alive(self) -> None:
+        """Raise StorageUnavailable unless its writer is alive, or it was committed since the last check."""
+        if (self._path.exists() and not self._writer_is_dead()) or self._is_committed():
             return
-        raise StorageUnavailable(f"{self._key}: it was given up before its end")
+        raise StorageUnavailable(f"{self._key}: its writer discarded it")
 
-    def _writer_is_gone(self) -> bool:
+    def _writer_is_dead(self) -> bool:
         return _unlocked(self._file.require())
 
 
@@ -193,7 +193,7 @@ def _prefix(key: str) -> str:
 
 
 def _written(directory: Path, key: str) -> list[Path]:
-    """Return what is being written under a key, oldest first: one, but for moments and crashes."""
+    """Return the files being written under a key, oldest first; more than one only briefly, and after crashes."""
     try:
         return sorted(directory.glob(f"{_prefix(key)}*"))
     except FileNotFoundError:

@@ -1,8 +1,8 @@
 """Blobs as files below one directory: a key is a path, a put is a rename.
 
-A file is complete and on the disk before it gets its name, and is never changed afterwards: a reader that has it open
-keeps it, whatever is put or deleted meanwhile. Refuses to know what is in the files. See
-docs/adr/0003-local-blob-store.md for the etag.
+A file is complete and synced before it is renamed to its key, and is never changed afterwards: a reader that has it
+open can read it to its end after it was replaced or deleted. Refuses to know the contents. The etag:
+docs/adr/0003-local-blob-store.md.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from common.blobs.base import BlobStat, BlobStore
 from common.blobs.keys import check_key
-from common.blobs.local.descriptor import HeldDescriptor
+from common.blobs.local.descriptor import OwnedDescriptor
 from common.blobs.local.growing import CHUNK_BYTES, LocalGrowingBlob, follow, sweep_growing
 from common.blobs.local.write import (
     INCOMING,
@@ -35,17 +35,17 @@ from common.observability.telemetry import get_logger
 log = get_logger(__name__)
 
 NAME = "local_storage"
-_CHUNKS_PER_HOP = 8  # a hop to a thread costs about as much as reading a few chunks
+_CHUNKS_PER_READ = 8  # a call in a thread costs about as much as reading a few chunks
 
 
 @asynccontextmanager
 async def open_local(root: Path, *, for_writing: bool = True) -> AsyncGenerator[BlobStore]:
-    """Open the store in `root`, made when missing, and sweep what crashed puts left there.
+    """Open the store in `root`, creating it if it is missing, and remove the temporary files of dead writers.
 
-    `for_writing` False: nothing there is touched, and it need not be there yet.
+    `for_writing` False: nothing is changed, and `root` need not exist yet.
 
     Raises:
-        StorageUnavailable: the directory cannot be made or written; the detail names LOCAL_STORAGE_PATH.
+        StorageUnavailable: the directory cannot be created or written; the detail names LOCAL_STORAGE_PATH.
     """
     if for_writing:
         await asyncio.to_thread(_prepare, root)
@@ -53,14 +53,14 @@ async def open_local(root: Path, *, for_writing: bool = True) -> AsyncGenerator[
 
 
 class LocalBlobStore:
-    """See `common.blobs.base.BlobStore`. All methods raise ValueError for what `check_key` refuses."""
+    """See `common.blobs.base.BlobStore`. All methods raise ValueError for keys that `check_key` refuses."""
 
     def __init__(self, root: Path, *, for_writing: bool) -> None:
         self._root = root
         self._for_writing = for_writing
 
     async def put(self, key: str, path: Path) -> BlobStat:
-        """See `BlobStore.put`. A file on the same file system is moved, any other is copied and left."""
+        """See `BlobStore.put`. A file on the same file system is moved; any other is copied, and stays."""
         target = self._path(key)
         return await asyncio.to_thread(lambda: describe(key, store_file(path, target, self._root / INCOMING)))
 
@@ -75,7 +75,7 @@ class LocalBlobStore:
         return await asyncio.to_thread(look)
 
     async def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """See `BlobStore.read`. A `start` behind the end yields nothing."""
+        """See `BlobStore.read`. A `start` at or beyond the end yields nothing."""
         if start < 0 or (length is not None and length < 0):
             raise ValueError(f"start {start}, length {length}: neither can be negative")
         blob = _OpenBlob(key, self._path(key))
@@ -99,7 +99,7 @@ class LocalBlobStore:
             await growing.open()
             yield growing
         finally:
-            growing.give_up()
+            growing.close()
 
     def follow(self, key: str) -> AsyncIterator[bytes]:
         """See `BlobStore.follow`."""
@@ -120,7 +120,7 @@ class LocalBlobStore:
         await asyncio.to_thread(remove)
 
     async def health(self) -> Health:
-        """See `BlobStore.health`. Writes a byte if it may; `metadata`: the disk's `free_bytes` and `total_bytes`."""
+        """See `BlobStore.health`. Writes a byte if opened for writing. `metadata`: `free_bytes`, `total_bytes`."""
         try:
             usage = await asyncio.to_thread(self._measure)
         except StorageError as exc:
@@ -141,38 +141,38 @@ class LocalBlobStore:
 
 
 class _OpenBlob:
-    """A blob that is being read."""
+    """A blob that is open for reading."""
 
     def __init__(self, key: str, path: Path) -> None:
         self._key = key
         self._path = path
-        self._file = HeldDescriptor()
+        self._file = OwnedDescriptor()
 
     async def open(self, start: int, length: int | None) -> int:
         """Open at `start` and return how many bytes there are to read."""
 
         def open_at() -> int:
             with present(self._key):
-                self._file.hold(descriptor := os.open(self._path, os.O_RDONLY | os.O_CLOEXEC))
+                self._file.own(descriptor := os.open(self._path, os.O_RDONLY | os.O_CLOEXEC))
                 available = max(describe(self._key, os.fstat(descriptor)).size - start, 0)
                 os.lseek(descriptor, start, os.SEEK_SET)
             return available if length is None else min(available, length)
 
-        return await self._file.hop(open_at)
+        return await self._file.run_in_thread(open_at)
 
     async def read(self, left: int) -> list[bytes]:
-        """Return the next chunks, `left` bytes at most; an empty list at the end of the file."""
+        """Return the next chunks, at most `left` bytes; an empty list at the end of the file."""
 
         def read_chunks() -> list[bytes]:
             chunks: list[bytes] = []
-            missing = min(left, CHUNK_BYTES * _CHUNKS_PER_HOP)
+            missing = min(left, CHUNK_BYTES * _CHUNKS_PER_READ)
             with present(self._key):
                 while missing and (chunk := os.read(self._file.require(), min(missing, CHUNK_BYTES))):
                     chunks.append(chunk)
                     missing -= len(chunk)
             return chunks
 
-        return await self._file.hop(read_chunks)
+        return await self._file.run_in_thread(read_chunks)
 
     def close(self) -> None:
         """Close the file."""
@@ -189,5 +189,5 @@ def _prepare(root: Path) -> None:
             with translated("LOCAL_STORAGE_PATH"):
                 probe(incoming)
         except StorageFull as exc:
-            # What is stored can still be read, so this is for the health answer and not a reason to stop.
+            # Stored blobs can still be read: this is reported by health, and no reason to stop.
             log.warning("storage.full", detail=exc.detail)

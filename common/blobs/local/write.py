@@ -1,7 +1,7 @@
-"""The writing side of the local blob store: how a file gets its name, and what is left when a writer dies.
+"""The writing side of the local blob store: atomic, durable renames, and the temporary files of dead writers.
 
-Everything here blocks. A writer holds an advisory lock on its temporary file; the kernel drops the lock with the
-process, so a leftover is told from a file in the making without trusting process ids, which containers share.
+All functions block. A writer holds an advisory lock on its temporary file, which the kernel releases when the process
+dies. So an unlocked file is a leftover; process ids would not tell, because containers share them.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from common.observability.telemetry import get_logger
 log = get_logger(__name__)
 
 INCOMING = ".incoming"  # no key begins with a dot
-LEFTOVER_SECONDS = 60.0  # longer than it takes from making a temporary file to locking it
+LEFTOVER_SECONDS = 60.0  # longer than the time between creating a temporary file and locking it
 
-_MODE = 0o644  # the bot may read the files under another user
+_MODE = 0o644  # the bot may run as another user
 _NANOSECONDS = 1_000_000_000
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
@@ -45,7 +45,7 @@ def translated(subject: str) -> Generator[None]:
 
 @contextlib.contextmanager
 def present(key: str) -> Generator[None]:
-    """As `translated`, for what needs the blob to be there: BlobNotFound when it is not."""
+    """Like `translated`, but raise BlobNotFound if the file does not exist."""
     with translated(key):
         try:
             yield
@@ -54,10 +54,10 @@ def present(key: str) -> Generator[None]:
 
 
 def store_file(source: Path, target: Path, incoming: Path) -> os.stat_result:
-    """Give the file at `source`, moved or copied, the name `target` in one step, and wait until it is on the disk.
+    """Move or copy the file at `source` to `target`, atomically; return when file and directory entry are on the disk.
 
     Raises:
-        StorageFull: no room. StorageUnavailable: any other failure. The name then means what it meant before.
+        StorageFull, StorageUnavailable: `target` is unchanged.
     """
     with translated(target.name):
         _make_directories(target.parent)
@@ -67,24 +67,24 @@ def store_file(source: Path, target: Path, incoming: Path) -> os.stat_result:
     return found
 
 
-def name_file(descriptor: int, path: Path, target: Path) -> os.stat_result:
-    """Give an open file that was written below the store the name `target`, once it is on the disk. Raises OSError."""
+def commit_file(descriptor: int, path: Path, target: Path) -> os.stat_result:
+    """Sync an open file of this file system, then rename it from `path` to `target`, durably. Raises OSError."""
     _make_directories(target.parent)
-    found = _seal(descriptor)
+    found = _sync(descriptor)
     path.rename(target)
     sync_directory(target.parent)
     return found
 
 
 def describe(key: str, found: os.stat_result) -> BlobStat:
-    """Make the etag of what identifies one put: see docs/adr/0003-local-blob-store.md. Raises BlobNotFound."""
+    """Return the blob's size and etag (docs/adr/0003-local-blob-store.md). Raises BlobNotFound."""
     if not stat.S_ISREG(found.st_mode):
         raise BlobNotFound(key)
     return BlobStat(key, found.st_size, f"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}")
 
 
 def sweep_leftovers(incoming: Path) -> None:
-    """Remove temporary files whose writer is gone: old, and no longer locked."""
+    """Remove temporary files of dead writers: older than LEFTOVER_SECONDS, and not locked."""
     for path in incoming.iterdir():
         with contextlib.suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS and _unlocked(path):
@@ -93,7 +93,7 @@ def sweep_leftovers(incoming: Path) -> None:
 
 
 def probe(incoming: Path) -> None:
-    """Write and remove one byte. Raises OSError."""
+    """Write a file of one byte and remove it. Raises OSError."""
     path = incoming / f"{uuid.uuid4().hex}.probe"
     try:
         path.write_bytes(b"0")
@@ -102,7 +102,7 @@ def probe(incoming: Path) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Wait until the directory's entries are on the disk. Raises OSError."""
+    """Sync the directory's entries to the disk. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -120,16 +120,16 @@ def _make_directories(directory: Path) -> None:
 
 def _movable(source: Path, incoming: Path) -> bool:
     found = source.lstat()
-    # What has a second name could be changed under that name after it was stored.
+    # A file with another hard link could be changed through it after it was stored.
     return (
         source.is_file() and not source.is_symlink() and found.st_nlink == 1 and found.st_dev == incoming.stat().st_dev
     )
 
 
 def _move(source: Path, target: Path) -> os.stat_result | None:
-    """Return None when the two are on one device and yet cannot be renamed into each other (bind mounts)."""
+    """Return None if a rename is impossible although both are on one device (bind mounts)."""
     with source.open("rb") as file:
-        found = _seal(file.fileno())
+        found = _sync(file.fileno())
         try:
             source.rename(target)
         except OSError as exc:
@@ -146,7 +146,7 @@ def _copy(source: Path, target: Path, incoming: Path) -> os.stat_result:
         try:
             shutil.copyfileobj(original, copy, 1024 * 1024)
             copy.flush()
-            found = _seal(copy.fileno())
+            found = _sync(copy.fileno())
             temporary.rename(target)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -154,8 +154,8 @@ def _copy(source: Path, target: Path, incoming: Path) -> os.stat_result:
     return found
 
 
-def _seal(descriptor: int) -> os.stat_result:
-    """Sync the file and give it a modification time that no other put has: the etag is made of it."""
+def _sync(descriptor: int) -> os.stat_result:
+    """Sync the file, after giving it a unique modification time, from which the etag is made."""
     os.fchmod(descriptor, _MODE)
     now = int(time.time())
     os.utime(descriptor, ns=(now * _NANOSECONDS, now * _NANOSECONDS + secrets.randbelow(_NANOSECONDS)))

@@ -9,7 +9,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,73 @@ async def test_a_full_disk_leaves_what_was_there(
         assert (root / KEY).read_bytes() == b"song"
 
 
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """One fsync: the path that it was of, its size and mtime then, and what was stored under KEY then."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    stored: bytes | None
+
+
+@pytest.fixture
+def syncs(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[Sync]:
+    """Note each fsync below the store, which is carried out all the same."""
+    seen: list[Sync] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        path, found = Path(f"/proc/self/fd/{descriptor}").readlink(), os.fstat(descriptor)
+        stored = (root / KEY).read_bytes() if (root / KEY).exists() else None
+        seen.append(Sync(os.path.relpath(path, root), found.st_size, found.st_mtime_ns, stored))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return seen
+
+
+async def put_moved(store: BlobStore, source: Path) -> None:
+    await store.put(KEY, source)
+
+
+async def put_copied(store: BlobStore, source: Path) -> None:
+    source.with_name("second name").hardlink_to(source)
+    await store.put(KEY, source)
+
+
+async def grown(store: BlobStore, source: Path) -> None:
+    async with store.grow(KEY) as growing:
+        await growing.append(source.read_bytes())
+        await growing.commit()
+
+
+@pytest.mark.parametrize("write", [put_moved, put_copied, grown])
+async def test_a_file_is_on_the_disk_before_it_has_its_key_and_the_key_before_the_call_returns(
+    store: BlobStore, root: Path, source: Path, syncs: list[Sync], write: Callable[[BlobStore, Path], Awaitable[None]]
+) -> None:
+    for before, content in ((None, b"song"), (b"song", b"another song")):
+        source.write_bytes(content)
+        source.with_name("second name").unlink(missing_ok=True)
+        syncs.clear()
+        await write(store, source)
+        file = next(sync for sync in syncs if sync.path not in (".", "audio"))
+        assert file.path != KEY
+        assert (file.size, file.stored) == (len(content), before), "complete, and not under its key yet"
+        assert file.mtime_ns == (root / KEY).stat().st_mtime_ns, "the etag is made of it"
+        assert (syncs[-1].path, syncs[-1].stored) == ("audio", content)
+        assert [sync.path for sync in syncs].count(".") == (before is None), "a new directory's entry is synced too"
+
+
+async def test_a_deletion_is_on_the_disk_before_the_call_returns(
+    store: BlobStore, source: Path, syncs: list[Sync]
+) -> None:
+    await store.put(KEY, source)
+    syncs.clear()
+    await store.delete(KEY)
+    assert [(sync.path, sync.stored) for sync in syncs] == [("audio", None)]
+
+
 async def test_leftovers_of_dead_writers_are_swept_and_no_others(root: Path) -> None:
     incoming = root / INCOMING
     incoming.mkdir(parents=True)
@@ -188,7 +256,7 @@ async def test_a_follower_hears_of_the_death_of_its_writer(root: Path) -> None:
         assert await anext(followed) == b"part"
         writer.kill()
         await writer.wait()
-        with pytest.raises(StorageUnavailable, match="given up"):
+        with pytest.raises(StorageUnavailable, match="discarded"):
             await anext(followed)
         with pytest.raises(BlobNotFound):
             await anext(store.follow(KEY))
