@@ -1,12 +1,11 @@
-"""Reads and writes DCA, the file of Opus packets that the bot sends to Discord as they are. Pure: file objects only.
+"""Reads and writes DCA, a file of Opus packets that the bot sends to Discord unchanged. Pure: file objects only.
 
 DCA1 is `DCA1`, an int32 (little-endian) metadata length, that many bytes of JSON, then frames to the end of the
 file. DCA0 is the frames alone. A frame is an int16 (little-endian) length and one Opus packet of 20 ms at 48 kHz.
 
-What the format leaves open is decided here: a length of 0 is refused in both directions (an Opus packet has at least
-its TOC byte, RFC 6716 §3.1; a run of zeros is what a damaged disk leaves). The file cannot tell that it was cut
-between two frames: completeness is the business of whoever keeps the frame count and the hash. Packets are not looked
-into; that is `audio_service.audio.packets`' work.
+Where the format is silent: a length of 0 is refused in both directions (an Opus packet has at least its TOC byte,
+RFC 6716 §3.1; runs of zeros come from damaged disks). A file cut between two frames is not detectable here: callers
+compare the frame count and the hash. Packets are not parsed; `audio_service.audio.packets` does that.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ MAGIC = b"DCA1"
 FRAME_MS = 20
 MAX_FRAME_BYTES = 32_767
 MAX_METADATA_BYTES = 1024 * 1024
-# 960 samples of two channels; written as most files have it, never believed when read.
+# 960 samples of two channels; written because most files have it, ignored when read.
 FRAME_SIZE = 1920
 
 _INT16 = struct.Struct("<h")
 _INT32 = struct.Struct("<i")
 _WRITE_BLOCK = 16 * 1024
 _READ_BLOCK = 64 * 1024
-# libopus' own recommendation for the largest packet; a DCA0 file that starts with a longer one is something else.
+# The largest packet that libopus recommends room for; a longer first frame means that the file is not DCA0.
 _PLAUSIBLE_FRAME_BYTES = 4000
 
 Version = Literal["DCA1", "DCA0"]
 
 
 class DcaError(ValueError):
-    """The bytes are not DCA, or stop being it. `offset` is the byte at which the offending field begins."""
+    """Not DCA, or damaged. `offset` is the byte at which the invalid field begins."""
 
     def __init__(self, message: str, offset: int) -> None:
         super().__init__(f"{message} at byte {offset}")
@@ -45,7 +44,7 @@ class DcaError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """Who wrote the file."""
+    """The program that wrote the file."""
 
     name: str = "butakero"
     version: str = "1"
@@ -67,7 +66,7 @@ class OpusInfo:
 
 @dataclass(frozen=True, slots=True)
 class OriginInfo:
-    """What the audio was made from: `encoding` is its codec, `abr` bits per second or 0."""
+    """The source audio: `encoding` is its codec, `abr` bits per second or 0."""
 
     source: str = "file"
     abr: int = 0
@@ -78,9 +77,9 @@ class OriginInfo:
 
 @dataclass(frozen=True, slots=True)
 class DcaMetadata:
-    """The header's JSON. `extra` takes what the format does not know (this project: mode, reason, container).
+    """The header's JSON. `extra` holds fields outside the format (this project: mode, reason, container).
 
-    Reading is tolerant: a part or a field that is missing or of the wrong type has its default.
+    Reading is tolerant: a part or field that is missing or of the wrong type gets its default.
     """
 
     opus: OpusInfo = field(default_factory=OpusInfo)
@@ -105,7 +104,7 @@ class DcaMetadata:
         """Read the header's JSON. Raises ValueError when it is not a JSON object."""
         loaded: Any = json.loads(text.decode())
         if not isinstance(loaded, dict):
-            raise ValueError("not a JSON object")  # noqa: TRY004 - one kind of error for all that is wrong with the text
+            raise ValueError("not a JSON object")  # noqa: TRY004 - one exception type for every malformed text
         parts = cast("dict[str, Any]", loaded)
         title = _part(parts, "info").get("title")
         return cls(
@@ -118,9 +117,9 @@ class DcaMetadata:
 
 
 class DcaWriter:
-    """Writes DCA1 to `out`, which it neither seeks nor closes. Frames are handed on in blocks: `flush` at the end.
+    """Writes DCA1 to `out`, which it neither seeks nor closes. Frames are buffered: call `flush` at the end.
 
-    The header is handed on at once. `frames` counts what was written.
+    The header is written at once. `frames` counts the frames written.
     """
 
     def __init__(self, out: BinaryIO, metadata: DcaMetadata) -> None:
@@ -147,7 +146,7 @@ class DcaWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Hand everything that was written to `out`."""
+        """Write the buffer to `out`."""
         self._out.write(self._block)
         self._digest.update(self._block)
         self._flushed += len(self._block)
@@ -160,20 +159,20 @@ class DcaWriter:
 
     @property
     def sha256(self) -> str:
-        """Hex digest of all that was handed on; of the whole file after `flush`."""
+        """Hex digest of the bytes in `out`; of the whole file after `flush`."""
         return self._digest.hexdigest()
 
 
 class DcaReader:
-    """Iterates the packets of a DCA1 or DCA0 file, from the file object's position on. Reads blocks, never seeks.
+    """Iterates the packets of a DCA1 or DCA0 file from the file object's position. Reads in blocks, never seeks.
 
     Attributes:
         version: "DCA1" or "DCA0".
         metadata: the header's; None for DCA0, which has none.
 
     Raises:
-        DcaError: while opening, the header is bad; while iterating, the frame at `offset` is (the frames before it
-            have been yielded).
+        DcaError: from the constructor, for an invalid header; while iterating, for an invalid frame at `offset` (the
+            frames before it have been yielded).
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -244,7 +243,7 @@ class DcaReader:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What `scan` found: frames and packet bytes before the end or the first damage, which is None in a sound file."""
+    """Result of `scan`: frames and packet bytes up to the end or the first damage, which is None in an intact file."""
 
     version: Version
     metadata: DcaMetadata | None
@@ -254,12 +253,12 @@ class Scan:
 
     @property
     def duration_ms(self) -> int:
-        """Playing time of the sound part."""
+        """Duration of the intact frames."""
         return self.frames * FRAME_MS
 
 
 def scan(file: BinaryIO) -> Scan:
-    """Read a file through and count. Raises DcaError only for a header that cannot be read."""
+    """Read a whole file and count its frames. Raises DcaError only for an invalid header."""
     reader = DcaReader(file)
     frames = packet_bytes = 0
     damage: DcaError | None = None

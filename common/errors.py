@@ -1,13 +1,13 @@
-"""Every failure this system knows by name, what to do next about it, and what to tell a person.
+"""All errors of this system: their codes, whether a retry may help, and the sentence that users read.
 
     AppError                            code                      retryable
-    ├── RequestError                    what was asked is wrong: asking again does not help
+    ├── RequestError                    the request is invalid: repeating it does not help
     │   ├── InvalidInput                invalid_input             no
     │   ├── InvalidVideoId              invalid_video_id          no
     │   ├── InvalidMessage              invalid_message           no
     │   ├── ProviderNotFound            provider_not_found        no
     │   └── UrlNotAllowed               url_not_allowed           no
-    ├── SourceError                     what the media's origin says
+    ├── SourceError                     the media's origin refused or failed
     │   ├── MediaNotFound               media_not_found           no
     │   ├── MediaTooLong                media_too_long            no
     │   ├── MediaTooLarge               media_too_large           no
@@ -28,7 +28,7 @@
     │       ├── YouTubeKeyRejected      youtube_api_error         no
     │       ├── YouTubeQuotaExceeded    youtube_api_error         no
     │       └── YouTubeApiUnavailable   youtube_api_error         yes
-    ├── ProcessingError                 what the media did to the child process that read it
+    ├── ProcessingError                 the child process that read the media failed
     │   ├── ProcessingCrashed           processing_crashed        yes
     │   ├── ProcessingTimeout           processing_timeout        yes
     │   └── ProcessingLimitExceeded     processing_limit          no
@@ -44,7 +44,7 @@
     │   ├── BrokerUnavailable           broker_unavailable        yes
     │   ├── QueueFull                   queue_full                yes
     │   └── MessageTooLarge             message_too_large         no
-    ├── AccessError                     who asks may not, or not now
+    ├── AccessError                     the caller has no permission, or not now
     │   ├── Unauthorized                unauthorized              no
     │   ├── Forbidden                   forbidden                 no
     │   ├── RateLimited                 rate_limited              yes
@@ -53,12 +53,11 @@
     ├── Misconfigured                   misconfigured             no
     └── InternalError                   internal_error            yes
 
-`code` is the wire's name (fixed, see CONTRACTS.md); `retryable` is read by the one retry policy in
-`audio_service.worker.worker`; `public_message` is what a person may read, and never holds internal detail. The detail
-given to the constructor is for logs and records of operators.
+`code` is the name in messages and HTTP answers (fixed, see CONTRACTS.md); `retryable` is read by the one retry policy
+in `audio_service.worker`; `public_message` is shown to users and never holds internal detail. The detail given to the
+constructor is for logs and operators' records.
 
-It is one long module on purpose: the tree is read as a whole, and a code, what to do about it and its two sentences
-belong side by side.
+One long module on purpose: the tree is read as a whole, and each code stands beside its sentences.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ Locale = Literal["es", "en"]
 
 
 class Text(NamedTuple):
-    """One sentence for people, in Argentine Spanish and in English."""
+    """One sentence for users, in Argentine Spanish and in English."""
 
     es: str
     en: str
@@ -82,7 +81,7 @@ class Text(NamedTuple):
 class AppError(Exception):
     """Root of the tree. Subclasses set the class attributes; instances carry a detail for the log.
 
-    `needs_operator` is for what a program meets at its start and neither time nor a restart will mend.
+    `needs_operator`: neither waiting nor a restart helps; a program that meets it at its start exits with EX_CONFIG.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -98,22 +97,22 @@ class AppError(Exception):
         self.detail = detail or self.code
 
     def message(self, locale: Locale = "es") -> str:
-        """Return the sentence for people in the given locale."""
+        """Return the sentence for users in the given locale."""
         return self.public_message.to(locale)
 
 
 class InternalError(AppError):
-    """A failure without a name of its own: a defect, until somebody names it."""
+    """An unexpected failure: a defect."""
 
     retryable = True
 
 
 class RequestError(AppError):
-    """What was asked is wrong; asking again in the same words does not help."""
+    """The request is invalid; repeating it does not help."""
 
 
 class InvalidInput(RequestError):
-    """A field is missing, empty, too long or not of its form."""
+    """A field is missing, empty, too long or malformed."""
 
     code = "invalid_input"
     public_message = Text(
@@ -122,28 +121,28 @@ class InvalidInput(RequestError):
 
 
 class InvalidVideoId(RequestError):
-    """The text cannot be the id of a media record."""
+    """The text is not a valid id of a media record."""
 
     code = "invalid_video_id"
     public_message = Text("El ID del video no es válido.", "The video id is not valid.")
 
 
 class InvalidMessage(RequestError):
-    """The bytes of a broker message are not a message of the wire contract."""
+    """A broker message does not parse as a message of the wire contract."""
 
     code = "invalid_message"
     public_message = Text("No se pudo leer el pedido. Volvé a intentarlo.", "The request could not be read. Try again.")
 
 
 class ProviderNotFound(RequestError):
-    """`provider_type` names no source of ours."""
+    """`provider_type` names an unknown source."""
 
     code = "provider_not_found"
     public_message = Text("No conozco ese proveedor de música.", "That music provider is not known.")
 
 
 class UrlNotAllowed(RequestError):
-    """The URL, a redirect or something inside the page leads where this service does not go."""
+    """The URL, a redirect or a URL inside the page leads to an address that is not allowed."""
 
     code = "url_not_allowed"
     public_message = Text(
@@ -153,11 +152,11 @@ class UrlNotAllowed(RequestError):
 
 
 class SourceError(AppError):
-    """What the media's origin says, or fails to say."""
+    """The media's origin refused or failed."""
 
 
 class MediaNotFound(SourceError):
-    """Neither the library nor the source has it."""
+    """It is neither in the library nor at the source."""
 
     code = "media_not_found"
     public_message = Text("Media no encontrado", "Media not found")
@@ -171,14 +170,14 @@ class MediaTooLong(SourceError):
 
 
 class MediaTooLarge(SourceError):
-    """More bytes than MAX_DOWNLOAD_BYTES."""
+    """Larger than MAX_DOWNLOAD_BYTES."""
 
     code = "media_too_large"
     public_message = Text("Ese archivo es demasiado grande.", "That file is too large.")
 
 
 class MediaLive(SourceError):
-    """A live stream has no end to wait for."""
+    """A live stream: it has no end."""
 
     code = "media_live"
     public_message = Text(
@@ -188,21 +187,21 @@ class MediaLive(SourceError):
 
 
 class MediaPrivate(SourceError):
-    """The owner keeps it private."""
+    """Its owner made it private."""
 
     code = "media_private"
     public_message = Text("Ese video es privado.", "That video is private.")
 
 
 class MediaRemoved(SourceError):
-    """It was there once."""
+    """It was removed from the source."""
 
     code = "media_removed"
     public_message = Text("Ese video fue eliminado.", "That video was removed.")
 
 
 class MediaRegionLocked(SourceError):
-    """Not available where this service runs."""
+    """Not available in the region where this service runs."""
 
     code = "media_region_locked"
     public_message = Text(
@@ -212,14 +211,14 @@ class MediaRegionLocked(SourceError):
 
 
 class MediaAgeRestricted(SourceError):
-    """The source asks for a confirmed age."""
+    """The source requires a confirmed age."""
 
     code = "media_age_restricted"
     public_message = Text("Ese video tiene restricción de edad.", "That video is age restricted.")
 
 
 class MediaUnsupported(SourceError):
-    """What came is not media, or holds no sound."""
+    """The download is not media, or has no audio stream."""
 
     code = "media_unsupported"
     public_message = Text("Ahí no hay audio que pueda usar.", "There is no usable audio there.")
@@ -233,21 +232,21 @@ class MediaCorrupt(SourceError):
 
 
 class SourceAuthRequired(SourceError):
-    """The source wants somebody to sign in; cookies may help (COOKIES_YOUTUBE)."""
+    """The source requires a sign-in; cookies may help (COOKIES_YOUTUBE)."""
 
     code = "source_auth_required"
     public_message = Text("El sitio pide iniciar sesión para verlo.", "The site asks to sign in to see it.")
 
 
 class SourceForbidden(SourceError):
-    """The source understood and refused (HTTP 403 and its kin)."""
+    """The source refused the request (HTTP 403 and the like)."""
 
     code = "source_forbidden"
     public_message = Text("El sitio no permite descargarlo.", "The site refuses to hand it out.")
 
 
 class SourceTruncated(SourceError):
-    """The body ended or stalled before its announced end."""
+    """The response body ended or stalled before its announced length."""
 
     code = "source_truncated"
     retryable = True
@@ -277,7 +276,7 @@ class SearchFailed(SourceError):
 
 
 class DetailsFailed(SourceError):
-    """The source knows the id, and would not describe it."""
+    """The source has the id, but its details could not be read."""
 
     code = "get_media_details_failed"
     retryable = True
@@ -297,11 +296,11 @@ class YouTubeApiError(SourceError):
 
 
 class YouTubeKeyRejected(YouTubeApiError):
-    """YOUTUBE_API_KEY is wrong, expired or not enabled for the Data API: an operator must mend it."""
+    """YOUTUBE_API_KEY is wrong, expired or not enabled for the Data API: an operator must fix it."""
 
 
 class YouTubeQuotaExceeded(YouTubeApiError):
-    """The key's daily units are used up; they return at midnight Pacific time."""
+    """The key's daily quota is exhausted; it is reset at midnight Pacific time."""
 
 
 class YouTubeApiUnavailable(YouTubeApiError):
@@ -311,11 +310,11 @@ class YouTubeApiUnavailable(YouTubeApiError):
 
 
 class ProcessingError(AppError):
-    """What the media did to the child process that read it."""
+    """The child process that read the media failed."""
 
 
 class ProcessingCrashed(ProcessingError):
-    """The child died."""
+    """The child process died."""
 
     code = "processing_crashed"
     retryable = True
@@ -323,7 +322,7 @@ class ProcessingCrashed(ProcessingError):
 
 
 class ProcessingTimeout(ProcessingError):
-    """The child was killed at its deadline."""
+    """The child process was killed at its deadline."""
 
     code = "processing_timeout"
     retryable = True
@@ -333,7 +332,7 @@ class ProcessingTimeout(ProcessingError):
 
 
 class ProcessingLimitExceeded(ProcessingError):
-    """The child reached its CPU, memory or file-size limit, and would again."""
+    """The child process reached its CPU, memory or file-size limit; a retry would reach it again."""
 
     code = "processing_limit"
     public_message = Text(
@@ -343,11 +342,11 @@ class ProcessingLimitExceeded(ProcessingError):
 
 
 class StorageError(AppError):
-    """The blob store, or the disk below it."""
+    """The blob store or its disk failed."""
 
 
 class StorageFull(StorageError):
-    """No room left."""
+    """The disk or quota is full."""
 
     code = "storage_full"
     retryable = True
@@ -355,7 +354,7 @@ class StorageFull(StorageError):
 
 
 class StorageUnavailable(StorageError):
-    """Unreachable or answering with an error."""
+    """Unreachable, or it answers with an error."""
 
     code = "storage_unavailable"
     retryable = True
@@ -363,18 +362,18 @@ class StorageUnavailable(StorageError):
 
 
 class BlobNotFound(StorageError):
-    """No file under that key."""
+    """No blob is stored under that key."""
 
     code = "blob_not_found"
     public_message = Text("El archivo ya no está guardado.", "The file is no longer stored.")
 
 
 class RepositoryError(AppError):
-    """The library's database."""
+    """The database failed."""
 
 
 class DatabaseUnavailable(RepositoryError):
-    """Unreachable, locked for too long, or answering with an error."""
+    """Unreachable, locked for too long, or it answers with an error."""
 
     code = "db_connection_failed"
     retryable = True
@@ -382,14 +381,14 @@ class DatabaseUnavailable(RepositoryError):
 
 
 class DuplicateRecord(RepositoryError):
-    """A record with that id exists."""
+    """A record with that id exists already."""
 
     code = "duplicate_record"
     public_message = Text("Ese tema ya está en la biblioteca.", "That track is already in the library.")
 
 
 class LeaseLost(RepositoryError):
-    """Another worker holds a newer fencing token: what this one made must not be recorded."""
+    """Another worker holds a newer fencing token: the result of this one must not be recorded."""
 
     code = "lease_lost"
     retryable = True
@@ -397,11 +396,11 @@ class LeaseLost(RepositoryError):
 
 
 class BrokerError(AppError):
-    """The message broker."""
+    """The message broker failed or refused."""
 
 
 class BrokerUnavailable(BrokerError):
-    """Unreachable, locked for too long, or answering with an error."""
+    """Unreachable, locked for too long, or it answers with an error."""
 
     code = "broker_unavailable"
     retryable = True
@@ -411,7 +410,7 @@ class BrokerUnavailable(BrokerError):
 
 
 class QueueFull(BrokerError):
-    """The topic holds as much unread work as it may."""
+    """The topic's unread backlog is at its limit."""
 
     code = "queue_full"
     retryable = True
@@ -422,18 +421,18 @@ class QueueFull(BrokerError):
 
 
 class MessageTooLarge(BrokerError):
-    """Over the broker's limit for one message."""
+    """Larger than the broker's limit for one message."""
 
     code = "message_too_large"
     public_message = Text("El pedido es demasiado largo.", "The request is too long.")
 
 
 class AccessError(AppError):
-    """Who asks may not, or not now."""
+    """The caller has no permission, or not now."""
 
 
 class Unauthorized(AccessError):
-    """No key and no token, or one that is not, or no longer, valid. Without a detail: none was sent."""
+    """No valid key or token. Without a detail: none was sent."""
 
     code = "unauthorized"
     public_message = Text(
@@ -442,7 +441,7 @@ class Unauthorized(AccessError):
 
 
 class Forbidden(AccessError):
-    """The key or the token is valid, and not for this. `scope` is the one that it lacks."""
+    """The key or token is valid but lacks `scope`."""
 
     code = "forbidden"
     public_message = Text(
@@ -455,7 +454,7 @@ class Forbidden(AccessError):
 
 
 class RateLimited(AccessError):
-    """Too many requests of one caller; the next one may come after `retry_after_seconds`."""
+    """Too many requests of one caller; the next one is allowed after `retry_after_seconds`."""
 
     code = "rate_limited"
     retryable = True
@@ -469,7 +468,7 @@ class RateLimited(AccessError):
 
 
 class AccessUnavailable(AccessError):
-    """Whether the caller may cannot be told: the issuer of the tokens does not answer."""
+    """The permission cannot be checked: the issuer of the tokens does not answer."""
 
     code = "access_unavailable"
     retryable = True
@@ -480,7 +479,7 @@ class AccessUnavailable(AccessError):
 
 
 class AudioServiceUnavailable(AppError):
-    """The audio service's HTTP API is unreachable, too slow, or answering 5xx or what is not its own."""
+    """The audio service's HTTP API is unreachable, too slow, or answers 5xx or an unexpected body."""
 
     code = "audio_service_unavailable"
     retryable = True
@@ -498,15 +497,15 @@ class Misconfigured(AppError):
 
 
 def error_for_code(code: str, detail: str = "") -> AppError:
-    """Rebuild an error from its code, for messages that crossed a process or a wire.
+    """Return the error of a code that was received from another process.
 
-    The first class in the tree's order wins where several share a code; an unknown code gives InternalError.
+    If several classes share the code, the first in the tree's order; for an unknown code, InternalError.
     """
     return _BY_CODE.get(code, InternalError)(detail)
 
 
 def all_errors() -> list[type[AppError]]:
-    """Return every class of the tree that has a code of its own, in the tree's order."""
+    """Return all classes of the tree that define a code, in the tree's order."""
     return [cls for cls in _walk(AppError) if "code" in vars(cls) or cls is InternalError]
 
 

@@ -1,4 +1,4 @@
-"""What every port answers when it is asked how it is."""
+"""The result of a health check, the same for every port."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`name` is the key under `services` in the health answer, `metadata` what the contract shows there.
+    """`name` is the key under `services` in the health answer, `metadata` the value that the contract defines there.
 
-    `error` says to operators why it does not work; it may hold addresses and paths, and goes to logs only.
+    `error` is the cause for operators; it may contain addresses and paths, and is only logged.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""Links as people write them: what is one, the form that equal ones share, and the YouTube id that one carries.
+"""Links in user input: detection, normal form, and YouTube ids. Pure: no network.
 
-Pure: no network. Where a link leads is not judged here, only its form is.
+Only the syntax is checked here; `audio_service.sources.guard` decides which addresses may be fetched.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _YOUTUBE_HOSTS = frozenset(
     for prefix in ("", "www.", "m.", "music.")
 )
 _ID_FOLDERS = frozenset({"shorts", "live", "embed", "v", "e", "watch"})
-# Of an id's length, but names of players: /embed/videoseries?list=…, /embed/live_stream?channel=…
+# As long as an id, but names of embedded players: /embed/videoseries?list=…, /embed/live_stream?channel=…
 _NOT_IDS = frozenset({"videoseries", "live_stream"})
 
 _LIST_ID = re.compile(r"[A-Za-z0-9_-]{2,64}")
-# Forms without "//". "re: zero" and "artist:song" are words, so these are named.
+# Schemes without "//" are listed, because "re: zero" and "artist:song" are search words.
 _OPAQUE_SCHEME = re.compile(r"(?:file|data|javascript|vbscript|blob|about|mailto|tel):\S", re.IGNORECASE)
 _BARE_HOST = re.compile(
     rf"(?:www\.[^\s/.]+\.[^\s/]+|{'|'.join(re.escape(host) for host in sorted(_YOUTUBE_HOSTS))})(?:[/?#:]\S*)?",
@@ -34,10 +34,10 @@ _BARE_HOST = re.compile(
 
 
 def as_url(text: str) -> str | None:
-    """Return the URL that the text is, or None for words. Chats write `<URL>` where no preview is wanted.
+    """Return the text as a URL, or None for search words. `<URL>` is how chats suppress a preview.
 
     Raises:
-        UrlNotAllowed: it has the form of another scheme's URL ("file:…", "mailto:…").
+        UrlNotAllowed: a URL of another scheme ("file:…", "mailto:…").
     """
     bare = text[1:-1].strip() if text.startswith("<") and text.endswith(">") else text
     if SCHEME.match(bare):
@@ -48,11 +48,11 @@ def as_url(text: str) -> str | None:
 
 
 def normalise_url(url: str) -> str:
-    """Return the form that equal addresses share: scheme and host in lower case, the host in IDNA form, no default
-    port, no final dot in the host, no fragment.
+    """Return the normal form: scheme and host in lower case, the host in IDNA form, without default port, final dot of
+    the host, and fragment.
 
     Raises:
-        InvalidInput: it cannot be read.
+        InvalidInput: malformed.
         UrlNotAllowed: another scheme than http and https, or credentials in it.
     """
     scheme = SCHEME.match(url)
@@ -78,7 +78,7 @@ def is_youtube(url: httpx.URL) -> bool:
 
 
 def youtube_id(url: httpx.URL) -> str | None:
-    """Return the id of the one video that a normalised YouTube URL names; None when it names none."""
+    """Return the id of the video that a normalised YouTube URL names, or None."""
     folders = [part for part in url.path.split("/") if part]
     candidates = _parameters(url).get("v", []) if folders in ([], ["watch"]) else []
     if url.host.endswith("youtu.be"):
@@ -92,7 +92,7 @@ def youtube_id(url: httpx.URL) -> str | None:
 
 
 def youtube_list(url: httpx.URL) -> str | None:
-    """Return the id of the playlist that a normalised YouTube URL names, beside a video or alone."""
+    """Return the id of the playlist that a normalised YouTube URL names, with or without a video, or None."""
     found = _parameters(url).get("list", [])
     return found[0] if found and _LIST_ID.fullmatch(found[0]) else None
 

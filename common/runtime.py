@@ -1,11 +1,12 @@
-"""Runs a program: signals become a stop event, draining has a deadline, a crash of any task ends everything.
+"""Runs a program: signals set a stop event, draining has a deadline, a crash of any task ends the process.
 
-- SIGTERM or SIGINT sets `stop`; the program's tasks finish what they hold and return. Exit 0.
-- What is not done `drain` later is cancelled, which hands work back; a second signal does so at once. Exit 0.
-- A task under `until_stopped` that raises, or returns before it was told to, ends the program at once, non-zero: a
-  process that is half alive answers probes and does no work.
+- SIGTERM or SIGINT sets `stop`; the program's tasks finish the jobs in progress and return. Exit code 0.
+- Tasks still running after `drain` are cancelled, which releases their deliveries; a second signal does so at once.
+  Exit code 0.
+- A task under `until_stopped` that raises, or returns before `stop` is set, ends the program with a non-zero exit code:
+  a process with a dead worker would still answer probes.
 
-Programs open their resources in `main` and hold a TaskGroup inside them, so that tasks end before what they use.
+Programs open their resources in `main` with a TaskGroup inside them, so that tasks end before their resources close.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ _CLEAN_UP_SECONDS = 10.0
 
 
 class TaskEndedError(Exception):
-    """A task that should run until `stop` returned on its own."""
+    """A task that should run until `stop` is set has returned before."""
 
 
 async def until_stopped(stop: asyncio.Event, name: str, work: Awaitable[None]) -> None:
-    """Await `work`, which lasts until `stop`; let it end earlier only as a failure of the program.
+    """Await `work`, which must run until `stop` is set; an earlier end is a failure of the program.
 
     Raises:
         TaskEndedError: it returned although `stop` is not set.
@@ -53,7 +54,7 @@ async def until_stopped(stop: asyncio.Event, name: str, work: Awaitable[None]) -
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]], *, drain: timedelta) -> int:
-    """Run `main(stop)` on uvloop and return the process's exit code: EX_CONFIG for what an operator must mend."""
+    """Run `main(stop)` on uvloop and return the exit code: EX_CONFIG for an error that needs an operator."""
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_supervise(main, drain))
@@ -103,7 +104,7 @@ async def _drain_deadline(stop: asyncio.Event, again: asyncio.Event, drain: time
 
 
 def _exit_unless_cleaned_up() -> None:
-    """Leave for good when cleaning up after a crash hangs; the daemon thread dies with a process that got through."""
+    """Kill the process if cleaning up after a crash hangs. The timer is a daemon thread: a normal exit ends it."""
     timer = threading.Timer(_CLEAN_UP_SECONDS, lambda: os._exit(1))
     timer.daemon = True
     timer.start()

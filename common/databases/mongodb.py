@@ -1,11 +1,10 @@
-"""MongoDB for both services: a client made from settings, whole steps, transactions. Knows no collection by name.
+"""MongoDB for both services: a client made from settings, steps, transactions. Knows no collection by name.
 
-This is the one module that imports motor, and the one place where pymongo's exceptions become ours. motor runs pymongo
-in threads; its successor, PyMongo's own AsyncMongoClient, has the same methods (see docs/adr/0011-mongodb.md).
+The only module that imports motor, and the only place that translates pymongo's exceptions. motor runs pymongo in
+threads; its successor, PyMongo's AsyncMongoClient, has the same methods (see docs/adr/0011-mongodb.md).
 
-Whole steps: a command that was sent is finished by its thread even when its caller was cancelled. Every step has
-the same few seconds, within which the driver chooses a server, tries again after a failover and waits for the
-majority.
+A command that was sent is completed by its thread even if its caller was cancelled. Every step has the same timeout,
+which covers server selection, the retry after a failover and the wait for the majority.
 """
 
 from __future__ import annotations
@@ -57,14 +56,14 @@ C = TypeVar("C")
 
 
 class MisconfiguredDatabase(DatabaseUnavailable):
-    """The server has answered, and waiting will not help: credentials, certificates, rights or a standalone server."""
+    """The server answered, and a retry does not help: credentials, certificates, rights, or a standalone server."""
 
     needs_operator = True
 
 
 @dataclass(frozen=True, slots=True)
 class MongoDatabase:
-    """MONGO_DATABASE. Reads and writes are the majority's: what was read or acknowledged cannot be undone."""
+    """MONGO_DATABASE, with read and write concern "majority": what was read or acknowledged is not rolled back."""
 
     client: Client
     database: Database
@@ -74,7 +73,7 @@ class MongoDatabase:
         return self.database[name]
 
     async def in_transaction(self, step: Callable[[Session], Awaitable[T]]) -> T:
-        """Run `step` in a transaction, again when somebody else's write came between. It must change nothing else."""
+        """Run `step` in a transaction; repeat it after a write conflict. It must have no other side effects."""
         async with await self.client.start_session() as session:
             for last in (*(False for _ in range(_TRANSACTION_TRIES - 1)), True):
                 try:
@@ -89,9 +88,7 @@ class MongoDatabase:
 
 
 class MongoConnection(Generic[C]):
-    """Runs steps, which work with the collections `C`. The indexes are made before the first step that finds the server
-    up.
-    """
+    """Runs steps on the collections `C`. Indexes are created before the first step that reaches the server."""
 
     def __init__(
         self, database: MongoDatabase, collections: C, indexes: Mapping[str, Sequence[IndexModel]], seconds: float
@@ -112,11 +109,11 @@ class MongoConnection(Generic[C]):
                 return await step(self._collections)
 
     async def prepare(self, seconds: float) -> None:
-        """Make the indexes, if the server answers within `seconds`; one caller does, the others wait for that long.
+        """Create the indexes if the server answers within `seconds`. Concurrent callers wait as long.
 
         Raises:
-            MisconfiguredDatabase: it answered, and will not work like this.
-            DatabaseUnavailable: it did not answer, or is not done with the indexes; the next step will see.
+            MisconfiguredDatabase: it answered, and a setting must change.
+            DatabaseUnavailable: it did not answer, or is still creating indexes; the next step tries again.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -130,7 +127,7 @@ class MongoConnection(Generic[C]):
             self._indexing.release()
 
     async def command(self, command: Document, deadline: float) -> Document:
-        """Ask the server about itself, until `deadline` on the monotonic clock. Raises DatabaseUnavailable."""
+        """Run an admin command until `deadline`, in `time.monotonic()` seconds. Raises DatabaseUnavailable."""
         with translated_errors(), pymongo.timeout(max(deadline - time.monotonic(), 0.001)):
             return dict(await self._database.client.admin.command(command))
 
@@ -140,7 +137,7 @@ class MongoConnection(Generic[C]):
                 hello: Document = await self._database.client.admin.command("hello")
             if "setName" not in hello and hello.get("msg") != "isdbgrid":
                 raise MisconfiguredDatabase("MONGO_HOST: a replica set is needed, of one member at least")
-            # No time limit: over a large library a new index takes minutes. One that is there already costs nothing.
+            # No time limit: on a large library a new index takes minutes. An existing one is a no-op.
             for name, models in self._indexes.items():
                 await self._database.collection(name).create_indexes(list(models))
             self._indexed = True
@@ -153,12 +150,12 @@ async def connected(
     indexes: Mapping[str, Sequence[IndexModel]],
     operation_seconds: float = OPERATION_SECONDS,
 ) -> AsyncGenerator[MongoConnection[C], None]:
-    """Make the client; a server that is down right now is no failure, and is tried again with each step.
+    """Make the client. A server that is down is logged; each step tries it again.
 
-    `gather` picks the collections that steps work with; `indexes` are those of each collection, by its name.
+    `gather` returns the collections that steps get; `indexes` are the indexes of each collection, by its name.
 
     Raises:
-        DatabaseUnavailable: the settings cannot work; the detail names the one to look at.
+        DatabaseUnavailable: a setting is invalid; the detail names it.
     """
     client = _client(settings, operation_seconds)
     try:
@@ -212,7 +209,7 @@ def _client(settings: SharedSettings, operation_seconds: float) -> Client:
 
 @contextmanager
 def _tls_options(settings: SharedSettings) -> Generator[dict[str, Any]]:
-    """Give the client its files. It wants certificate and key in one, which exists only until it has read it."""
+    """Return the client's TLS options. It needs certificate and key in one file, which is removed after it was read."""
     if not settings.mongo_enable_tls:
         yield {}
         return
@@ -247,7 +244,7 @@ def _text(key: str, path: Path) -> str:
 
 @contextmanager
 def translated_errors() -> Generator[None]:
-    """Turn pymongo's exceptions into DatabaseUnavailable, naming the setting to look at."""
+    """Turn pymongo's exceptions into DatabaseUnavailable whose detail names the setting to check."""
     try:
         yield
     except PyMongoError as exc:

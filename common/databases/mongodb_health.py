@@ -1,4 +1,4 @@
-"""How the replica set is, in the shape of CONTRACTS.md. What the user has no right to ask (clusterMonitor) is null."""
+"""Health of the replica set, in the form of CONTRACTS.md. Without the role clusterMonitor some fields are null."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _COUNTED = ("insert", "query", "update", "delete", "getmore", "command")
 
 
 class HealthProbe:
-    """Asks. Remembers the last counters, so that operations a second are those since the last time it asked."""
+    """Checks the server. It keeps the last counters: operations per second are those since the last check."""
 
     def __init__(self, connection: MongoConnection[Any]) -> None:
         self._connection = connection
         self._before: tuple[float, int] | None = None
 
     async def ask(self) -> Mapping[str, Any]:
-        """Return what `metadata.mongo` of the contract holds, within 1.5 s. Raises DatabaseUnavailable."""
+        """Return `metadata.mongo` of the contract, within 1.5 s. Raises DatabaseUnavailable."""
         deadline = time.monotonic() + _SECONDS
         began = time.monotonic()
         await self._connection.command({"ping": 1}, deadline)
@@ -36,7 +36,7 @@ class HealthProbe:
         }
 
     async def _permitted(self, command: Document, deadline: float) -> Document:
-        """Return the answer, or nothing when the user may not ask."""
+        """Return the response, or {} if the user has no right to the command."""
         try:
             return await self._connection.command(command, deadline)
         except MisconfiguredDatabase:
@@ -49,7 +49,7 @@ class HealthProbe:
                 "active": connections.get("active"),
                 "available": connections.get("available"),
                 "current": connections.get("current"),
-                # Servers before 6.3 do not count them: they hold on to what they cannot serve.
+                # Servers before 6.3 have no such counter, because they never reject connections.
                 "rejected": connections.get("rejected", 0 if connections else None),
             },
             "performance": {
@@ -65,7 +65,7 @@ class HealthProbe:
         counters: Document = status["opcounters"]
         now, total = float(status["uptimeMillis"]) / 1000, sum(int(counters.get(name, 0)) for name in _COUNTED)
         since, counted = self._before or (0.0, 0)
-        if now <= since or total < counted:  # another server answers, or the same one started again
+        if now <= since or total < counted:  # another server answered, or it was restarted
             since, counted = 0.0, 0
         self._before = (now, total)
         return round((total - counted) / max(now - since, 0.001))
@@ -73,9 +73,9 @@ class HealthProbe:
 
 def _replica_set(hello: Document, status: Document) -> dict[str, Any]:
     members: list[Document] = status.get("members", [])
-    nobody: Document = {}
-    me = next((member for member in members if member.get("self")), nobody)
-    primary = next((member for member in members if member.get("stateStr") == "PRIMARY"), nobody)
+    absent: Document = {}
+    me = next((member for member in members if member.get("self")), absent)
+    primary = next((member for member in members if member.get("stateStr") == "PRIMARY"), absent)
     return {
         "role": me.get("stateStr") or ("PRIMARY" if hello.get("isWritablePrimary") else "SECONDARY"),
         "health": int(me.get("health", 1)),

@@ -109,7 +109,7 @@ def transaction(db: sqlite3.Connection) -> Generator[None]:
         yield
         db.execute("COMMIT")
     except BaseException:
-        # After some failures (disk full, I/O) SQLite has rolled back by itself, and there is nothing to roll back.
+        # After some failures (disk full, I/O) SQLite has rolled back already, and ROLLBACK raises.
         with suppress(sqlite3.Error):
             db.execute("ROLLBACK")
         raise

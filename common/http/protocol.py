@@ -1,7 +1,7 @@
 """uvicorn's httptools protocol with limits on a request's head and body.
 
-httptools, unlike h11, has none: it collects a URL or a header for as long as bytes arrive. Bodies are nobody's business
-here: no program of ours reads one, and without a limit uvicorn would discard them for as long as they come.
+httptools, unlike h11, has none: it buffers a URL or header without limit. No endpoint of this project reads a request
+body, and without a limit uvicorn would receive and discard bodies of any length.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ MAX_BODY_BYTES = 64 * 1024
 
 
 class BoundedHttpToolsProtocol(HttpToolsProtocol):
-    """Answers 400 and hangs up when a head is still unfinished after MAX_HEAD_BYTES; hangs up after MAX_BODY_BYTES of a
-    body.
-    """
+    """Answers 400 to a head over MAX_HEAD_BYTES; closes the connection then, and for a body over MAX_BODY_BYTES."""
 
     _head_bytes = 0
     _body_bytes = 0
     _in_head = True
 
     def data_received(self, data: bytes) -> None:
-        """Count what arrives before the head is complete."""
+        """Count the bytes of the head."""
         super().data_received(data)
         self._head_bytes = self._head_bytes + len(data) if self._in_head else 0
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
@@ -40,7 +38,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Count a body, whether or not its length was announced."""
+        """Count the bytes of a body, with or without Content-Length."""
         self._body_bytes += len(body)
         if self._body_bytes > MAX_BODY_BYTES:
             self.transport.close()
@@ -48,7 +46,7 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The next bytes belong to the next head."""
+        """The next bytes belong to the next request's head."""
         super().on_message_complete()
         self._in_head = True
         self._head_bytes = 0

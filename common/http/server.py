@@ -1,4 +1,4 @@
-"""Serves a program's HTTP application beside its other tasks, without taking over the process's signals."""
+"""Serves an ASGI application as one task among others; signals stay with `common.runtime`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TICK = timedelta(seconds=1)
 
 
 class AddressInUse(AppError):
-    """The port is taken, or not ours to take: an operator must choose another."""
+    """The port is in use or not permitted: an operator must choose another."""
 
 
 class _Server(uvicorn.Server):
@@ -29,22 +29,22 @@ class _Server(uvicorn.Server):
         self._stop = stop
 
     async def main_loop(self) -> None:
-        """Renew the Date header once a second until `stop`. uvicorn's own loop wakes ten times a second to look."""
+        """Renew the Date header once a second until `stop`. uvicorn's main loop wakes ten times a second instead."""
         while not self._stop.is_set():
             await self.on_tick(0)
             await pause(self._stop, _TICK)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Leave signals to `common.runtime`, which owns them."""
+        """Do not install handlers: `common.runtime` owns the signals."""
         yield
 
 
 def listen(host: str, port: int, *, prefix: str = "", key: str = "HTTP_PORT") -> socket.socket:
-    """Bind before anything else is opened, so that a taken port is one clear line.
+    """Bind the socket. Programs do it before opening anything else, so that a port in use is one clear error line.
 
     Raises:
-        AddressInUse: names the keys HTTP_HOST and `key`, with the `prefix` they have in this program.
+        AddressInUse: the detail names HTTP_HOST and `key`, with this program's `prefix`.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -54,14 +54,14 @@ def listen(host: str, port: int, *, prefix: str = "", key: str = "HTTP_PORT") ->
 
 
 async def serve(app: ASGIApp, listener: socket.socket, stop: asyncio.Event) -> None:
-    """Serve until `stop`, then finish the answers under way."""
+    """Serve until `stop`, then finish the requests in progress, for 5 s at most."""
     server = _Server(
         uvicorn.Config(
             app,
             loop="none",
             http=BoundedHttpToolsProtocol,
             ws="none",
-            # Resources belong to the program, not to the application.
+            # The program opens and closes the resources, not the application.
             lifespan="off",
             log_config=None,
             access_log=False,

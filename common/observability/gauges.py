@@ -1,6 +1,6 @@
-"""What both services watch of themselves beside their work: how late the event loop is, how much waits in a queue.
+"""Metrics that both services sample in the background: event loop lag and queue lag.
 
-Each watcher runs until `stop` and owns its metric. Refuses to act on what it sees: alerts do.
+Each watcher runs until `stop` and owns its metric. It only measures; alerts act on the metrics.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def queue_lag(registry: CollectorRegistry) -> Gauge:
 
 
 async def watch_loop(registry: CollectorRegistry, stop: asyncio.Event, *, every: timedelta = LOOP_EVERY) -> None:
-    """Measure how much later than asked a sleeping task is woken: what every packet and answer waits besides."""
+    """Observe how much later than scheduled a sleeping task is woken: a delay added to every packet and answer."""
     lateness = loop_lateness(registry)
     while not stop.is_set():
         due = time.monotonic() + every.total_seconds()

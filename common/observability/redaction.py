@@ -1,5 +1,5 @@
-"""Takes secrets out of log lines, as the last step before they are written. A second line of defence: nothing here is
-meant to log one, but libraries put headers and URLs into their messages. Pure.
+"""Removes secrets from log lines, as the last step before they are written. A second line of defence: this project's
+code logs none, but libraries put headers and URLs into their messages. Pure.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ import re
 from typing import cast
 
 HIDDEN = "[hidden]"
-# API keys of ours, JSON Web Tokens, what follows an authentication scheme, passwords in URLs, and parameters of URLs
-# that are named like a secret.
+# This project's API keys, JSON Web Tokens, credentials after an authentication scheme, passwords in URLs, and URL
+# parameters that are named like a secret.
 _SECRETS = (
     (re.compile(r"bk_([0-9a-f]{8})_[A-Za-z0-9_-]{10,}"), rf"bk_\1_{HIDDEN}"),
     # Atomic: of a run of these characters only the first "eyJ" is tried, so that a long run takes linear time.
@@ -29,14 +29,14 @@ _DEPTH = 4
 
 
 def redact(text: str) -> str:
-    """Return the text without what looks like a secret."""
+    """Return the text with everything that looks like a secret replaced."""
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
     return text
 
 
 def redact_all(value: object, depth: int = _DEPTH) -> object:
-    """Return a value of a log line with every text in it redacted; what is nested deeper than `depth` stays."""
+    """Return a value of a log line with every text in it redacted; deeper levels than `depth` stay."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, bytes | bytearray | BaseException):

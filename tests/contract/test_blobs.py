@@ -292,7 +292,7 @@ async def test_followers_each_get_everything(store: BlobStore) -> None:
         assert [await reader for reader in readers] == [b"ab"] * 5
 
 
-async def test_what_is_given_up_never_ends_well_and_leaves_nothing(store: BlobStore) -> None:
+async def test_a_discarded_blob_fails_its_followers_and_leaves_nothing(store: BlobStore) -> None:
     async with store.grow(KEY) as growing:
         await growing.append(b"part")
         followed = store.follow(KEY)
@@ -304,7 +304,7 @@ async def test_what_is_given_up_never_ends_well_and_leaves_nothing(store: BlobSt
             await anext(gone)
 
 
-async def test_what_is_given_up_leaves_what_was_stored_before(store: BlobStore, write: Write) -> None:
+async def test_a_discarded_blob_leaves_what_was_stored_before(store: BlobStore, write: Write) -> None:
     await store.put(KEY, write(b"old"))
     async with store.grow(KEY) as growing:
         await growing.append(b"new")
@@ -321,7 +321,7 @@ async def test_a_commit_replaces_what_was_stored_before(store: BlobStore, write:
     assert new.etag != old.etag
 
 
-async def test_a_second_writer_overtakes_the_first(store: BlobStore) -> None:
+async def test_a_second_writer_supersedes_the_first(store: BlobStore) -> None:
     async with store.grow(KEY) as first:
         await first.append(b"first")
         followed = store.follow(KEY)

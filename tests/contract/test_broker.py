@@ -1,4 +1,4 @@
-"""What every broker keeps. An adapter adds an entry to ADAPTERS, and no test."""
+"""The contract of every broker. A new adapter adds an entry to ADAPTERS, and no test."""
 
 from __future__ import annotations
 
@@ -293,7 +293,7 @@ async def test_dead_letters_can_be_consumed(broker: Broker, backend: Backend) ->
         assert await take_values(letters, 1) == ["a"]
 
 
-async def test_a_delivery_has_one_ending(broker: Broker, backend: Backend) -> None:
+async def test_a_delivery_is_settled_once(broker: Broker, backend: Backend) -> None:
     await put(broker, backend.topic, "a")
     async with broker.consume(backend.topic, "g") as deliveries:
         delivery = await take(deliveries)
@@ -313,7 +313,7 @@ async def test_leaving_hands_back_at_once_what_is_unfinished(broker: Broker, bac
         assert [delivery.attempt for delivery in again] == [1, 1]
 
 
-async def test_an_ending_after_the_lease_was_lost_is_void(broker: Broker, backend: Backend) -> None:
+async def test_settling_after_the_lease_was_lost_has_no_effect(broker: Broker, backend: Backend) -> None:
     await put(broker, backend.topic, "a")
     async with broker.consume(backend.topic, "g") as deliveries:
         stale = await take(deliveries)

@@ -1,4 +1,4 @@
-"""What only the embedded broker promises: bounds, retention, and what it says about a file it cannot use."""
+"""The embedded broker beyond the contract: bounds, retention, and errors of its file."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_full_backlog_refuses_until_something_is_finished(opened: Opener) -> N
     assert finish_all(store, "g") == ["b", "c", "d"]
 
 
-def test_a_topic_nobody_has_read_yet_is_bounded_and_keeps_what_it_took(opened: Opener) -> None:
+def test_a_topic_without_groups_is_bounded_and_keeps_accepted_messages(opened: Opener) -> None:
     store = opened(BacklogLimits(max_messages=3, max_bytes=1_000_000))
     put(store, "a", "b", "c")
     with pytest.raises(QueueFull):
@@ -212,7 +212,9 @@ def test_messages_without_a_group_go_when_they_are_old(opened: Opener, clock: Cl
     assert retained(store) == ["young"]
 
 
-def test_a_lease_that_ran_out_goes_to_another_and_the_old_ending_is_void(opened: Opener, clock: Clock) -> None:
+def test_an_expired_lease_goes_to_another_owner_and_the_stale_token_settles_nothing(
+    opened: Opener, clock: Clock
+) -> None:
     one, two = opened(), opened()
     put(one, "a")
     stale = claim(one, owner="one")
@@ -431,7 +433,7 @@ async def test_a_publish_wakes_the_consumers_of_its_own_process(path: Path) -> N
         await (await take(deliveries)).ack()
 
 
-async def test_an_ending_that_failed_can_be_called_again(path: Path) -> None:
+async def test_a_settlement_that_failed_can_be_tried_again(path: Path) -> None:
     async with (
         open_embedded(path, WIDE, lease_seconds=LEASE, busy_seconds=0.05) as broker,
         broker.consume("t", "g") as deliveries,

@@ -60,7 +60,7 @@ async def test_the_lag_is_what_the_group_has_not_finished(broker: Broker) -> Non
             await until(lambda: lag_of(registry) == 2)
 
 
-async def test_a_lag_that_nobody_can_tell_is_no_number(tmp_path: Path) -> None:
+async def test_the_lag_is_nan_while_the_broker_does_not_answer(tmp_path: Path) -> None:
     registry, stop = CollectorRegistry(), asyncio.Event()
     async with open_embedded(tmp_path / "closed.db", BacklogLimits(1000, 10_000_000), lease_seconds=5) as closed:
         await closed.publish("songs", "key", b"{}", {})

@@ -10,7 +10,7 @@ from common.observability.redaction import HIDDEN, redact, redact_all
 from common.observability.telemetry import configure_logging, get_logger
 
 KEY = "bk_0123abcd_" + "S" * 43
-TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJwbGFudGVkIn0.c2lnbmF0dXJl"  # noqa: S105 - of nobody
+TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJwbGFudGVkIn0.c2lnbmF0dXJl"  # noqa: S105 - made up
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from tests.servers.ports import free_port
 pytestmark = pytest.mark.slow
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-SECRET = "what somebody typed"  # noqa: S105 - no password, but it must not be seen either
+SECRET = "user text"  # noqa: S105 - no password, but it must not be seen either
 _NOT_IMPORTED = """
 import sys
 from common.settings import SharedSettings

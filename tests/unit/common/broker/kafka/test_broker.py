@@ -1,4 +1,4 @@
-"""What Kafka's adapter keeps beyond the contract: rebalances, commits, outages, security, topics."""
+"""The Kafka adapter beyond the contract: rebalances, commits, topics."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ async def test_a_topic_that_takes_less_refuses_a_larger_message(kafka: Kafka, to
         assert [message.value for message in await broker.peek(topic)] == [b"small"]
 
 
-async def test_a_dead_letter_that_does_not_fit_is_buried_without_its_body(kafka: Kafka, topic: str) -> None:
+async def test_a_dead_letter_that_does_not_fit_is_published_without_its_body(kafka: Kafka, topic: str) -> None:
     await create_topic(kafka.bootstrap, f"{topic}.dlq", max_message_bytes="1000")
     async with opened(kafka) as broker, broker.consume(topic, "g") as deliveries:
         await put(broker, topic, "x" * 4000)

@@ -1,4 +1,4 @@
-"""The library's log does not drown ours."""
+"""The rate limit on the library's log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Brokers that are away: at the start, for a while, and while work is in hand."""
+"""Unreachable brokers: at the start, for a while, and with messages in flight."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def put(broker: Broker, topic: str, *values: str) -> None:
 
 
 async def persist(broker: Broker, topic: str, value: str) -> None:
-    """Publish as somebody does who means it: again after each refusal."""
+    """Publish, and try again after each BrokerUnavailable."""
     async with asyncio.timeout(patience()):
         while True:
             try:
@@ -148,7 +148,7 @@ async def test_leaving_and_closing_do_not_wait_for_a_broker_that_is_gone(mortal:
 
 
 async def test_a_broker_that_is_silent_is_left_in_time_and_nothing_runs_on(mortal: Kafka, topic: str) -> None:
-    """A consumer that goes on sending heartbeats would hold partitions that nobody reads."""
+    """A consumer that kept sending heartbeats would hold partitions that it does not read."""
     before = asyncio.all_tasks()
     async with asyncio.timeout(patience()):
         async with opened(mortal) as broker:

@@ -1,4 +1,4 @@
-"""What a commit says about a partition beyond Kafka's one number."""
+"""The progress of a partition, and its form in a commit's metadata."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_next_owner_delivers_what_is_unfinished_with_its_attempt() -> None:
     assert read(again, 5, 6, 7, 8, 9) == [3, 0, 1, 0, 1]
 
 
-def test_what_is_foretold_is_passed_on_unread() -> None:
+def test_inherited_marks_are_passed_on_before_they_are_read() -> None:
     progress = PartitionProgress(5, "2-3")
     read(progress, 5)
     assert read(reopened(progress), 5, 6, 7) == [2, 0, 3]

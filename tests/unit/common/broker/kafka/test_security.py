@@ -1,4 +1,4 @@
-"""Being let in by Kafka, and being told at the start which setting is wrong when not."""
+"""TLS and SASL connections to Kafka, and errors at the start that name the wrong setting."""
 
 from __future__ import annotations
 
