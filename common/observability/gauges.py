@@ -56,7 +56,7 @@ async def watch_lag(
     *,
     every: timedelta = LAG_EVERY,
 ) -> None:
-    """Show for each topic how many messages its group has not finished, as `lags` answers; NaN when it fails."""
+    """Set the lag of each topic from `lags`, calls of `Broker.lag`; NaN while the broker is unavailable."""
     gauge = queue_lag(registry)
     for topic in lags:
         gauge.labels(topic).set(math.nan)

@@ -1,4 +1,4 @@
-"""What every blob store keeps. An adapter adds an entry to ADAPTERS, and no test."""
+"""The contract of every blob store. A new adapter adds an entry to ADAPTERS, and no test."""
 
 from __future__ import annotations
 

@@ -212,9 +212,7 @@ def test_messages_without_a_group_go_when_they_are_old(opened: Opener, clock: Cl
     assert retained(store) == ["young"]
 
 
-def test_an_expired_lease_goes_to_another_owner_and_the_stale_token_settles_nothing(
-    opened: Opener, clock: Clock
-) -> None:
+def test_an_expired_lease_goes_to_another_owner_and_its_token_is_stale(opened: Opener, clock: Clock) -> None:
     one, two = opened(), opened()
     put(one, "a")
     stale = claim(one, owner="one")
