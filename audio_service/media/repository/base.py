@@ -107,8 +107,8 @@ class Page:
     cursor: str | None
 
 
-class MediaRepository(Protocol):
-    """Every method is one atomic step, and raises DatabaseUnavailable when the database does not answer."""
+class Records(Protocol):
+    """Media records, one at a time and by pages."""
 
     async def get(self, media_id: str) -> Media | None:
         """Return a record."""
@@ -127,6 +127,10 @@ class MediaRepository(Protocol):
         """Return records of any status, last updated first. Raises InvalidInput for a bad cursor."""
         ...
 
+
+class Leases(Protocol):
+    """Named leases: one owner works on a name at a time."""
+
     async def acquire(self, name: str, owner: str, lease: timedelta) -> timedelta | None:
         """Take the named lease, or extend it when `owner` has it. None: taken; else how long it is still held."""
         ...
@@ -134,6 +138,24 @@ class MediaRepository(Protocol):
     async def surrender(self, name: str, owner: str) -> None:
         """Give a named lease back, if `owner` still has it."""
         ...
+
+
+class AnsweredRequests(Protocol):
+    """Requests whose terminal status was published, remembered for a while."""
+
+    async def mark_answered(self, request_id: str, *, keep: timedelta) -> None:
+        """Mark a request that is on no waiting list as answered, remembered for `keep`. Idempotent: the longer `keep`
+        counts.
+        """
+        ...
+
+    async def is_answered(self, request_id: str) -> bool:
+        """Whether the request's terminal status was published."""
+        ...
+
+
+class Claims(Protocol):
+    """Who makes a record's file, under which fencing token, and which requests wait for the outcome."""
 
     async def claim(self, media_id: str, waiter: Waiter, metadata: PlatformMetadata, lease: timedelta) -> Claim:
         """Decide, in one write, who makes this record.
@@ -193,17 +215,13 @@ class MediaRepository(Protocol):
         """
         ...
 
-    async def mark_answered(self, request_id: str, *, keep: timedelta) -> None:
-        """Remember that a request that is on no waiting list has its status."""
-        ...
-
-    async def is_answered(self, request_id: str) -> bool:
-        """Whether the request's terminal status was published."""
-        ...
-
     async def reopen(self, media_id: str) -> None:
         """Turn a `success` record whose file is gone into a claimable `processing` one without a lease (fence + 1)."""
         ...
+
+
+class Retention(Protocol):
+    """Use of the files, and eviction of the least recently used."""
 
     async def played(self, media_id: str) -> None:
         """Count a play of a `success` record, now. Any other record, or none: nothing is counted."""
@@ -227,6 +245,10 @@ class MediaRepository(Protocol):
         """Record that the file is gone: the record has no bytes and can be claimed. A stale fence changes nothing."""
         ...
 
+
+class Resolutions(Protocol):
+    """What queries resolved to, remembered for a while."""
+
     async def remember(self, query_key: str, media_id: str, metadata: PlatformMetadata, ttl: timedelta) -> None:
         """Remember what a query resolved to."""
         ...
@@ -234,6 +256,13 @@ class MediaRepository(Protocol):
     async def recall(self, query_key: str) -> tuple[str, PlatformMetadata] | None:
         """Return what `remember` was told, within its time to live."""
         ...
+
+
+class MediaRepository(Records, Leases, AnsweredRequests, Claims, Retention, Resolutions, Protocol):
+    """The whole library, and its health.
+
+    Every method of it is one atomic step, and raises DatabaseUnavailable when the database does not answer.
+    """
 
     async def health(self) -> Health:
         """Ask the database how it is; never raises."""
