@@ -184,7 +184,7 @@ async def _count_play(deps: ApiDeps, video_id: str) -> None:
     """
     try:
         async with asyncio.timeout(_PLAY_SECONDS):
-            await deps.repository.played(video_id)
+            await deps.repository.count_play(video_id)
     except (TimeoutError, DatabaseUnavailable) as exc:
         log.warning("http.play_not_counted", media_id=video_id, error=repr(exc))
 

@@ -13,7 +13,7 @@ from audio_service.audio.base import Encoded, Origin
 from audio_service.audio.stored import examine
 from audio_service.children.jobs import ChildProgress
 from audio_service.media.model import Encoding, Media, MediaStatus, audio_key, human_size
-from audio_service.media.repository.base import Busy, Finished, Joined, Owned, StoredMedia, Unannounced, Waiter
+from audio_service.media.repository.base import Finished, Joined, LeaseHeld, Owned, StoredMedia, Unannounced, Waiter
 from audio_service.pipelines.download_messages import DownloadProgress, error_status, refusal, status_of
 from audio_service.pipelines.early_song import early_song
 from audio_service.services import Services
@@ -88,7 +88,7 @@ async def fail(job: DownloadJob, services: Services, error: AppError) -> Outcome
         match await repository.claim(job.record_id, waiter_of(job), described, lease):
             case Joined():
                 return await joined(job, services)
-            case Busy(wait):
+            case LeaseHeld(wait):
                 raise HandBack("record_busy", wait)
             case Finished(media):
                 return outcome_of(job, media, [waiter_of(job)], services)
@@ -155,7 +155,7 @@ async def claim_record(
     lease = timedelta(seconds=services.settings.lease_seconds)
     while True:
         claim = await services.repository.claim(resolved.media_id, waiter_of(job), resolved.metadata, lease)
-        if isinstance(claim, Busy):
+        if isinstance(claim, LeaseHeld):
             raise HandBack("record_busy", claim.wait)
         if isinstance(claim, Finished) and not await is_stored(resolved.media_id, services):
             log.warning("download.file_gone", media_id=resolved.media_id)

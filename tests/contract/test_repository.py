@@ -17,11 +17,11 @@ import pytest
 from audio_service.media.model import Encoding, IllegalMoveError, Media, MediaStatus
 from audio_service.media.repository import open_repository
 from audio_service.media.repository.base import (
-    Busy,
     Claim,
     Eviction,
     Finished,
     Joined,
+    LeaseHeld,
     MediaRepository,
     Owned,
     StoredMedia,
@@ -224,7 +224,7 @@ class TestClaim:
         fence = await own(repository, ANN)
         await fail(repository, fence)
         busy = await claim(repository, BOB)
-        assert isinstance(busy, Busy)
+        assert isinstance(busy, LeaseHeld)
         assert NONE < busy.wait <= LONG
         assert await repository.settle(SONG, fence, [ANN.request_id], keep=KEEP) == ()
         claimed = await claim(repository, BOB)
@@ -238,7 +238,7 @@ class TestClaim:
         fence = await own(repository, ANN)
         await claim(repository, BOB)
         await fail(repository, fence)
-        assert isinstance(await claim(repository, BOB), Busy)
+        assert isinstance(await claim(repository, BOB), LeaseHeld)
 
     async def test_who_waited_for_a_failure_nobody_announced_gets_the_new_outcome(
         self, repository: MediaRepository
@@ -383,7 +383,7 @@ class TestSettle:
         await fail(repository, fence)
 
         assert list(await repository.settle(SONG, fence, [BOB.request_id], keep=KEEP)) == [ANN, CAT]
-        assert isinstance(await claim(repository, Waiter("request-dan", "dan")), Busy)
+        assert isinstance(await claim(repository, Waiter("request-dan", "dan")), LeaseHeld)
         answered = [w.request_id for w in (ANN, BOB, CAT) if await repository.is_answered(w.request_id)]
         assert answered == [BOB.request_id]
         assert list(await repository.settle(SONG, fence, [ANN.request_id, CAT.request_id], keep=KEEP)) == []
@@ -473,8 +473,8 @@ class TestPlays:
         assert (made_at.play_count, made_at.last_played_at) == (0, None)
         await later(repository)
         before = utc_now()
-        await repository.played(SONG)
-        await repository.played(SONG)
+        await repository.count_play(SONG)
+        await repository.count_play(SONG)
         media = await TestClaim.known(repository)
         assert media.play_count == 2
         assert media.last_played_at is not None
@@ -483,15 +483,15 @@ class TestPlays:
         assert media.updated_at == made_at.updated_at, "the list is of what changed, not of what was played"
 
     async def test_nothing_else_can_be_played(self, repository: MediaRepository) -> None:
-        await repository.played("nothing")
+        await repository.count_play("nothing")
         assert await repository.get("nothing") is None
         await own(repository)
-        await repository.played(SONG)
+        await repository.count_play(SONG)
         assert (await TestClaim.known(repository)).play_count == 0
 
     async def test_a_song_that_is_made_again_keeps_its_plays(self, repository: MediaRepository) -> None:
         await publish(repository, SONG, "New Rules")
-        await repository.played(SONG)
+        await repository.count_play(SONG)
         played = (await TestClaim.known(repository)).last_played_at
         await repository.reopen(SONG)
         await publish(repository, SONG, "New Rules", BOB)
@@ -524,9 +524,9 @@ class TestEviction:
         for song in ("first", "second", "third", "fourth"):
             await publish(repository, song, song)
             await later(repository)
-        await repository.played("second")
+        await repository.count_play("second")
         await later(repository)
-        await repository.played("first")
+        await repository.count_play("first")
         gone = [await self.evict(repository) for _ in range(4)]
         assert [eviction.media_id for eviction in gone] == ["third", "fourth", "second", "first"]
         assert await repository.begin_eviction(idle=NONE, lease=LONG) is None
@@ -552,10 +552,10 @@ class TestEviction:
         assert (media.status, media.file, media.encoding) == (MediaStatus.PROCESSING, FileData(), None)
         assert (await repository.search("new rules")).items == ()
         busy = await claim(repository, BOB)
-        assert isinstance(busy, Busy)
+        assert isinstance(busy, LeaseHeld)
         assert NONE < busy.wait <= LONG
         assert await repository.waits_for(BOB.request_id) is None
-        await repository.played(SONG)
+        await repository.count_play(SONG)
 
         await repository.finish_eviction(SONG, eviction.fence)
         media = await TestClaim.known(repository)

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from audio_service.media.model import Encoding, IllegalMoveError, Media
 from audio_service.media.repository import open_repository
 from audio_service.media.repository.base import (
-    Busy,
     Eviction,
     Finished,
     Joined,
+    LeaseHeld,
     MediaRepository,
     Owned,
     Page,
@@ -90,7 +90,7 @@ orders = st.one_of(
     fenced("settle", st.lists(requests, max_size=3), keep=st.just(KEEP)),
     fenced("settle", st.just(["ann", "bob", "cat"]), keep=st.just(KEEP)),
     order("reopen", songs),
-    order("played", songs),
+    order("count_play", songs),
     order("begin_eviction", idle=st.just(timedelta(0)), lease=leases),
     fenced("finish_eviction"),
     order("begin_eviction", idle=st.just(timedelta(0)), lease=leases),
@@ -136,7 +136,7 @@ def plain(answer: Any) -> Any:  # noqa: ANN401 - whatever the port returns
             answer = {media.video_id: plain(media) for media in items}
         case tuple() | list():
             answer = tuple(plain(part) for part in cast("list[Any]", answer))
-        case Media() | Owned() | Joined() | Finished() | Unannounced() | Busy():
+        case Media() | Owned() | Joined() | Finished() | Unannounced() | LeaseHeld():
             answer = (type(answer), *(plain(getattr(answer, each.name)) for each in fields(answer)))
         case _:
             pass

@@ -73,7 +73,7 @@ class Unannounced:
 
 
 @dataclass(frozen=True, slots=True)
-class Busy:
+class LeaseHeld:
     """A failed record is being settled by its owner, or a file removed, right now: hand the delivery back for this
     long.
     """
@@ -81,7 +81,7 @@ class Busy:
     wait: timedelta
 
 
-Claim = Owned | Joined | Finished | Unannounced | Busy
+Claim = Owned | Joined | Finished | Unannounced | LeaseHeld
 
 EVICTOR = "retention"
 """The holder of a record whose file is being removed; no request has this id, theirs are UUIDs."""
@@ -169,8 +169,8 @@ class Claims(Protocol):
         - `success`, no lease running: waiters left → Unannounced (fence + 1, waiter added, lease running);
           none: Finished
         - `success`, lease running (its owner is settling): the request is among the waiters → Joined, else Finished
-        - `error`, lease running → Busy; lease run out and waiters left → Owned, they stay and get the new outcome
-        - the file is being removed (see `begin_eviction`), lease running → Busy
+        - `error`, lease running → LeaseHeld; lease run out and waiters left → Owned, they stay and get the new outcome
+        - the file is being removed (see `begin_eviction`), lease running → LeaseHeld
 
         `metadata` is recorded for a record that becomes `processing`. Finished counts as a use of the file: who is
         told of it comes for it next.
@@ -223,7 +223,7 @@ class Claims(Protocol):
 class Retention(Protocol):
     """Use of the files, and eviction of the least recently used."""
 
-    async def played(self, media_id: str) -> None:
+    async def count_play(self, media_id: str) -> None:
         """Count a play of a `success` record, now. Any other record, or none: nothing is counted."""
         ...
 
@@ -234,7 +234,7 @@ class Retention(Protocol):
     async def begin_eviction(self, *, idle: timedelta, lease: timedelta) -> Eviction | None:
         """Take the file that was used the longest ago (made, answered from or played) out of the library, in one write.
 
-        The record becomes `processing`: nobody finds it as a success, and claims of it are Busy while the lease runs.
+        The record becomes `processing`: nobody finds it as a success, and claims are LeaseHeld while the lease runs.
         Its `size_bytes` stay until `finish_eviction`, which the caller calls when it has removed the file; should it
         die before, the lease runs out, and the next call (or claim) takes the record over. Files used within `idle`,
         and records with a running lease or with waiters, are left alone. None: there is no other.

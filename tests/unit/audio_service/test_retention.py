@@ -13,7 +13,7 @@ import pytest
 
 from audio_service.bootstrap import open_services
 from audio_service.media.model import Encoding, MediaStatus, audio_key
-from audio_service.media.repository.base import Busy, Finished, Owned, StoredMedia, Waiter
+from audio_service.media.repository.base import Finished, LeaseHeld, Owned, StoredMedia, Waiter
 from audio_service.retention import keep_within_limit, sweep
 from audio_service.services import Services
 from common.errors import BlobNotFound, StorageUnavailable
@@ -101,7 +101,7 @@ async def test_the_least_recently_used_go_until_the_limit_is_kept(services: Serv
     songs = ["one", "two", "three", "four", "five"]
     for song in songs:
         await make(services, song)
-    await services.repository.played("one")
+    await services.repository.count_play("one")
     assert await sweep(services) == 2
     assert await stored(services, *songs) == ["one", "four", "five"]
     assert metric(services, "butakero_stored_bytes") == LIMIT
@@ -174,7 +174,7 @@ async def test_requests_wait_while_a_file_is_removed_and_get_the_song_made_again
     eviction = await services.repository.begin_eviction(idle=timedelta(0), lease=LEASE)
     assert eviction is not None
     asker = Waiter("somebody", "u")
-    assert isinstance(await services.repository.claim("one", asker, PlatformMetadata(), LEASE), Busy)
+    assert isinstance(await services.repository.claim("one", asker, PlatformMetadata(), LEASE), LeaseHeld)
     await services.repository.finish_eviction("one", eviction.fence)
     assert isinstance(await services.repository.claim("one", asker, PlatformMetadata(), LEASE), Owned)
 

@@ -18,9 +18,18 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from audio_service.media.model import Media, MediaStatus, check_move, search_text
-from audio_service.media.repository.base import Busy, Claim, Finished, Joined, Owned, StoredMedia, Unannounced, Waiter
-from audio_service.media.repository.mongodb import answers
-from audio_service.media.repository.mongodb.collections import Collections
+from audio_service.media.repository.base import (
+    Claim,
+    Finished,
+    Joined,
+    LeaseHeld,
+    Owned,
+    StoredMedia,
+    Unannounced,
+    Waiter,
+)
+from audio_service.media.repository.mongodb import expiring
+from audio_service.media.repository.mongodb.collections import BY_WAITER, Collections
 from audio_service.media.repository.mongodb.decision import claim_update, settled_lately
 from audio_service.media.repository.mongodb.documents import (
     FIELDS,
@@ -33,7 +42,6 @@ from audio_service.media.repository.mongodb.documents import (
     media_of,
     waiters_of,
 )
-from audio_service.media.repository.mongodb.indexes import BY_WAITER
 from common.databases.mongodb import Document, Session
 from common.errors import DatabaseUnavailable, LeaseLost
 from common.messages.downloads import PlatformMetadata
@@ -50,15 +58,9 @@ _CLAIM_FIELDS["now"] = "$$NOW"
 _OUTCOME_FIELDS = dict.fromkeys((*FIELDS, "waiters"), 1)
 
 
-async def find(db: Collections, media_id: str) -> Media | None:
-    """Return a record."""
-    document = await db.songs.find_one({"_id": media_id}, dict.fromkeys(FIELDS, 1))
-    return None if document is None else media_of(document)
-
-
 async def claim(db: Collections, media_id: str, waiter: Waiter, metadata: PlatformMetadata, lease: timedelta) -> Claim:
     """Decide who makes the record (see MediaRepository.claim)."""
-    if await answers.is_answered(db, waiter.request_id):
+    if await expiring.is_answered(db, waiter.request_id):
         return Joined()
     claim_id = uuid.uuid4().hex
     document = await _decide(db, media_id, claim_update(claim_id, waiter, metadata, lease))
@@ -73,7 +75,7 @@ async def claim(db: Collections, media_id: str, waiter: Waiter, metadata: Platfo
         return Joined()
     if status is MediaStatus.SUCCESS:
         return Finished(media_of(document))
-    return Busy(left_until(document["lease_until"], document["now"]))
+    return LeaseHeld(left_until(document["lease_until"], document["now"]))
 
 
 async def waits_for(db: Collections, request_id: str) -> str | None:
@@ -90,7 +92,7 @@ async def renew(db: Collections, media_id: str, fence: int, lease: timedelta) ->
         raise LeaseLost(f"{media_id}: fence {fence} is not the record's")
 
 
-async def end_lease(db: Collections, media_id: str, fence: int) -> None:
+async def yield_claim(db: Collections, media_id: str, fence: int) -> None:
     """End a claim if it is still the newest."""
     await db.songs.update_one({"_id": media_id, "fence": fence}, {"$set": {"lease_until": None}})
 
@@ -107,7 +109,7 @@ async def mark_success(db: Collections, media_id: str, fence: int, made: StoredM
 
 
 async def mark_error(
-    db: Collections, media_id: str, fence: int, error_code: str, message: str
+    db: Collections, media_id: str, fence: int, *, error_code: str, message: str
 ) -> tuple[Media, Sequence[Waiter]]:
     """Record a final failure."""
     update = {
@@ -119,13 +121,13 @@ async def mark_error(
 
 
 async def settle(
-    db: Collections, media_id: str, fence: int, request_ids: Sequence[str], keep: timedelta
+    db: Collections, media_id: str, fence: int, request_ids: Sequence[str], *, keep: timedelta
 ) -> Sequence[Waiter]:
     """Record who was answered, and end the lease with the last of them: both collections change together."""
     update = _settled_update(fence, list(request_ids), keep)
 
     async def step(session: Session) -> Document | None:
-        await answers.mark_answered(db, request_ids, keep, session)
+        await expiring.mark_all_answered(db, request_ids, keep=keep, session=session)
         return await db.songs.find_one_and_update(
             {"_id": media_id},
             update,

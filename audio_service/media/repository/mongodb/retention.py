@@ -8,9 +8,8 @@ from typing import cast
 from pymongo import ASCENDING, ReturnDocument
 
 from audio_service.media.repository.base import EVICTOR, Eviction
-from audio_service.media.repository.mongodb.collections import Collections
+from audio_service.media.repository.mongodb.collections import BY_USE, Collections
 from audio_service.media.repository.mongodb.documents import WITHOUT_FILE, after, literal, milliseconds
-from audio_service.media.repository.mongodb.indexes import BY_USE
 from common.databases.mongodb import Document
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -18,7 +17,7 @@ _HAS_FILE: Document = {"size_bytes": {"$gt": 0}}
 """As in the index's own filter, or the server would not use it."""
 
 
-async def played(db: Collections, media_id: str) -> None:
+async def count_play(db: Collections, media_id: str) -> None:
     """Count a play."""
     update = {"$inc": {"play_count": 1}, "$currentDate": {"last_played_at": True, "used_at": True}}
     await db.songs.update_one({"_id": media_id, "status": "success"}, update)
@@ -32,7 +31,7 @@ async def stored_bytes(db: Collections) -> int:
     return found[0]["bytes"] if found else 0
 
 
-async def begin_eviction(db: Collections, idle: timedelta, lease: timedelta) -> Eviction | None:
+async def begin_eviction(db: Collections, *, idle: timedelta, lease: timedelta) -> Eviction | None:
     """Take the file that was used the longest ago out of the library."""
     update = [
         {

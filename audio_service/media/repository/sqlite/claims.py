@@ -16,17 +16,18 @@ from audio_service.media.model import Media, MediaStatus, check_move, search_tex
 from audio_service.media.repository.base import (
     EVICTOR,
     TOUCH_EVERY,
-    Busy,
     Claim,
     Finished,
     Joined,
+    LeaseHeld,
     Owned,
     StoredMedia,
     Unannounced,
     Waiter,
 )
-from audio_service.media.repository.sqlite import answers
-from audio_service.media.repository.sqlite.rows import COLUMNS, NO_FILE, media_of, milliseconds, text_of
+from audio_service.media.repository.sqlite import expiring
+from audio_service.media.repository.sqlite.records import find
+from audio_service.media.repository.sqlite.rows import NO_FILE, milliseconds, text_of
 from common.databases.sqlite import Transaction
 from common.errors import LeaseLost
 from common.messages.downloads import PlatformMetadata
@@ -40,15 +41,9 @@ class _State:
     holder: str
 
 
-def find(tx: Transaction, media_id: str) -> Media | None:
-    """Return a record: one SELECT on the unique index."""
-    row = tx.db.execute(f"SELECT {COLUMNS} FROM media WHERE video_id = ?", (media_id,)).fetchone()  # noqa: S608 - a constant
-    return None if row is None else media_of(row)
-
-
 def claim(tx: Transaction, media_id: str, waiter: Waiter, metadata: PlatformMetadata, lease: timedelta) -> Claim:
     """Decide who makes the record (see MediaRepository.claim)."""
-    if answers.is_answered(tx, waiter.request_id):
+    if expiring.is_answered(tx, waiter.request_id):
         # It was on the waiting list, and was settled between the caller's look at `is_answered` and this claim.
         return Joined()
     state = _state(tx, media_id)
@@ -60,7 +55,7 @@ def claim(tx: Transaction, media_id: str, waiter: Waiter, metadata: PlatformMeta
             _join(tx, media_id, waiter)
             return Joined()
         case MediaStatus.PROCESSING | MediaStatus.ERROR if held:
-            return Busy(timedelta(milliseconds=state.lease_until - tx.now))
+            return LeaseHeld(timedelta(milliseconds=state.lease_until - tx.now))
         case MediaStatus.SUCCESS:
             return _answer(tx, media_id, waiter, lease, held=held)
         case _:
@@ -80,7 +75,7 @@ def renew(tx: Transaction, media_id: str, fence: int, lease: timedelta) -> None:
         tx.db.execute("UPDATE media SET lease_until = ? WHERE video_id = ?", (tx.now + milliseconds(lease), media_id))
 
 
-def end_lease(tx: Transaction, media_id: str, fence: int) -> None:
+def yield_claim(tx: Transaction, media_id: str, fence: int) -> None:
     """End a claim if it is still the newest."""
     tx.db.execute("UPDATE media SET lease_until = 0 WHERE video_id = ? AND fence = ?", (media_id, fence))
 
@@ -100,7 +95,7 @@ def mark_success(tx: Transaction, media_id: str, fence: int, made: StoredMedia) 
 
 
 def mark_error(
-    tx: Transaction, media_id: str, fence: int, error_code: str, message: str
+    tx: Transaction, media_id: str, fence: int, *, error_code: str, message: str
 ) -> tuple[Media, Sequence[Waiter]]:
     """Record a final failure."""
     check_move(_guarded(tx, media_id, fence).status, MediaStatus.ERROR)
@@ -112,7 +107,9 @@ def mark_error(
     return _existing(tx, media_id), _waiters(tx, media_id)
 
 
-def settle(tx: Transaction, media_id: str, fence: int, request_ids: Sequence[str], keep: timedelta) -> Sequence[Waiter]:
+def settle(
+    tx: Transaction, media_id: str, fence: int, request_ids: Sequence[str], *, keep: timedelta
+) -> Sequence[Waiter]:
     """Record who was answered, and end the lease with the last of them.
 
     That they were answered is true whatever the fence: a worker that lost its lease after publishing says so too, which
@@ -120,13 +117,13 @@ def settle(tx: Transaction, media_id: str, fence: int, request_ids: Sequence[str
     """
     for request_id in request_ids:
         tx.db.execute("DELETE FROM waiters WHERE video_id = ? AND request_id = ?", (media_id, request_id))
-    answers.mark_answered(tx, request_ids, keep)
+    expiring.mark_all_answered(tx, request_ids, keep=keep)
     state = _state(tx, media_id)
     if state is None or state.fence != fence:
         return ()
     left = _waiters(tx, media_id)
     if not left:
-        end_lease(tx, media_id, fence)
+        yield_claim(tx, media_id, fence)
     return left
 
 

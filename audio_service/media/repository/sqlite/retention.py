@@ -17,7 +17,7 @@ _OLDEST = """
 """
 
 
-def played(tx: Transaction, media_id: str) -> None:
+def count_play(tx: Transaction, media_id: str) -> None:
     """Count a play."""
     tx.db.execute(
         "UPDATE media SET play_count = play_count + 1, last_played_at = ?, used_at = ? "
@@ -34,7 +34,7 @@ def stored_bytes(tx: Transaction) -> int:
     return total
 
 
-def begin_eviction(tx: Transaction, idle: timedelta, lease: timedelta) -> Eviction | None:
+def begin_eviction(tx: Transaction, *, idle: timedelta, lease: timedelta) -> Eviction | None:
     """Take the file that was used the longest ago out of the library."""
     oldest = tx.db.execute(_OLDEST, (tx.now - milliseconds(idle), tx.now, EVICTOR)).fetchone()
     if oldest is None:

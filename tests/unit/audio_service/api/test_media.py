@@ -56,7 +56,7 @@ async def test_another_processs_commit_is_in_the_next_response(api: Api) -> None
         for _ in range(3):
             answer = await api.client.get("/api/v1/media/?video_id=k2qgadSvNyU")
             counts.append(MediaBody.model_validate_json(answer.content).data.play_count)
-            await other.played("k2qgadSvNyU")
+            await other.count_play("k2qgadSvNyU")
     assert counts == [0, 1, 2]
 
 

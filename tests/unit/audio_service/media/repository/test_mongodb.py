@@ -17,7 +17,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from audio_service.media.model import Encoding, MediaStatus
 from audio_service.media.repository.base import Finished, Joined, Owned, StoredMedia, Unannounced, Waiter
-from audio_service.media.repository.mongodb import answers as mongodb_answers
+from audio_service.media.repository.mongodb import expiring as mongodb_expiring
 from audio_service.media.repository.mongodb.repository import MongoRepository, open_mongodb
 from audio_service.settings import AudioSettings
 from common.errors import DatabaseUnavailable, LeaseLost
@@ -346,7 +346,7 @@ class TestCommands:
             async def looked_just_before(*_: object) -> bool:
                 return False
 
-            monkeypatch.setattr(mongodb_answers, "is_answered", looked_just_before)
+            monkeypatch.setattr(mongodb_expiring, "is_answered", looked_just_before)
             assert await repository.claim("one", Waiter("for-one", "u"), SONG, LONG) == Joined()
             await repository.reopen("one")
             assert await repository.claim("one", Waiter("for-one", "u"), SONG, LONG) == Joined()
@@ -434,7 +434,7 @@ async def everything(repository: MongoRepository) -> None:
     await publish(repository, "two", "Two")
     await repository.reopen("two")
     await publish(repository, "three", "Three")
-    await repository.played("three")
+    await repository.count_play("three")
     assert await repository.stored_bytes() > 0
     assert await repository.begin_eviction(idle=LONG, lease=LONG) is None
     eviction = await repository.begin_eviction(idle=timedelta(0), lease=LONG)

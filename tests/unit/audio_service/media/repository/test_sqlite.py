@@ -15,14 +15,14 @@ import pytest
 
 from audio_service.media.model import Encoding
 from audio_service.media.repository.base import TOUCH_EVERY, Finished, Joined, Owned, StoredMedia, Waiter
-from audio_service.media.repository.sqlite import answers as sqlite_answers
 from audio_service.media.repository.sqlite import claims as sqlite_claims
+from audio_service.media.repository.sqlite import expiring as sqlite_expiring
+from audio_service.media.repository.sqlite import records as sqlite_records
 from audio_service.media.repository.sqlite import retention as sqlite_retention
-from audio_service.media.repository.sqlite import search as sqlite_search
-from audio_service.media.repository.sqlite.answers import PURGE_BATCH
+from audio_service.media.repository.sqlite.expiring import PURGE_BATCH
 from audio_service.media.repository.sqlite.repository import SqliteRepository, open_sqlite
 from audio_service.media.repository.sqlite.schema import KEY, MIGRATIONS, migrate
-from common.databases.sqlite import StepConnection, Transaction, configure_writer, connected, point_reader
+from common.databases.sqlite import SqliteFile, StepConnection, Transaction, configure_writer, connected, point_reader
 from common.errors import DatabaseUnavailable
 from common.messages.downloads import FileData, PlatformMetadata
 
@@ -53,7 +53,7 @@ async def over_own_writer(path: Path) -> AsyncGenerator[tuple[SqliteRepository, 
         pass
     async with connected(path, 5, key=KEY) as writer, connected(path, 5, key=KEY) as reader:
         with point_reader(path, key=KEY) as points:
-            yield SqliteRepository(path, reader, writer, points), writer
+            yield SqliteRepository(SqliteFile(path, writer, reader), points), writer
 
 
 def count(path: Path, table: str) -> int:
@@ -248,7 +248,7 @@ def test_what_is_answered_from_is_noted_as_used_but_not_each_time() -> None:
         migrate(Transaction(db, 0))
         sqlite_claims.claim(Transaction(db, 1_000), "one", ANN, SONG, LONG)
         sqlite_claims.mark_success(Transaction(db, 2_000), "one", 1, done)
-        sqlite_claims.settle(Transaction(db, 2_000), "one", 1, [ANN.request_id], LONG)
+        sqlite_claims.settle(Transaction(db, 2_000), "one", 1, [ANN.request_id], keep=LONG)
         for now, expected in ((2_000 + every, 2_000), (2_001 + every, 2_001 + every)):
             assert isinstance(sqlite_claims.claim(Transaction(db, now), "one", BOB, SONG, LONG), Finished)
             assert used_at(db) == expected
@@ -296,17 +296,17 @@ def test_every_statement_finds_its_rows_by_an_index() -> None:
         sqlite_claims.claim(tx, "one", ANN, SONG, LONG)
         sqlite_claims.claim(tx, "one", BOB, SONG, LONG)
         sqlite_claims.renew(tx, "one", 1, LONG)
-        sqlite_claims.mark_error(tx, "one", 1, "media_private", "x")
-        sqlite_claims.settle(tx, "one", 1, [ANN.request_id], LONG)
+        sqlite_claims.mark_error(tx, "one", 1, error_code="media_private", message="x")
+        sqlite_claims.settle(tx, "one", 1, [ANN.request_id], keep=LONG)
         sqlite_claims.reopen(tx, "one")
-        sqlite_answers.acquire(tx, "one", "a", LONG)
-        sqlite_answers.surrender(tx, "one", "a")
-        sqlite_answers.remember(tx, "q", "one", SONG, LONG)
-        sqlite_answers.recall(tx, "q")
-        sqlite_search.search(tx, "new rules", 10, None)
-        sqlite_search.list_all(tx, 10, None)
-        sqlite_retention.played(tx, "one")
-        sqlite_retention.begin_eviction(tx, LONG, LONG)
+        sqlite_expiring.acquire(tx, "one", "a", LONG)
+        sqlite_expiring.surrender(tx, "one", "a")
+        sqlite_expiring.remember(tx, "q", "one", SONG, LONG)
+        sqlite_expiring.recall(tx, "q")
+        sqlite_records.search(tx, "new rules")
+        sqlite_records.list_all(tx)
+        sqlite_retention.count_play(tx, "one")
+        sqlite_retention.begin_eviction(tx, idle=LONG, lease=LONG)
         sqlite_retention.finish_eviction(tx, "one", 1)
         db.set_trace_callback(None)
         # Lines of a trigger's own work begin with "--".

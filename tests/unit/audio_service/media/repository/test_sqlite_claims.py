@@ -10,11 +10,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from audio_service.media.model import Encoding, IllegalMoveError, MediaStatus
-from audio_service.media.repository.base import EVICTOR, Busy, Finished, Joined, Owned, StoredMedia, Unannounced, Waiter
-from audio_service.media.repository.sqlite import answers as sqlite_answers
+from audio_service.media.repository.base import (
+    EVICTOR,
+    Finished,
+    Joined,
+    LeaseHeld,
+    Owned,
+    StoredMedia,
+    Unannounced,
+    Waiter,
+)
 from audio_service.media.repository.sqlite import claims as sqlite_claims
+from audio_service.media.repository.sqlite import expiring as sqlite_expiring
+from audio_service.media.repository.sqlite import records as sqlite_records
 from audio_service.media.repository.sqlite import retention as sqlite_retention
-from audio_service.media.repository.sqlite import search as sqlite_search
 from audio_service.media.repository.sqlite.schema import migrate
 from common.databases.sqlite import Transaction
 from common.errors import LeaseLost
@@ -57,7 +66,7 @@ class Claims(RuleBasedStateMachine):
 
     @rule(request=requests)
     def claim(self, request: str) -> None:
-        before = sqlite_claims.find(self.tx, SONG)
+        before = sqlite_records.find(self.tx, SONG)
         got = sqlite_claims.claim(self.tx, SONG, Waiter(request, "u"), PlatformMetadata(title="New Rules"), LEASE)
         if request in self.answered:
             assert isinstance(got, Joined)
@@ -77,9 +86,9 @@ class Claims(RuleBasedStateMachine):
                 assert before is not None
                 assert before.status is MediaStatus.SUCCESS
                 assert request not in self.waiting
-                sqlite_answers.mark_answered(self.tx, [request], KEEP)
+                sqlite_expiring.mark_answered(self.tx, request, keep=KEEP)
                 self.answered.add(request)
-            case Busy(wait):
+            case LeaseHeld(wait):
                 assert before is not None
                 assert before.status is (MediaStatus.PROCESSING if self.holder == EVICTOR else MediaStatus.ERROR)
                 assert wait == timedelta(milliseconds=self.held_until - self.now)
@@ -101,7 +110,7 @@ class Claims(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 2))
     def yield_claim(self, pick: int) -> None:
         fence = self.fence(pick)
-        sqlite_claims.end_lease(self.tx, SONG, fence)
+        sqlite_claims.yield_claim(self.tx, SONG, fence)
         if fence == self.current():
             self.held_until = 0
 
@@ -112,7 +121,7 @@ class Claims(RuleBasedStateMachine):
             if success:
                 media, waiters = sqlite_claims.mark_success(self.tx, SONG, fence, MADE)
             else:
-                media, waiters = sqlite_claims.mark_error(self.tx, SONG, fence, "media_private", "x")
+                media, waiters = sqlite_claims.mark_error(self.tx, SONG, fence, error_code="media_private", message="x")
         except LeaseLost:
             assert fence != self.current()
         except IllegalMoveError:
@@ -123,12 +132,12 @@ class Claims(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 2), some=st.integers(1, 5))
     def settle(self, pick: int, some: int) -> None:
-        record = sqlite_claims.find(self.tx, SONG)
+        record = sqlite_records.find(self.tx, SONG)
         if record is None or record.status is MediaStatus.PROCESSING:
             return
         fence = self.fence(pick)
         published = sorted(self.waiting)[:some]
-        left = sqlite_claims.settle(self.tx, SONG, fence, published, KEEP)
+        left = sqlite_claims.settle(self.tx, SONG, fence, published, keep=KEEP)
         self.waiting -= set(published)
         self.answered |= set(published)
         if fence == self.current():
@@ -140,15 +149,15 @@ class Claims(RuleBasedStateMachine):
 
     @rule()
     def lose_the_file(self) -> None:
-        record = sqlite_claims.find(self.tx, SONG)
+        record = sqlite_records.find(self.tx, SONG)
         sqlite_claims.reopen(self.tx, SONG)
         if record is not None and record.status is MediaStatus.SUCCESS:
             self.held_until = 0
 
     @rule()
     def begin_eviction(self) -> None:
-        record = sqlite_claims.find(self.tx, SONG)
-        eviction = sqlite_retention.begin_eviction(self.tx, timedelta(0), LEASE)
+        record = sqlite_records.find(self.tx, SONG)
+        eviction = sqlite_retention.begin_eviction(self.tx, idle=timedelta(0), lease=LEASE)
         if eviction is None:
             return
         assert record is not None
@@ -172,13 +181,13 @@ class Claims(RuleBasedStateMachine):
         rows = self.db.execute("SELECT request_id FROM waiters").fetchall()
         assert {row[0] for row in rows} == self.waiting
         assert not self.waiting & self.answered
-        assert all(sqlite_answers.is_answered(self.tx, request) for request in self.answered)
+        assert all(sqlite_expiring.is_answered(self.tx, request) for request in self.answered)
 
     @invariant()
     def the_index_holds_what_the_table_holds(self) -> None:
         self.db.execute("INSERT INTO media_trigrams (media_trigrams, rank) VALUES ('integrity-check', 1)")
-        record = sqlite_claims.find(self.tx, SONG)
-        found = sqlite_search.search(self.tx, "new rules", 10, None).items
+        record = sqlite_records.find(self.tx, SONG)
+        found = sqlite_records.search(self.tx, "new rules").items
         assert bool(found) == (record is not None and record.status is MediaStatus.SUCCESS)
 
     def fence(self, pick: int) -> int:

@@ -21,8 +21,13 @@ _ALIVE: Document = {"$gt": ["$until", "$$NOW"]}
 _UPSERT_TRIES = 5
 
 
-async def mark_answered(
-    db: Collections, request_ids: Sequence[str], keep: timedelta, session: Session | None = None
+async def mark_answered(db: Collections, request_id: str, *, keep: timedelta) -> None:
+    """Mark one request as answered."""
+    await mark_all_answered(db, [request_id], keep=keep)
+
+
+async def mark_all_answered(
+    db: Collections, request_ids: Sequence[str], *, keep: timedelta, session: Session | None = None
 ) -> None:
     """Remember requests as answered; told twice, the longer memory counts."""
     if not request_ids:

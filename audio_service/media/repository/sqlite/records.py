@@ -1,4 +1,4 @@
-"""Pages of records: search by a part of the title, and the list of everything. Steps, as in sqlite_claims.
+"""Records: one by its id, search by a part of the title, the list of all. Steps of one SELECT each.
 
 Search goes through an FTS5 trigram index, which finds substrings of three characters and more. The text is handed to
 it as one quoted phrase, and consists of letters, digits, marks and single spaces by then: it is never an operator.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from audio_service.media.model import MIN_SEARCH_CHARACTERS, search_text
+from audio_service.media.model import MIN_SEARCH_CHARACTERS, Media, search_text
 from audio_service.media.repository.base import Page
 from audio_service.media.repository.cursors import decode_cursor, encode_cursor, page_size
 from audio_service.media.repository.sqlite.rows import COLUMNS, media_of
@@ -40,7 +40,13 @@ _LIST_SQL = (
 )
 
 
-def search(tx: Transaction, text: str, limit: int, cursor: str | None) -> Page:
+def find(tx: Transaction, media_id: str) -> Media | None:
+    """Return a record: one SELECT on the unique index."""
+    row = tx.db.execute(f"SELECT {COLUMNS} FROM media WHERE video_id = ?", (media_id,)).fetchone()  # noqa: S608 - a constant
+    return None if row is None else media_of(row)
+
+
+def search(tx: Transaction, text: str, *, limit: int = 10, cursor: str | None = None) -> Page:
     """Exact titles, newest first; then titles that contain the text, newest first."""
     rank, before = (_EXACT, _MAX_SEQ) if cursor is None else decode_cursor(_SEARCH, cursor)
     needle = search_text(text)
@@ -57,7 +63,7 @@ def search(tx: Transaction, text: str, limit: int, cursor: str | None) -> Page:
     return _page(tx.db.execute(_SEARCH_SQL, values).fetchall(), size, _SEARCH)
 
 
-def list_all(tx: Transaction, limit: int, cursor: str | None) -> Page:
+def list_all(tx: Transaction, *, limit: int = 50, cursor: str | None = None) -> Page:
     """Return records of any status, last updated first; one that is updated meanwhile moves to the first page."""
     updated_at, seq = (_MAX_SEQ, _MAX_SEQ) if cursor is None else decode_cursor(_LIST, cursor)
     size = page_size(limit)

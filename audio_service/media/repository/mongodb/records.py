@@ -1,4 +1,4 @@
-"""Pages of records: search by a part of the title, and the list of everything.
+"""Records: one by its id, search by a part of the title, the list of all.
 
 A finished record holds the grams of its `search_text`: all runs of three, five and seven characters, each an entry of
 one index whose order is also the page's. A search counts the entries of the query's own grams, as far as a bound, walks
@@ -13,12 +13,11 @@ from datetime import UTC, datetime, timedelta
 
 from pymongo import DESCENDING
 
-from audio_service.media.model import MIN_SEARCH_CHARACTERS, search_text
+from audio_service.media.model import MIN_SEARCH_CHARACTERS, Media, search_text
 from audio_service.media.repository.base import Page
 from audio_service.media.repository.cursors import decode_cursor, encode_cursor, page_size
-from audio_service.media.repository.mongodb.collections import Collections
+from audio_service.media.repository.mongodb.collections import BY_GRAM, BY_TEXT, BY_UPDATE, Collections
 from audio_service.media.repository.mongodb.documents import FIELDS, GRAM_LENGTHS, grams, literal, media_of
-from audio_service.media.repository.mongodb.indexes import BY_GRAM, BY_TEXT, BY_UPDATE
 from common.databases.mongodb import Document
 
 _SEARCH = "s"
@@ -34,7 +33,13 @@ _COUNTED = 4_000
 _PAGE_FIELDS = dict.fromkeys((*FIELDS, "seq"), 1)
 
 
-async def search(db: Collections, text: str, limit: int, cursor: str | None) -> Page:
+async def find(db: Collections, media_id: str) -> Media | None:
+    """Return a record."""
+    document = await db.songs.find_one({"_id": media_id}, dict.fromkeys(FIELDS, 1))
+    return None if document is None else media_of(document)
+
+
+async def search(db: Collections, text: str, *, limit: int = 10, cursor: str | None = None) -> Page:
     """Exact titles, newest first; then titles that contain the text, newest first."""
     rank, before = (_EXACT, _MAX_SEQ) if cursor is None else decode_cursor(_SEARCH, cursor)
     needle = search_text(text)
@@ -52,7 +57,7 @@ async def search(db: Collections, text: str, limit: int, cursor: str | None) -> 
     return Page(tuple(media_of(found) for _, found in shown), following)
 
 
-async def list_all(db: Collections, limit: int, cursor: str | None) -> Page:
+async def list_all(db: Collections, *, limit: int = 50, cursor: str | None = None) -> Page:
     """Return records of any status, last updated first; one that is updated meanwhile moves to the first page."""
     updated_at, seq = (_FAR, _MAX_SEQ) if cursor is None else decode_cursor(_LIST, cursor)
     size = page_size(limit)

@@ -16,7 +16,12 @@ from common.messages.downloads import PlatformMetadata
 PURGE_BATCH = 20
 
 
-def mark_answered(tx: Transaction, request_ids: Sequence[str], keep: timedelta) -> None:
+def mark_answered(tx: Transaction, request_id: str, *, keep: timedelta) -> None:
+    """Mark one request as answered."""
+    mark_all_answered(tx, [request_id], keep=keep)
+
+
+def mark_all_answered(tx: Transaction, request_ids: Sequence[str], *, keep: timedelta) -> None:
     """Remember requests as answered; told twice, the longer memory counts."""
     tx.db.executemany(
         "INSERT INTO answered (request_id, until) VALUES (?, ?) "
