@@ -68,7 +68,7 @@ def _carried(address: IPv6Address) -> IPv4Address | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class AllowRule:
     """One entry of NETWORK_ALLOW: a network or a host name, at one port or (None) at any."""
 
     network: IPv4Network | IPv6Network | None
@@ -88,7 +88,7 @@ class Rule:
 class AllowList:
     """The addresses that are reachable besides the public ones."""
 
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[AllowRule, ...] = ()
 
     def permits(self, address: Address, port: int) -> bool:
         """Whether any rule covers the address, or the IPv4 address that it maps."""
@@ -107,9 +107,9 @@ def parse_allow(text: str) -> AllowList:
     return AllowList(tuple(_parse_rule(entry.strip()) for entry in text.split(",") if entry.strip()))
 
 
-def _parse_rule(entry: str) -> Rule:
+def _parse_rule(entry: str) -> AllowRule:
     if (network := _parse_network(entry)) is not None:
-        return Rule(network, None, None)
+        return AllowRule(network, None, None)
     match = _RULE.fullmatch(entry)
     if match is None:
         raise ValueError(_expected(entry))
@@ -118,10 +118,10 @@ def _parse_rule(entry: str) -> Rule:
         raise ValueError(_expected(entry))
     name = match["v6"] or match["host"]
     if (network := _parse_network(name)) is not None:
-        return Rule(network, None, port)
+        return AllowRule(network, None, port)
     if match["v6"] or not _HOST.fullmatch(name.lower()):
         raise ValueError(_expected(entry))
-    return Rule(None, name.lower(), port)
+    return AllowRule(None, name.lower(), port)
 
 
 def _parse_network(text: str) -> IPv4Network | IPv6Network | None:

@@ -19,8 +19,18 @@ from typing import Any, BinaryIO
 
 from deno import find_deno_bin  # pyright: ignore[reportMissingTypeStubs] - one annotated function, no py.typed
 
+from audio_service.addresses import parse_allow
 from audio_service.audio.base import EncodeOptions, Origin
-from audio_service.children.jobs import HEADER, ChildProgress, ChildSettings, JsonObject, body_length, pack, unpack
+from audio_service.children.jobs import (
+    HEADER,
+    ChildProgress,
+    ChildSettings,
+    JsonObject,
+    OnProgress,
+    body_length,
+    pack,
+    unpack,
+)
 from audio_service.children.limits import (
     ResourceLimits,
     end_group,
@@ -29,18 +39,16 @@ from audio_service.children.limits import (
     limit_process,
     resident_memory,
 )
-from audio_service.sources.guard import Guard, parse_allow
-from audio_service.sources.ytdlp.extractor import Extractor
-from audio_service.sources.ytdlp.fetching import FetchOrder, StrayThreadError, fetch
-from audio_service.sources.ytdlp.warming import work_while
+from audio_service.sources.guard import Guard
+from audio_service.sources.ytdlp.extractor import ENVIRONMENT, Extractor
+from audio_service.sources.ytdlp.fetching import FetchJob, StrayThreadError, fetch
 from common.errors import AppError, InternalError, MediaTooLarge, ProcessingLimitExceeded, StorageFull
 
-Report = Callable[[ChildProgress], None]
-
-# Whoever starts this child is starting, too, and needs the cores first.
-_REST_SECONDS = 1.0
-# Being warm takes 27 MB, which a job may need more where there is little.
-_WARM_BYTES = 256 * 1024 * 1024
+_END = object()
+# The service that starts this child is starting as well: warming up waits until the cores are free.
+_START_REST_SECONDS = 1.0
+# Warming up takes 27 MB; under a lower limit a job needs them more.
+_WARM_UP_BYTES = 256 * 1024 * 1024
 
 
 class Pipe:
@@ -88,7 +96,7 @@ class Pipe:
             end_group()
 
 
-class Worker:
+class JobRunner:
     """Does the jobs of one child."""
 
     def __init__(self, settings: ChildSettings) -> None:
@@ -106,7 +114,7 @@ class Worker:
         """Do in small steps what the first job would have to wait for."""
         return self._extractor.get_warm()
 
-    def do(self, kind: str, arguments: dict[str, Any], report: Report) -> JsonObject:
+    def do(self, kind: str, arguments: dict[str, Any], report: OnProgress) -> JsonObject:
         """Do one job. Raises AppError, and what the machine has to say."""
         match kind:
             case "resolve":
@@ -114,8 +122,8 @@ class Worker:
             case "list":
                 return self._extractor.list_items(**arguments)
             case "fetch":
-                order = FetchOrder(origin=Origin(**arguments.pop("origin")), **arguments)
-                return fetch(self._extractor, order, self._options, report)
+                job = FetchJob(origin=Origin(**arguments.pop("origin")), **arguments)
+                return fetch(self._extractor, job, self._options, report)
             case _:
                 raise InternalError(f"no such job: {kind}")
 
@@ -124,33 +132,40 @@ def main() -> None:
     """Serve until the pipe ends."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     end_with_parent(end_group)
+    os.environ.update(ENVIRONMENT)
     pipe = Pipe()
     settings = ChildSettings(**pipe.receive())
     limits = ResourceLimits(settings.memory_bytes, settings.max_download_bytes, settings.cpu_seconds)
     try:
-        worker = Worker(settings)
+        runner = JobRunner(settings)
     except Exception as exc:  # noqa: BLE001 - the service asks why this child does not get ready
         pipe.send(_failure(exc, "cannot start: "))
         return
     limit_process(limits)
     pipe.send({"ready": True})
-    steps: Iterator[None] = worker.get_warm() if settings.memory_bytes >= _WARM_BYTES else iter(())
+    steps: Iterator[None] = runner.get_warm() if settings.memory_bytes >= _WARM_UP_BYTES else iter(())
     while True:
-        job = pipe.receive_within(_REST_SECONDS)
+        job = pipe.receive_within(_START_REST_SECONDS)
         if job is None:
             # A job that comes meanwhile waits for one step, and the rest of them for its end.
             work_while(lambda: pipe.silent, steps)
             job = pipe.receive()
         limit_job(limits)
-        pipe.send({**_outcome(worker, job, pipe), "resident_bytes": resident_memory()})
+        pipe.send({**_outcome(runner, job, pipe), "resident_bytes": resident_memory()})
 
 
-def _outcome(worker: Worker, job: JsonObject, pipe: Pipe) -> JsonObject:
+def work_while(idle: Callable[[], bool], steps: Iterator[None]) -> None:
+    """Take steps until `idle` is false or they are exhausted."""
+    while idle() and next(steps, _END) is not _END:
+        pass
+
+
+def _outcome(runner: JobRunner, job: JsonObject, pipe: Pipe) -> JsonObject:
     def report(progress: ChildProgress) -> None:
         pipe.send({"progress": asdict(progress)})
 
     try:
-        return {"result": worker.do(job["kind"], job["arguments"], report)}
+        return {"result": runner.do(job["kind"], job["arguments"], report)}
     except StrayThreadError as exc:
         return {**_failure(exc.__cause__ or exc), "spent": True}
     except MemoryError as exc:

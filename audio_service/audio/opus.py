@@ -56,7 +56,7 @@ _HEAD_GAIN = slice(16, 18)
 _HEAD_FAMILY = 18
 
 
-class Media(Protocol):
+class AudioInput(Protocol):
     """One audio stream of an open file: a plain WebM that is read here, or whatever FFmpeg has opened."""
 
     @property
@@ -138,7 +138,7 @@ def encode_dca(
         out.truncate()
 
 
-def _open(file: BinaryIO, *, plain: bool) -> AbstractContextManager[Media]:
+def _open(file: BinaryIO, *, plain: bool) -> AbstractContextManager[AudioInput]:
     """Open a plain WebM here and everything else with FFmpeg. Raises NotPlainError when it was not that plain."""
     if plain:
         return nullcontext(WebmAudio(file))
@@ -156,7 +156,7 @@ def _start_again(file: BinaryIO | StartKept, reason: str) -> None:
 
 
 def _encode(
-    media: Media,
+    media: AudioInput,
     plan: _Plan | None,
     options: EncodeOptions,
     open_sink: Callable[[DcaMetadata], FrameSink],
@@ -187,7 +187,7 @@ def _encode(
     )
 
 
-def _decide(media: Media, first: bytes) -> _Plan:
+def _decide(media: AudioInput, first: bytes) -> _Plan:
     """Plan by codec, OpusHead (RFC 7845 §5.1; absent in MPEG-TS) and the first packet."""
     probed, head = media.probed, media.extradata
     if probed.codec != "opus":
@@ -256,7 +256,7 @@ _WAYS: dict[Mode, Callable[[Packets, FrameSink, EncodeOptions], None]] = {
 }
 
 
-def _metadata(media: Media, plan: _Plan, origin: Origin, options: EncodeOptions) -> DcaMetadata:
+def _metadata(media: AudioInput, plan: _Plan, origin: Origin, options: EncodeOptions) -> DcaMetadata:
     """Say how the file was made. Its length is not known yet: frames are the business of the record."""
     probed = media.probed
     transcoded = plan.mode == "transcoded"

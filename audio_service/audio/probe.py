@@ -45,7 +45,7 @@ _OPTIONS = {
 }
 
 
-class OpenedMedia:
+class FfmpegAudio:
     """One audio stream of an open file. `packets` reads on; the other streams are skipped."""
 
     def __init__(self, container: InputContainer, stream: AudioStream, file: SequentialFile) -> None:
@@ -123,7 +123,7 @@ class OpenedMedia:
 
 
 @contextmanager
-def open_media(file: BinaryIO) -> Generator[OpenedMedia]:
+def open_media(file: BinaryIO) -> Generator[FfmpegAudio]:
     """Open the first audio stream of `file`, which may be seekable (then it is complete) or a growing download.
 
     Raises, here or inside the context:
@@ -135,7 +135,7 @@ def open_media(file: BinaryIO) -> Generator[OpenedMedia]:
     source = SeekableFile(file) if file.seekable() else SequentialFile(file)
     try:
         with _open(source) as container:
-            yield OpenedMedia(container, _audio_stream(container), source)
+            yield FfmpegAudio(container, _audio_stream(container), source)
     except Exception as exc:
         # What went wrong first is the reason for what went wrong later.
         if source.failure is not None and exc is not source.failure:

@@ -1,6 +1,6 @@
 """One warm child process: a job goes down its pipe, progress and a result come back, and it is killed as a group.
 
-Refuses to know what a job is about; that is `fetcher`'s, on the other end of the pipe.
+What a job means is known to the program at the other end of the pipe alone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import asdict
 
@@ -19,6 +19,7 @@ from audio_service.children.jobs import (
     ChildProgress,
     ChildSettings,
     JsonObject,
+    OnProgress,
     body_length,
     pack,
     unpack,
@@ -30,8 +31,6 @@ from common.errors import (
     ProcessingLimitExceeded,
     error_for_code,
 )
-
-OnProgress = Callable[[ChildProgress], None]
 
 MAX_JOBS = 200
 MAX_RESIDENT_BYTES = 400 * 1024 * 1024
@@ -160,20 +159,17 @@ async def start_child(module: str) -> Child:
 
 
 def _environment() -> dict[str, str]:
-    """Return what a child may know: no secrets, no proxies (the guard must see real peers), no place to write.
+    """Return a child's environment: no secrets, no proxies (the guard must see real peers), no writable directory.
 
-    HOME is a folder that is not there (the JavaScript runtime refuses one that is not a folder at all).
+    HOME names a directory that does not exist; some programs refuse a HOME that is no directory path.
     """
     passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return {
         **passed_on,
-        "DENO_DIR": f"{os.devnull}/deno",
-        "DENO_NO_UPDATE_CHECK": "1",
         "HOME": "/nonexistent",
         "LANG": "C.UTF-8",
         "NO_COLOR": "1",
         "PATH": os.devnull,
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "PYTHONUNBUFFERED": "1",
-        "YTDLP_NO_PLUGINS": "1",
     }

@@ -8,6 +8,7 @@ the child: `{"ready": true}`, then for each job any number of `{"progress": …}
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -48,7 +49,7 @@ class ChildSettings:
 class ChildProgress:
     """How far a job is; a field that is not known is None.
 
-    `draft` names the DCA file in the making (see `drafts`) once enough of it for a start can be read.
+    `draft` names the DCA file in the making (see `audio.drafts`) once enough of it for a start can be read.
     """
 
     stage: Literal["resolving", "downloading", "encoding"]
@@ -56,6 +57,10 @@ class ChildProgress:
     eta_seconds: float | None = None
     speed_bytes_per_second: float | None = None
     draft: int | None = None
+
+
+OnProgress = Callable[[ChildProgress], None]
+"""Called with each progress of a job; must be cheap."""
 
 
 def pack(message: JsonObject) -> bytes:

@@ -1,8 +1,8 @@
 """Warm child processes that do what the service itself must not: read untrusted pages and media.
 
-A pool keeps NUM_WORKERS children started ahead, gives each job to one of them, and kills a child with all that it
-started when the job's deadline passes, when the caller goes away, or when it answers nonsense. A dead, spent or grown
-child is replaced while nobody waits for it. The pool knows nothing of media; the jobs are `fetcher`'s.
+A pool keeps its children started ahead, gives each job to one of them, and kills a child with its process group when
+the job's deadline passes, when the caller is cancelled, or when the child breaks the protocol. A child that died, is
+spent or has grown is replaced in the background. What a job means is known to the child's program alone.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from contextvars import Context
-from pathlib import Path
 from typing import Any
 
-from audio_service.children.child import Child, OnProgress, start_child
+from audio_service.children.child import Child, start_child
 from audio_service.children.jobs import (
     ChildJob,
     ChildSettings,
     JsonObject,
+    OnProgress,
 )
 from audio_service.settings import AudioSettings
-from audio_service.sources.ytdlp.cookies import read_cookies, why_unusable
 from common.errors import (
     AppError,
     ProcessingCrashed,
@@ -134,36 +133,24 @@ class ChildPool:
 
 
 @asynccontextmanager
-async def open_children(settings: AudioSettings, *, module: str = CHILD_MODULE) -> AsyncGenerator[ChildPool]:
-    """Start the children of a service and end them with the block. `module` is the program that they run."""
-    await asyncio.to_thread(_say_cookies, settings.cookies_youtube)
-    async with open_resting_children(settings, settings.num_workers, module=module) as pool:
-        pool.start()
-        yield pool
-
-
-@asynccontextmanager
-async def open_resting_children(
-    settings: AudioSettings, size: int, *, module: str = CHILD_MODULE
+async def open_children(
+    settings: AudioSettings, *, size: int | None = None, start: bool = True, module: str = CHILD_MODULE
 ) -> AsyncGenerator[ChildPool]:
-    """Open a pool of `size` children that starts none until `start`, and ends them with the block."""
-    pool = ChildPool(_child_settings(settings), size, module)
+    """Open a pool of `size` children (default: NUM_WORKERS) and kill them when the block ends.
+
+    Args:
+        settings: what the children are told, their limits included.
+        size: how many.
+        start: start them now; else `ChildPool.start` does.
+        module: the program that they run.
+    """
+    pool = ChildPool(_child_settings(settings), settings.num_workers if size is None else size, module)
     try:
+        if start:
+            pool.start()
         yield pool
     finally:
         await pool.close()
-
-
-def _say_cookies(path: Path | None) -> None:
-    """Tell the operator once what the children find; it may come and change later, and they will notice."""
-    if path is None:
-        return
-    try:
-        log.info("cookies.found", count=len(read_cookies(path)))
-    except FileNotFoundError:
-        log.info("cookies.absent")
-    except (OSError, ValueError) as exc:
-        log.warning("cookies.unusable", reason=why_unusable(exc))
 
 
 def _child_settings(settings: AudioSettings) -> ChildSettings:

@@ -19,8 +19,7 @@ from audio_service.pipelines.early_song import early_song
 from audio_service.services import Services
 from audio_service.sources.base import Query, Resolved
 from audio_service.sources.client import fetch
-from audio_service.sources.query import parse_query, rejected_key
-from audio_service.sources.ytdlp.descriptions import clean_title
+from audio_service.sources.query import clean_title, parse_query, rejected_key
 from audio_service.texts import DOWNLOADED
 from audio_service.worker.announcer import ANSWERED_KEEP
 from audio_service.worker.pipeline import HandBack, Job, Outcome, Pipeline, TerminalStatus

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from audio_service.sources.ytdlp.drafts import draft_path
+from audio_service.audio.drafts import draft_path
 from common.blobs.base import BlobStore, GrowingBlob
 from common.errors import StorageError
 from common.observability.telemetry import get_logger

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from audio_service.audio.base import Encoded, Origin
-from audio_service.children.jobs import ChildJob, ChildProgress
+from audio_service.audio.drafts import DRAFTS
+from audio_service.children.jobs import ChildJob, ChildProgress, OnProgress
 from audio_service.children.pool import ChildPool
 from audio_service.settings import AudioSettings
 from audio_service.sources.base import Query, Resolved
-from audio_service.sources.ytdlp.drafts import DRAFTS
+from audio_service.sources.cookies import read_cookies, why_unusable
 from common.messages.downloads import PlatformMetadata
+from common.observability.telemetry import get_logger
+
+log = get_logger(__name__)
 
 _WORK_SECONDS = 30.0
 _LEFTOVERS = ("source*", DRAFTS)
@@ -51,7 +54,7 @@ async def fetch(  # noqa: PLR0913 - each says another thing about one job
     directory: Path,
     *,
     origin: Origin,
-    on_progress: Callable[[ChildProgress], None],
+    on_progress: OnProgress,
     deadline_seconds: float,
 ) -> Fetched:
     """Download and encode into a file in `directory`, which holds nothing else afterwards, whatever happens.
@@ -82,8 +85,24 @@ async def fetch(  # noqa: PLR0913 - each says another thing about one job
 
 
 def open_ytdlp(settings: AudioSettings, children: ChildPool) -> YtDlpSource:
-    """Return the source that needs no key. A resolution may take as long as four slow answers and its own work."""
+    """Return the source that needs no key, and log once what COOKIES_YOUTUBE holds now.
+
+    A resolution's deadline allows for four slow answers and its own work.
+    """
+    _log_cookies(settings.cookies_youtube)
     return YtDlpSource(children, deadline_seconds=_WORK_SECONDS + 4 * settings.network_timeout_seconds)
+
+
+def _log_cookies(path: Path | None) -> None:
+    """Log what the children will find in the file, which they read again whenever it changes."""
+    if path is None:
+        return
+    try:
+        log.info("cookies.found", count=len(read_cookies(path)))
+    except FileNotFoundError:
+        log.info("cookies.absent")
+    except (OSError, ValueError) as exc:
+        log.warning("cookies.unusable", reason=why_unusable(exc))
 
 
 def _sweep(directory: Path) -> None:

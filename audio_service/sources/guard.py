@@ -16,10 +16,8 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 from urllib.parse import urlsplit
 
-from audio_service.addresses import Address, AllowList, is_public, parse_allow
+from audio_service.addresses import Address, AllowList, is_public
 from common.errors import UrlNotAllowed
-
-__all__ = ["AddressRefusedError", "AllowList", "Guard", "ProgramRefusedError", "parse_allow"]
 
 _SCHEMES = frozenset({"http", "https"})
 _CONNECTS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})

@@ -18,6 +18,9 @@ from common.links import SCHEME, YOUTUBE_ID, as_url, is_youtube, normalise_url, 
 MAX_LENGTH = 500
 MAX_URL_LENGTH = 2000
 _DIGEST = 32
+MAX_TITLE_CHARACTERS = 500
+# Bidirectional controls (Unicode UAX 9), which reorder the text around them; right-to-left letters need none.
+_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 _MEDIA_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _DIRECT_EXTRACTORS = frozenset({"generic", "html5", "direct"})
@@ -60,6 +63,13 @@ def media_id_for(extractor_key: str, extractor_id: str, final_url: str) -> str:
     if _MEDIA_ID.fullmatch(plain) and not YOUTUBE_ID.fullmatch(plain):
         return plain
     return f"web-{_digest(plain)}"
+
+
+def clean_title(title: str) -> str:
+    """Return one line without control characters, cut to MAX_TITLE_CHARACTERS."""
+    visible = (" " if unicodedata.category(c) in {"Cc", "Zl", "Zp"} else c for c in title)
+    kept = "".join(c for c in visible if c not in _BIDI_CONTROLS and unicodedata.category(c) != "Cs")
+    return " ".join(kept.split())[:MAX_TITLE_CHARACTERS].rstrip()
 
 
 def _clean(song: str) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from audio_service.children.jobs import ChildJob, ChildProgress
-from audio_service.children.pool import ChildPool, open_resting_children
+from audio_service.children.pool import ChildPool, open_children
 from audio_service.settings import AudioSettings
 from audio_service.sources.base import Query
 from audio_service.sources.query import parse_query
@@ -206,7 +206,7 @@ class Questions:
 async def open_questions(settings: AudioSettings) -> AsyncGenerator[Questions]:
     """Open what answers questions; no child is started yet."""
     async with AsyncExitStack() as stack:
-        children = await stack.enter_async_context(open_resting_children(settings, CHILDREN))
+        children = await stack.enter_async_context(open_children(settings, size=CHILDREN, start=False))
         api: YouTubeApi | None = None
         if settings.youtube_api_key.get_secret_value():
             api = await stack.enter_async_context(open_youtube_api(settings))

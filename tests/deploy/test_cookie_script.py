@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from audio_service.sources.ytdlp.cookies import read_cookies
+from audio_service.sources.cookies import read_cookies
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "filter_youtube_cookies.sh"
 PLANTED = "planted-secret"

@@ -3,7 +3,7 @@
 This is the container that songs come in most, and reading it here costs a fraction of loading FFmpeg. Plain means: one
 segment, its Info and Tracks before the first Cluster, a first audio track of Opus that can be copied (one or two
 channels, mapping family 0, no gain, nothing compressed or encrypted), blocks without lacing, and only elements that
-are listed here and in `webm_head`. Everything else raises NotPlainError, and the file is FFmpeg's business from its
+are listed here and in `header`. Everything else raises NotPlainError, and the file is FFmpeg's business from its
 first byte on. So is every sign of damage: how to find back into a broken stream is decided in one place, not here.
 
 Sources: EBML is RFC 8794 (§4 VINT, §5 Element ID, §6 Element Data Size), Matroska is RFC 9559 (§5.1 the elements, §10
@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from audio_service.audio.base import Probed, check_reached
 from audio_service.audio.webm.ebml import NotPlainError, SourceEndedError, Window, children, unsigned
-from audio_service.audio.webm.head import ANYWHERE, CLUSTER, IN_SEGMENT, MAX_TICKS, read_head, skip_in_segment
+from audio_service.audio.webm.header import ANYWHERE, CLUSTER, IN_SEGMENT, MAX_TICKS, read_header, skip_in_segment
 
 # RFC 9559 §5.1.3, by Element ID with its marker bits.
 _TIMESTAMP, _SIMPLE_BLOCK, _BLOCK_GROUP, _BLOCK = 0xE7, 0xA3, 0xA0, 0xA1
@@ -57,13 +57,13 @@ class WebmAudio:
         self._first: int | None = None
         self._last = 0
         try:
-            self._head = read_head(self._window)
+            self._header = read_header(self._window)
         except SourceEndedError:
             raise NotPlainError("the file ends before its first cluster") from None
-        track = self._head.track
+        track = self._header.track
         self._number = track.number
         self.extradata = track.opus_head
-        self.probed = Probed("opus", "matroska", track.rate, track.channels, self._head.info.stated_ms)
+        self.probed = Probed("opus", "matroska", track.rate, track.channels, self._header.info.stated_ms)
 
     def packets(self) -> Iterator[bytes]:
         """Yield the track's packets. A file that breaks off ends with its last whole block."""
@@ -78,13 +78,13 @@ class WebmAudio:
         `played_ms` is what the packets amounted to; timestamps count as well, since gaps are legal. Of a file with
         several tracks it is unknown which of them the duration belongs to.
         """
-        info = self._head.info
-        if info.stated_ms is not None and len(self._head.track_numbers) == 1:
+        info = self._header.info
+        if info.stated_ms is not None and len(self._header.track_numbers) == 1:
             reached = (self._last - (self._first or 0)) * info.scale // 1_000_000
             check_reached(max(played_ms, reached), info.stated_ms)
 
     def _clusters(self) -> Iterator[bytes]:
-        window, last = self._window, self._head.end
+        window, last = self._window, self._header.end
         while window.offset != last:
             kind, size = window.header()
             if kind != CLUSTER:
@@ -179,7 +179,7 @@ class WebmAudio:
 
     def _is_other(self, vint: int) -> bool:
         """Whether a block that starts with this byte belongs to one of the tracks that are passed over."""
-        if vint - _ONE_BYTE_VINT not in self._head.track_numbers:
+        if vint - _ONE_BYTE_VINT not in self._header.track_numbers:
             raise NotPlainError("a block of an unknown track")
         return vint - _ONE_BYTE_VINT != self._number
 

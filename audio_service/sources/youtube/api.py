@@ -22,13 +22,13 @@ import httpx
 from pydantic import SecretStr, ValidationError
 
 from audio_service.settings import AudioSettings
-from audio_service.sources.youtube.answers import (
-    ErrorAnswer,
-    PlaylistItemsAnswer,
-    PlaylistsAnswer,
-    SearchAnswer,
+from audio_service.sources.youtube.responses import (
+    ErrorResponse,
+    PlaylistItemsResponse,
+    PlaylistsResponse,
+    SearchResponse,
     Video,
-    VideosAnswer,
+    VideosResponse,
 )
 from common.errors import (
     AppError,
@@ -102,7 +102,7 @@ class YouTubeApi:
             SearchFailed: it refused this search.
         """
         parameters = {"part": "snippet", "type": "video", "maxResults": str(limit), "q": words}
-        answer = await self._get("search", parameters, SearchAnswer, SearchFailed)
+        answer = await self._get("search", parameters, SearchResponse, SearchFailed)
         return [item.id.video_id for item in answer.items if item.id.video_id]
 
     async def videos(self, video_ids: Sequence[str]) -> dict[str, VideoDetails]:
@@ -113,7 +113,7 @@ class YouTubeApi:
             DetailsFailed: it refused this look-up.
         """
         parameters = {"part": "snippet,contentDetails,status", "id": ",".join(video_ids)}
-        answer = await self._get("videos", parameters, VideosAnswer, DetailsFailed)
+        answer = await self._get("videos", parameters, VideosResponse, DetailsFailed)
         return {item.id: _details_of(item) for item in answer.items}
 
     async def playlist(self, playlist_id: str) -> PlaylistDetails:
@@ -124,7 +124,7 @@ class YouTubeApi:
             MediaNotFound: there is none, or it is private.
         """
         parameters = {"part": "snippet,contentDetails", "id": playlist_id}
-        answer = await self._get("playlists", parameters, PlaylistsAnswer, MediaNotFound)
+        answer = await self._get("playlists", parameters, PlaylistsResponse, MediaNotFound)
         if not answer.items:
             raise MediaNotFound(f"{playlist_id}: the API does not know it")
         return PlaylistDetails(answer.items[0].snippet.title, answer.items[0].content.count)
@@ -139,7 +139,7 @@ class YouTubeApi:
         found: list[str] = []
         parameters = {"part": "contentDetails", "playlistId": playlist_id, "maxResults": str(min(limit, PAGE))}
         while len(found) < limit:
-            page = await self._get("playlistItems", parameters, PlaylistItemsAnswer, MediaNotFound)
+            page = await self._get("playlistItems", parameters, PlaylistItemsResponse, MediaNotFound)
             found += [item.content.video_id for item in page.items if item.content.video_id]
             if not page.next_page:
                 break
@@ -178,7 +178,7 @@ def parse_duration(text: str) -> int:
     return 1000 * sum(int(n or 0) * unit for n, unit in zip(match.groups(), _UNIT_SECONDS, strict=True))
 
 
-A = TypeVar("A", SearchAnswer, VideosAnswer, PlaylistsAnswer, PlaylistItemsAnswer)
+A = TypeVar("A", SearchResponse, VideosResponse, PlaylistsResponse, PlaylistItemsResponse)
 
 
 def _details_of(video: Video) -> VideoDetails:
@@ -211,7 +211,7 @@ def _refusal(method: str, response: httpx.Response, otherwise: type[AppError]) -
 
 def _reasons(body: bytes) -> set[str]:
     try:
-        error = ErrorAnswer.model_validate_json(body).error
+        error = ErrorResponse.model_validate_json(body).error
     except ValidationError:
         return set()
     return {entry.reason for entry in (*error.errors, *error.details) if entry.reason}

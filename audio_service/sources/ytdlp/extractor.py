@@ -8,21 +8,21 @@ service as opaque JSON and comes back for the download, cut down to what that ne
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
+from yt_dlp.extractor import gen_extractor_classes
 
 from audio_service.children.jobs import ChildSettings, JsonObject
+from audio_service.sources.cookies import CookieFile
 from audio_service.sources.guard import Guard
-from audio_service.sources.ytdlp.complaints import translate
-from audio_service.sources.ytdlp.cookies import CookieFile
-from audio_service.sources.ytdlp.descriptions import describe
+from audio_service.sources.ytdlp.failures import translate
 from audio_service.sources.ytdlp.growing import AbandonedError, GrowingFile
-from audio_service.sources.ytdlp.listing import list_items
+from audio_service.sources.ytdlp.metadata import describe, list_items
 from audio_service.sources.ytdlp.transfers import FileTransfer, GuardedYoutubeDL, Transfer
-from audio_service.sources.ytdlp.warming import get_warm
 from common.errors import (
     AppError,
     MediaLive,
@@ -50,6 +50,7 @@ _FORMATS = (
     "(bestaudio[acodec^=opus]/bestaudio/best[height<=?480]/best)"
     "[protocol~='^(https?|m3u8|m3u8_native|http_dash_segments)$']"
 )
+_NO_SITE = "https://nowhere.invalid/"
 _PLAIN = frozenset({"http", "https"})
 _PLAYLISTS = frozenset({"playlist", "multi_video"})
 _NOT_YET = frozenset({"is_live", "is_upcoming"})
@@ -58,6 +59,12 @@ _KEPT = (
     *("id", "title", "extractor", "extractor_key", "webpage_url", "original_url", "duration", "live_status"),
     *("http_headers", "hls_aes", "extra_param_to_segment_url", "extra_param_to_key_url"),
 )
+ENVIRONMENT = {
+    "DENO_DIR": f"{os.devnull}/deno",
+    "DENO_NO_UPDATE_CHECK": "1",
+    "YTDLP_NO_PLUGINS": "1",
+}
+"""For the process that an Extractor lives in: neither yt-dlp nor its JavaScript runtime reads or writes a home."""
 log = logging.getLogger(__name__)
 
 
@@ -73,8 +80,8 @@ class Extractor:
         self._on_status: OnStatus = lambda _: None
 
     def get_warm(self) -> Iterator[None]:
-        """Do in small steps, before the first job, what that would have to wait for."""
-        return get_warm(self._ydl)
+        """Do in small steps what the first job would otherwise wait for: see `warm_up`."""
+        return warm_up(self._ydl)
 
     def resolve(self, text: str, *, is_url: bool) -> JsonObject:
         """Find what a URL leads to, or the best match for words.
@@ -197,6 +204,23 @@ class Extractor:
 
     def _translate(self, exc: BaseException) -> AppError:
         return translate(exc, self._ydl.transfer, self._guard)
+
+
+def warm_up(ydl: Any) -> Iterator[None]:  # noqa: ANN401 - a YoutubeDL; the library is untyped
+    """Load every site that yt-dlp knows, and yield after each. No network is used.
+
+    yt-dlp knows some 1,800 sites. When the first URL is of none of the well-known ones, it compiles the sites' URL
+    patterns, imports their modules and compiles what they look for in a page: a second of CPU. Done site by site here,
+    so that a job that arrives meanwhile waits for one site at most.
+    """
+    sites: list[Any] = gen_extractor_classes()
+    for site in sites:
+        try:
+            site.suitable(_NO_SITE)
+            list(site.extract_from_webpage(ydl, _NO_SITE, ""))
+        except Exception:  # noqa: BLE001, S110 - a site that fails here fails again in the job that needs it
+            pass
+        yield
 
 
 def _first_video(found: Info | None) -> Info:

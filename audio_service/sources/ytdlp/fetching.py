@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock, Thread, Timer
 from typing import Any, BinaryIO, cast
 
 from audio_service.audio.base import FRAME_MS, Encoded, EncodeOptions, Origin, WholeFileNeededError
+from audio_service.audio.drafts import Drafts
 from audio_service.audio.opus import encode_dca
-from audio_service.children.jobs import ChildProgress, JsonObject
-from audio_service.sources.ytdlp.drafts import Drafts
+from audio_service.children.jobs import ChildProgress, JsonObject, OnProgress
 from audio_service.sources.ytdlp.extractor import Extractor
 from audio_service.sources.ytdlp.growing import GrowingFile
 
@@ -24,15 +23,13 @@ _LAST_WORDS_SECONDS = 2.0
 # A song that is whole so soon after its first seconds need not be played before.
 _SOON_SECONDS = 0.2
 
-Report = Callable[[ChildProgress], None]
-
 
 class StrayThreadError(Exception):
     """The job is over and its download still hangs: this process must not take another. The cause is the outcome."""
 
 
 @dataclass(frozen=True, slots=True)
-class FetchOrder:
+class FetchJob:
     """What to fetch, and where to put it. `info` is what `Extractor.resolve` gave, if it was asked lately."""
 
     url: str
@@ -42,8 +39,8 @@ class FetchOrder:
     origin: Origin
 
 
-def fetch(extractor: Extractor, order: FetchOrder, options: EncodeOptions, report: Report) -> JsonObject:
-    """Make a DCA file in the order's directory; nothing else is left there, and nothing at all after a failure.
+def fetch(extractor: Extractor, job: FetchJob, options: EncodeOptions, report: OnProgress) -> JsonObject:
+    """Make a DCA file in the job's directory; nothing else is left there, and nothing at all after a failure.
 
     Returns:
         `path`, `encoded` (the fields of Encoded) and `downloaded_bytes`.
@@ -52,14 +49,14 @@ def fetch(extractor: Extractor, order: FetchOrder, options: EncodeOptions, repor
         AppError: the download's error if it has one, else the encoder's.
         StrayThreadError: the encoder failed while the download hangs.
     """
-    directory = Path(order.directory)
+    directory = Path(job.directory)
     growing = GrowingFile(directory / _SOURCE_NAME)
-    news = _News(report, growing, order.duration_ms)
-    thread = Thread(target=extractor.download, args=(order.url, order.info, growing, news.downloading), daemon=True)
+    reporter = _ProgressReporter(report, growing, job.duration_ms)
+    thread = Thread(target=extractor.download, args=(job.url, job.info, growing, reporter.downloading), daemon=True)
     with Drafts(directory) as drafts:
         thread.start()
         try:
-            encoded = _encode(growing, drafts, order.origin, options, news)
+            encoded = _encode(growing, drafts, job.origin, options, reporter)
             growing.wait_complete()
         except BaseException as exc:
             growing.abandon()
@@ -70,21 +67,23 @@ def fetch(extractor: Extractor, order: FetchOrder, options: EncodeOptions, repor
             # A download that broke off is why the encoder failed, and not the other way round.
             raise
         finally:
-            news.close()
+            reporter.close()
             for leftover in directory.glob(f"{_SOURCE_NAME}*"):
                 leftover.unlink(missing_ok=True)
     thread.join()
     return {"path": str(drafts.path), "encoded": asdict(encoded), "downloaded_bytes": extractor.received}
 
 
-def _encode(growing: GrowingFile, drafts: Drafts, origin: Origin, options: EncodeOptions, news: _News) -> Encoded:
+def _encode(
+    growing: GrowingFile, drafts: Drafts, origin: Origin, options: EncodeOptions, reporter: _ProgressReporter
+) -> Encoded:
     def encode(source: BinaryIO) -> Encoded:
         return encode_dca(
             source,
             cast("BinaryIO", drafts),
             origin=origin,
             options=options,
-            on_frames=lambda frames: news.encoding(frames, drafts.number),
+            on_frames=lambda frames: reporter.encoding(frames, drafts.number),
         )
 
     try:
@@ -97,12 +96,12 @@ def _encode(growing: GrowingFile, drafts: Drafts, origin: Origin, options: Encod
         return encode(source)
 
 
-class _News:
+class _ProgressReporter:
     """Tells how far the job is, at most twice a second: the download first, then what is left of the encoding. That a
     draft can be played is told at once, and in all that follows.
     """
 
-    def __init__(self, report: Report, growing: GrowingFile, duration_ms: int) -> None:
+    def __init__(self, report: OnProgress, growing: GrowingFile, duration_ms: int) -> None:
         self._report = report
         self._growing = growing
         self._duration_ms = duration_ms

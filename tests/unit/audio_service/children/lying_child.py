@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from audio_service import child_main as fetcher
+from audio_service import child_main
 
 HOSTS = {
     "inside.test": ["127.0.0.1"],
@@ -28,4 +28,4 @@ def look_up(host: str, port: int, *_: object, **__: object) -> list[tuple[Any, .
 
 if __name__ == "__main__":
     socket.getaddrinfo = look_up
-    fetcher.main()
+    child_main.main()

@@ -14,56 +14,56 @@ from typing import Any
 
 from deno import find_deno_bin  # pyright: ignore[reportMissingTypeStubs] - one annotated function, no py.typed
 
-from audio_service import child_main as fetcher
-from audio_service.children.jobs import ChildProgress, JsonObject
+from audio_service import child_main
+from audio_service.children.jobs import ChildProgress, JsonObject, OnProgress
 
 
-class TroubledWorker(fetcher.Worker):
+class TroubledRunner(child_main.JobRunner):
     """Has a method per additional kind of job."""
 
-    def do(self, kind: str, arguments: dict[str, Any], report: fetcher.Report) -> JsonObject:
+    def do(self, kind: str, arguments: dict[str, Any], report: OnProgress) -> JsonObject:
         job = getattr(self, f"do_{kind}", None)
         return super().do(kind, arguments, report) if job is None else job(report=report, **arguments)
 
-    def do_echo(self, report: fetcher.Report, text: str) -> JsonObject:
+    def do_echo(self, report: OnProgress, text: str) -> JsonObject:
         report(ChildProgress("encoding", 50.0))
         return {"text": text, "pid": os.getpid()}
 
-    def do_crash(self, report: fetcher.Report, number: int) -> JsonObject:
+    def do_crash(self, report: OnProgress, number: int) -> JsonObject:
         del report
         os.kill(os.getpid(), number)
         return {}
 
-    def do_hang(self, report: fetcher.Report) -> JsonObject:
+    def do_hang(self, report: OnProgress) -> JsonObject:
         report(ChildProgress("encoding"))
         threading.Event().wait()
         return {}
 
-    def do_hang_with_family(self, report: fetcher.Report, note: str) -> JsonObject:
+    def do_hang_with_family(self, report: OnProgress, note: str) -> JsonObject:
         pid = os.fork()
         if not pid:
             signal.pause()
         Path(note).write_text(str(pid), encoding="ascii")
         return self.do_hang(report)
 
-    def do_eat(self, report: fetcher.Report) -> JsonObject:
+    def do_eat(self, report: OnProgress) -> JsonObject:
         del report
         eaten: list[bytearray] = []
         while True:
             eaten.append(bytearray(16 * 1024 * 1024))
 
-    def do_spin(self, report: fetcher.Report) -> JsonObject:
+    def do_spin(self, report: OnProgress) -> JsonObject:
         report(ChildProgress("encoding"))
         while True:
             pass
 
-    def do_write(self, report: fetcher.Report, path: str) -> JsonObject:
+    def do_write(self, report: OnProgress, path: str) -> JsonObject:
         del report
         with Path(path).open("wb") as file:
             while True:
                 file.write(bytes(4 * 1024 * 1024))
 
-    def do_chatter(self, report: fetcher.Report) -> JsonObject:
+    def do_chatter(self, report: OnProgress) -> JsonObject:
         del report
         print("from Python", '{"result": 1}')  # noqa: T201 - what libraries do
         os.write(1, b"from C\n" * 20_000)
@@ -71,17 +71,17 @@ class TroubledWorker(fetcher.Worker):
         sys.stdout.flush()
         return {"stdin": os.read(0, 10).decode()}
 
-    def do_environment(self, report: fetcher.Report) -> JsonObject:
+    def do_environment(self, report: OnProgress) -> JsonObject:
         del report
         return {"names": sorted(os.environ), "home": os.environ["HOME"]}
 
-    def do_start(self, report: fetcher.Report, program: list[str]) -> JsonObject:
+    def do_start(self, report: OnProgress, program: list[str]) -> JsonObject:
         del report
         command = [find_deno_bin(), "eval", "console.log(6 * 7)"] if program == ["deno"] else program
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         return {"output": done.stdout}
 
-    def do_connect(self, report: fetcher.Report, family: str, address: list[Any]) -> JsonObject:
+    def do_connect(self, report: OnProgress, family: str, address: list[Any]) -> JsonObject:
         del report
         with socket.socket(socket.AddressFamily[family], socket.SOCK_DGRAM) as client:
             client.connect(tuple(address) if len(address) > 1 else address[0])
@@ -89,5 +89,5 @@ class TroubledWorker(fetcher.Worker):
 
 
 if __name__ == "__main__":
-    fetcher.Worker = TroubledWorker
-    fetcher.main()
+    child_main.JobRunner = TroubledRunner
+    child_main.main()

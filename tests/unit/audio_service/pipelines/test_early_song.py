@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from audio_service.audio.drafts import Drafts
 from audio_service.pipelines.early_song import EarlySong, early_song
-from audio_service.sources.ytdlp.drafts import Drafts
 from common.blobs.base import BlobStore
 from common.blobs.local.store import open_local
 from common.errors import BlobNotFound, StorageUnavailable

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from audio_service.sources.ytdlp.drafts import draft_path
+from audio_service.audio.drafts import draft_path
 from audio_service.sources.ytdlp.fetching import PLAYABLE_FRAMES
 from common.dca import DcaReader
 from common.messages.downloads import PlatformMetadata

@@ -4,8 +4,8 @@ import ipaddress
 
 import pytest
 
-from audio_service.addresses import is_public
-from audio_service.sources.guard import AddressRefusedError, AllowList, Guard, parse_allow
+from audio_service.addresses import AllowList, is_public, parse_allow
+from audio_service.sources.guard import AddressRefusedError, Guard
 from common.errors import UrlNotAllowed
 
 PUBLIC = ("1.1.1.1", "8.8.8.8", "172.15.255.255", "172.32.0.1", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8")

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UnsupportedError, UserNotLive
 
-from audio_service.sources.guard import AddressRefusedError, AllowList, Guard
-from audio_service.sources.ytdlp.complaints import translate
+from audio_service.addresses import AllowList
+from audio_service.sources.guard import AddressRefusedError, Guard
+from audio_service.sources.ytdlp.failures import translate
 from audio_service.sources.ytdlp.transfers import Transfer
 from common.errors import (
     AppError,

@@ -1,16 +1,18 @@
-"""What a playlist or a search holds, in yt-dlp's flat terms: titles and addresses, no item looked at. Synchronous.
+"""What people and the library see of yt-dlp's answers: cleaned titles, checked URLs, record ids; the items of a
+playlist or a search, which are described by their references alone. Synchronous.
 
 Entries are taken as they come and no more than asked for: a channel's ten thousand videos cost one page of answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from audio_service.children.jobs import JsonObject
-from audio_service.sources.ytdlp.descriptions import clean_title, describe, web_url
+from audio_service.sources.query import clean_title, media_id_for
 from common.errors import MediaUnsupported
 
 Info = dict[str, Any]
@@ -24,6 +26,75 @@ _MAX_PASSED_OVER = 50
 # Pages of a channel, not songs of it.
 _NO_ITEMS = frozenset({"YoutubeTab"})
 _GONE = frozenset({"[Private video]", "[Deleted video]"})
+
+_MAX_URL_CHARACTERS = 2000
+_PLATFORMS = {
+    "Bandcamp": "Bandcamp",
+    "Dailymotion": "Dailymotion",
+    "Facebook": "Facebook",
+    "Instagram": "Instagram",
+    "Mixcloud": "Mixcloud",
+    "Soundcloud": "SoundCloud",
+    "TikTok": "TikTok",
+    "TwitchClips": "Twitch",
+    "TwitchVod": "Twitch",
+    "Twitter": "X",
+    "Vimeo": "Vimeo",
+    "Youtube": "YouTube",
+}
+# Their ids are cut from URLs and not unique: two sites' index.html would be one record.
+_NAMELESS = frozenset({"", "Generic", "HTML5MediaEmbed"})
+_GENERIC = "Generic"
+
+
+class Description(NamedTuple):
+    """The fields of a PlatformMetadata. The service makes one of them: pydantic would take 8 MB of every child."""
+
+    title: str
+    duration_ms: int
+    url: str
+    thumbnail_url: str
+    platform: str
+
+
+def describe(info: Mapping[str, Any], asked: str) -> tuple[str, Description]:
+    """Return the record's id and its metadata. `asked` is the URL that led here, if it was one."""
+    key = str(info.get("extractor_key") or "")
+    key = _GENERIC if key in _NAMELESS else key
+    url = web_url(info.get("webpage_url")) or asked
+    metadata = Description(
+        title=clean_title(_title(info)),
+        duration_ms=max(0, round(float(info.get("duration") or 0) * 1000)),
+        url=url,
+        thumbnail_url=web_url(info.get("thumbnail")),
+        platform=_platform(key, url),
+    )
+    return media_id_for(key, str(info.get("id") or ""), url), metadata
+
+
+def web_url(value: object) -> str:
+    """Return the value when it is an http or https URL of bearable length, else ""."""
+    text = str(value or "")
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return ""
+    fits = parts.scheme in ("http", "https") and parts.hostname and len(text) <= _MAX_URL_CHARACTERS
+    return text if fits else ""
+
+
+def _title(info: Mapping[str, Any]) -> str:
+    title = str(info.get("title") or info.get("id") or "")
+    # The media of a page are numbered, even when there is one.
+    if info.get("extractor_key") == "HTML5MediaEmbed" and str(info.get("id")).endswith("-1"):
+        return title.removesuffix(" (1)")
+    return title
+
+
+def _platform(key: str, url: str) -> str:
+    if key == _GENERIC:
+        return urlsplit(url).hostname or ""
+    return _PLATFORMS.get(key, key)
 
 
 def list_items(look: Look, url: str, limit: int) -> JsonObject:

@@ -6,16 +6,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from audio_service.sources.ytdlp.warming import work_while
+from audio_service.child_main import work_while
 
 # In a process of its own: this one may have imported anything by now. Modules beside the sites' own do not count.
 _SECOND_TIME = """
 import re, sys
 from yt_dlp import YoutubeDL
-from audio_service.sources.ytdlp.warming import get_warm
+from audio_service.sources.ytdlp.extractor import warm_up
 ydl = YoutubeDL({"quiet": True})
 ydl.urlopen = lambda *_: sys.exit("the network was used")
-for _ in get_warm(ydl):
+for _ in warm_up(ydl):
     pass
 imported, compiled, compile = len(sys.modules), 0, re._compiler.compile
 def counted(*arguments):

@@ -11,7 +11,7 @@ from aiohttp import web
 from audio_service.children.pool import open_children
 from audio_service.sources.base import Query
 from audio_service.sources.client import YtDlpSource, open_ytdlp
-from audio_service.sources.ytdlp.cookies import CookieFile, read_cookies, why_unusable
+from audio_service.sources.cookies import CookieFile, read_cookies, why_unusable
 from common.observability.telemetry import configure_logging
 from tests.unit.audio_service.sources.conftest import settings_for
 

@@ -42,7 +42,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _LINKS = ("cause", "reason")
 
 
-class Rule(NamedTuple):
+class ErrorRule(NamedTuple):
     """An exception that is of `kind` (None: any), has the HTTP status, and matches the pattern, means `error`."""
 
     error: type[AppError]
@@ -56,76 +56,76 @@ def _status(first: int, last: int | None = None) -> range:
 
 
 # The first rule that matches wins. Types look at each exception of the chain; patterns at the outermost message.
-RULES: tuple[Rule, ...] = (
-    Rule(MediaRegionLocked, GeoRestrictedError),
-    Rule(MediaUnsupported, UnsupportedError),
-    Rule(MediaLive, UserNotLive),
-    Rule(UrlNotAllowed, InvalidSchema),
-    Rule(InvalidInput, InvalidURL),
-    Rule(UrlNotAllowed, HTTPError, _status(300, 399)),  # more redirects than are followed
-    Rule(SourceAuthRequired, HTTPError, _status(401)),
-    Rule(SourceForbidden, HTTPError, _status(403)),
-    Rule(MediaNotFound, HTTPError, _status(404)),
-    Rule(SourceUnavailable, HTTPError, _status(408)),
-    Rule(MediaNotFound, HTTPError, _status(410)),
-    Rule(SourceUnavailable, HTTPError, _status(416)),
-    Rule(SourceUnavailable, HTTPError, _status(425)),
-    Rule(SourceUnavailable, HTTPError, _status(429)),
-    Rule(MediaRegionLocked, HTTPError, _status(451)),
-    Rule(SourceForbidden, HTTPError, _status(400, 499)),
-    Rule(SourceUnavailable, HTTPError, _status(500, 599)),
-    Rule(SourceTruncated, ContentTooShortError),
-    Rule(SourceTruncated, IncompleteRead),
-    Rule(SourceUnavailable, TransportError),
-    Rule(SourceUnavailable, pattern=re.compile(r"(?i)try again later")),
-    Rule(SourceAuthRequired, pattern=re.compile(r"(?i)not a bot|suspected as a bot|captcha|automation tools")),
-    Rule(MediaAgeRestricted, pattern=re.compile(r"(?i)confirm your age|age.?(restricted|limited|verif|gate)")),
-    Rule(
+RULES: tuple[ErrorRule, ...] = (
+    ErrorRule(MediaRegionLocked, GeoRestrictedError),
+    ErrorRule(MediaUnsupported, UnsupportedError),
+    ErrorRule(MediaLive, UserNotLive),
+    ErrorRule(UrlNotAllowed, InvalidSchema),
+    ErrorRule(InvalidInput, InvalidURL),
+    ErrorRule(UrlNotAllowed, HTTPError, _status(300, 399)),  # more redirects than are followed
+    ErrorRule(SourceAuthRequired, HTTPError, _status(401)),
+    ErrorRule(SourceForbidden, HTTPError, _status(403)),
+    ErrorRule(MediaNotFound, HTTPError, _status(404)),
+    ErrorRule(SourceUnavailable, HTTPError, _status(408)),
+    ErrorRule(MediaNotFound, HTTPError, _status(410)),
+    ErrorRule(SourceUnavailable, HTTPError, _status(416)),
+    ErrorRule(SourceUnavailable, HTTPError, _status(425)),
+    ErrorRule(SourceUnavailable, HTTPError, _status(429)),
+    ErrorRule(MediaRegionLocked, HTTPError, _status(451)),
+    ErrorRule(SourceForbidden, HTTPError, _status(400, 499)),
+    ErrorRule(SourceUnavailable, HTTPError, _status(500, 599)),
+    ErrorRule(SourceTruncated, ContentTooShortError),
+    ErrorRule(SourceTruncated, IncompleteRead),
+    ErrorRule(SourceUnavailable, TransportError),
+    ErrorRule(SourceUnavailable, pattern=re.compile(r"(?i)try again later")),
+    ErrorRule(SourceAuthRequired, pattern=re.compile(r"(?i)not a bot|suspected as a bot|captcha|automation tools")),
+    ErrorRule(MediaAgeRestricted, pattern=re.compile(r"(?i)confirm your age|age.?(restricted|limited|verif|gate)")),
+    ErrorRule(
         MediaPrivate,
         pattern=re.compile(r"(?i)\b(is|either) private\b|\bprivate (video|playlist|clip|track)|in (a )?private show"),
     ),
-    Rule(
+    ErrorRule(
         MediaLive,
         pattern=re.compile(
             r"(?i)live ?(stream|event|broadcast)|premieres? (in|will)|\blive (has|was) ended|will begin (in|at)"
             r"|not (currently )?live\b|not yet started"
         ),
     ),
-    Rule(
+    ErrorRule(
         SourceAuthRequired,
         pattern=re.compile(
             r"(?i)members[- ]only|for (\w+ )?(members|subscribers)|(log|sign)[ -]?in\b|registered users|subscription"
             r"|password[- ]protected|--video-password|--cookies|join this channel|account is not subscribed"
         ),
     ),
-    Rule(
+    ErrorRule(
         MediaRegionLocked,
         pattern=re.compile(
             r"(?i)geo.?(restrict|block)|(your|this) (country|region|location|area)|blocked it in|licensing restrict"
         ),
     ),
-    Rule(
+    ErrorRule(
         MediaRemoved,
         pattern=re.compile(
             r"(?i)(been|was|were|be) (removed|deleted|taken down)|no longer available"
             r"|account.{0,300}terminated|copyright"
         ),
     ),
-    Rule(MediaNotFound, pattern=re.compile(r"(?i)does ?n[o']t exist|not found\b|HTTP Error 404")),
-    Rule(
+    ErrorRule(MediaNotFound, pattern=re.compile(r"(?i)does ?n[o']t exist|not found\b|HTTP Error 404")),
+    ErrorRule(
         MediaUnsupported,
         pattern=re.compile(
             r"(?i)\bDRM\b|no (video|media|audio|playlist)\b.{0,300}\b(formats|content|found)|format is not available"
             r"|did not get any data blocks|downloaded file is empty|unsupported url"
         ),
     ),
-    Rule(
+    ErrorRule(
         MediaRemoved,
         pattern=re.compile(
             r"(?i)(video|content|clip|track|media|tweet|song|episode)\b.{0,20}(unavailable|not available)"
         ),
     ),
-    Rule(InvalidInput, pattern=re.compile(r"(?i)not a valid url|incomplete youtube id")),
+    ErrorRule(InvalidInput, pattern=re.compile(r"(?i)not a valid url|incomplete youtube id")),
 )
 
 
@@ -163,7 +163,7 @@ def _ours(link: BaseException, detail: str) -> AppError | None:
             return None
 
 
-def _matches(rule: Rule, chain: list[BaseException], detail: str) -> bool:
+def _matches(rule: ErrorRule, chain: list[BaseException], detail: str) -> bool:
     if rule.pattern is not None:
         return rule.pattern.search(detail) is not None
     for link in chain:

@@ -20,7 +20,7 @@ class SearchItem(BaseModel):
     id: SearchId
 
 
-class SearchAnswer(BaseModel):
+class SearchResponse(BaseModel):
     """`search.list`."""
 
     items: list[SearchItem]
@@ -40,20 +40,20 @@ class Snippet(BaseModel):
     thumbnails: dict[str, Thumbnail] = {}
 
 
-class Rating(BaseModel):
+class ContentRating(BaseModel):
     """Who may watch it."""
 
     youtube: str = Field("", alias="ytRating")
 
 
-class Content(BaseModel):
+class ContentDetails(BaseModel):
     """`regionRestriction` is not read: it names where viewers may watch, not where this service runs."""
 
     duration: str = ""
-    rating: Rating = Field(Rating(ytRating=""), alias="contentRating")
+    rating: ContentRating = Field(ContentRating(ytRating=""), alias="contentRating")
 
 
-class Status(BaseModel):
+class VideoStatus(BaseModel):
     """Who may see it, and how its upload went."""
 
     privacy: str = Field("public", alias="privacyStatus")
@@ -65,17 +65,17 @@ class Video(BaseModel):
 
     id: str
     snippet: Snippet
-    content: Content = Field(Content(contentRating=Rating(ytRating="")), alias="contentDetails")
-    status: Status = Status(privacyStatus="public", uploadStatus="processed")
+    content: ContentDetails = Field(ContentDetails(contentRating=ContentRating(ytRating="")), alias="contentDetails")
+    status: VideoStatus = VideoStatus(privacyStatus="public", uploadStatus="processed")
 
 
-class VideosAnswer(BaseModel):
+class VideosResponse(BaseModel):
     """`videos.list`."""
 
     items: list[Video]
 
 
-class PlaylistContent(BaseModel):
+class PlaylistContentDetails(BaseModel):
     """How many items a playlist has."""
 
     count: int = Field(0, alias="itemCount")
@@ -85,16 +85,16 @@ class Playlist(BaseModel):
     """One playlist."""
 
     snippet: Snippet
-    content: PlaylistContent = Field(PlaylistContent(itemCount=0), alias="contentDetails")
+    content: PlaylistContentDetails = Field(PlaylistContentDetails(itemCount=0), alias="contentDetails")
 
 
-class PlaylistsAnswer(BaseModel):
+class PlaylistsResponse(BaseModel):
     """`playlists.list`."""
 
     items: list[Playlist] = []
 
 
-class ItemContent(BaseModel):
+class ItemContentDetails(BaseModel):
     """Which video an item is."""
 
     video_id: str = Field("", alias="videoId")
@@ -103,30 +103,30 @@ class ItemContent(BaseModel):
 class PlaylistItem(BaseModel):
     """One item."""
 
-    content: ItemContent = Field(ItemContent(videoId=""), alias="contentDetails")
+    content: ItemContentDetails = Field(ItemContentDetails(videoId=""), alias="contentDetails")
 
 
-class PlaylistItemsAnswer(BaseModel):
+class PlaylistItemsResponse(BaseModel):
     """`playlistItems.list`, a page of it."""
 
     items: list[PlaylistItem] = []
     next_page: str = Field("", alias="nextPageToken")
 
 
-class Reason(BaseModel):
+class ErrorReason(BaseModel):
     """One reason of a refusal."""
 
     reason: str = ""
 
 
-class Error(BaseModel):
+class ErrorBody(BaseModel):
     """A refusal: YouTube's reasons, and those of Google's front end."""
 
-    errors: list[Reason] = []
-    details: list[Reason] = []
+    errors: list[ErrorReason] = []
+    details: list[ErrorReason] = []
 
 
-class ErrorAnswer(BaseModel):
+class ErrorResponse(BaseModel):
     """What every refused call answers."""
 
-    error: Error
+    error: ErrorBody

@@ -83,7 +83,7 @@ class Info:
 
 
 @dataclass(slots=True)
-class Head:
+class WebmHeader:
     """What is known of a file at its first Cluster. `end` is the offset at which its Segment ends."""
 
     end: int
@@ -92,9 +92,9 @@ class Head:
     track_numbers: frozenset[int] = frozenset()
 
 
-def read_head(window: Window) -> Head:
+def read_header(window: Window) -> WebmHeader:
     """Read up to the first Cluster. Raises NotPlainError and SourceEndedError."""
-    head = Head(_read_start(window))
+    head = WebmHeader(_read_start(window))
     missing = {_INFO, _TRACKS}
     while True:
         kind, size = window.header()
