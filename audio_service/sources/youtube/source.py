@@ -7,6 +7,7 @@ goes to the source behind it. A rejected key is not hidden that way: an operator
 from __future__ import annotations
 
 from audio_service.sources.base import MediaSource, Query, Resolved
+from audio_service.sources.query import clean_title
 from audio_service.sources.youtube.api import VideoDetails, YouTubeApi
 from common.errors import (
     MediaAgeRestricted,
@@ -95,7 +96,7 @@ class YouTubeSource:
 def metadata_of(details: VideoDetails, watch_url: str) -> PlatformMetadata:
     """Return what the library and people see of a video."""
     return PlatformMetadata(
-        title=details.title,
+        title=clean_title(details.title),
         duration_ms=details.duration_ms,
         url=watch_url.replace("{id}", details.video_id),
         thumbnail_url=details.thumbnail_url,
