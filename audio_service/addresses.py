@@ -1,4 +1,5 @@
-"""Which addresses are public, and the list of those that are reachable although they are not. Pure: no network.
+"""Public addresses, and the list of those that NETWORK_ALLOW permits besides. Nothing here connects; host names of
+the list are looked up.
 
 Public means: global unicast, not reserved for a purpose (IANA special-purpose registries, RFC 6890), and, where
 an IPv6 form carries an IPv4 address, that one is public too. The addresses of cloud metadata services lie in
@@ -61,7 +62,7 @@ def is_public(address: Address) -> bool:
 
 
 def _carried(address: IPv6Address) -> IPv4Address | None:
-    """Return the IPv4 address inside a mapped, 6to4 or NAT64 address: what a packet to it may reach in the end."""
+    """Return the IPv4 address inside a mapped, 6to4 or NAT64 address, which a packet to it may reach."""
     if address in _NAT64:
         return IPv4Address(address.packed[-4:])
     return address.ipv4_mapped or address.sixtofour
@@ -76,7 +77,7 @@ class AllowRule:
     port: int | None
 
     def permits(self, address: Address, port: int) -> bool:
-        """Whether a connection to `address` is covered. A host is looked up now, so that it may move."""
+        """Whether a connection to `address` is covered. A host name is resolved at each call."""
         if self.port is not None and self.port != port:
             return False
         if self.network is not None:
@@ -91,7 +92,7 @@ class AllowList:
     rules: tuple[AllowRule, ...] = ()
 
     def permits(self, address: Address, port: int) -> bool:
-        """Whether any rule covers the address, or the IPv4 address that it maps."""
+        """Whether a rule covers the address, or the IPv4 address that it maps."""
         plain = address.ipv4_mapped if isinstance(address, IPv6Address) and address.ipv4_mapped else address
         return any(rule.permits(plain, port) for rule in self.rules)
 

@@ -1,8 +1,8 @@
-"""The child process: `python -m audio_service.child_main`, started by `children`, spoken to over a pipe.
+"""The child process: `python -m audio_service.child_main`, started by `children`. It knows every job that a child runs.
 
-It takes its orders from stdin and answers on what was its stdout; then both are pointed elsewhere, so that nothing a
-library prints can be taken for an answer. It limits and guards itself before the first job, and kills its whole group
-when the pipe ends. Not for the service's own process, which never imports this module.
+It reads jobs from its stdin and answers on its stdout; both descriptors are then redirected, so that nothing a library
+prints can be taken for an answer. It sets its limits and its guard before the first job, and kills its process group
+when the pipe ends. The service's own process never imports this module.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _WARM_UP_BYTES = 256 * 1024 * 1024
 
 
 class Pipe:
-    """The two ends that lead to the service. Reading goes on while a job runs, to notice when the service is gone."""
+    """Both ends of the pipe. A thread reads while a job runs, to notice the end of the service."""
 
     def __init__(self) -> None:
         self._read: BinaryIO = os.fdopen(os.dup(0), "rb")
@@ -70,7 +70,7 @@ class Pipe:
         return self._messages.get()
 
     def receive_within(self, seconds: float) -> JsonObject | None:
-        """Wait so long for a message."""
+        """Wait for a message; None after `seconds`."""
         try:
             return self._messages.get(timeout=seconds)
         except Empty:
@@ -78,11 +78,11 @@ class Pipe:
 
     @property
     def silent(self) -> bool:
-        """Whether no message waits."""
+        """Whether no message is queued."""
         return self._messages.empty()
 
     def send(self, message: JsonObject) -> None:
-        """Answer. May be called from any thread."""
+        """Send a message. Thread-safe."""
         data = memoryview(pack(message))
         with self._sending:
             while data:
@@ -97,7 +97,7 @@ class Pipe:
 
 
 class JobRunner:
-    """Does the jobs of one child."""
+    """Runs the jobs of one child."""
 
     def __init__(self, settings: ChildSettings) -> None:
         javascript = find_deno_bin()
@@ -111,11 +111,11 @@ class JobRunner:
         guard.install()
 
     def get_warm(self) -> Iterator[None]:
-        """Do in small steps what the first job would have to wait for."""
+        """Do in small steps what the first job would otherwise wait for."""
         return self._extractor.get_warm()
 
     def do(self, kind: str, arguments: dict[str, Any], report: OnProgress) -> JsonObject:
-        """Do one job. Raises AppError, and what the machine has to say."""
+        """Run one job. Raises AppError, MemoryError, OSError and StrayThreadError; see `_failure`."""
         match kind:
             case "resolve":
                 return self._extractor.resolve(**arguments)
@@ -138,7 +138,7 @@ def main() -> None:
     limits = ResourceLimits(settings.memory_bytes, settings.max_download_bytes, settings.cpu_seconds)
     try:
         runner = JobRunner(settings)
-    except Exception as exc:  # noqa: BLE001 - the service asks why this child does not get ready
+    except Exception as exc:  # noqa: BLE001 - the service is sent the reason
         pipe.send(_failure(exc, "cannot start: "))
         return
     limit_process(limits)
@@ -147,7 +147,7 @@ def main() -> None:
     while True:
         job = pipe.receive_within(_START_REST_SECONDS)
         if job is None:
-            # A job that comes meanwhile waits for one step, and the rest of them for its end.
+            # A job that arrives now waits for one step; the remaining steps wait for the job.
             work_while(lambda: pipe.silent, steps)
             job = pipe.receive()
         limit_job(limits)
@@ -170,7 +170,7 @@ def _outcome(runner: JobRunner, job: JsonObject, pipe: Pipe) -> JsonObject:
         return {**_failure(exc.__cause__ or exc), "spent": True}
     except MemoryError as exc:
         return {**_failure(exc), "spent": True}
-    except Exception as exc:  # noqa: BLE001 - every failure is answered; the child goes on
+    except Exception as exc:  # noqa: BLE001 - every failure is answered; the child stays usable
         return _failure(exc)
 
 

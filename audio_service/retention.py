@@ -1,9 +1,9 @@
-"""Keeps the stored songs below MAX_STORED_BYTES: the least recently used go first.
+"""Keeps the stored songs below MAX_STORED_BYTES by evicting the least recently used.
 
-One process at a time does it, whoever gets the lease. A song that was made, answered from or played within
-RETENTION_GRACE_SECONDS stays, whatever the limit, as does one that is being made or settled; who reads for longer than
-that keeps the file it has open. The record leaves the library before its file does, so nobody is pointed to what is
-gone; the next request for the song makes it again.
+One process at a time evicts, the holder of a named lease. A song that was made, answered from or played within
+RETENTION_GRACE_SECONDS is never evicted, nor is one that is being made or settled; a longer reader keeps its open file.
+The record leaves the library before its file does, so no answer names a missing file; the next request for the song
+makes it again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NAME = "retention"
 
 
 async def keep_within_limit(services: Services, stop: asyncio.Event) -> None:
-    """Look every RETENTION_INTERVAL_SECONDS until `stop`. A backend that is away is met again at the next look."""
+    """Sweep every RETENTION_INTERVAL_SECONDS until `stop`. An unavailable backend is retried by the next sweep."""
     while not stop.is_set():
         try:
             await sweep(services)
@@ -40,10 +40,10 @@ async def keep_within_limit(services: Services, stop: asyncio.Event) -> None:
 
 
 async def sweep(services: Services) -> int:
-    """Measure, and evict until the limit is kept or nothing more may go. Returns how many songs went.
+    """Measure, and evict until the limit is kept or no file may go. Returns the number of evicted songs.
 
     Raises:
-        DatabaseUnavailable, StorageError: what was begun is taken up by the next sweep, of any process.
+        DatabaseUnavailable, StorageError: the next sweep, of any process, resumes an eviction that was begun.
     """
     owner = f"{services.owner}/{uuid.uuid4()}"
     if await services.repository.acquire(_NAME, owner, LEASE) is not None:
@@ -57,7 +57,7 @@ async def sweep(services: Services) -> int:
 
 
 async def _shrink(services: Services, stored: int, owner: str) -> int:
-    """Evict while there is too much and the lease is ours."""
+    """Evict while the limit is exceeded and this process holds the lease."""
     limit, evicted = services.settings.max_stored_bytes, 0
     grace = timedelta(seconds=services.settings.retention_grace_seconds)
     while stored > limit and await services.repository.acquire(_NAME, owner, LEASE) is None:
@@ -67,7 +67,7 @@ async def _shrink(services: Services, stored: int, owner: str) -> int:
             log.warning("retention.nothing_may_go", stored=stored, limit=limit)
             break
         if time.monotonic() - began > LEASE.total_seconds() / 2:
-            # This process stood still: the song may be in the making again, and its file is not ours to remove.
+            # This process was suspended: the lease may be over and the song made again, so its file must stay.
             break
         await _remove(services, eviction)
         evicted += 1

@@ -6,7 +6,7 @@ from common.errors import Text
 
 DOWNLOADED = Text("Descarga completa", "Download complete")
 
-# These three are read by programs too (CONTRACTS.md): the health answer has them in Spanish whatever the language.
+# Programs read these too (CONTRACTS.md): the health answer has them in Spanish in every locale.
 HEALTHY = "saludable"
 UNHEALTHY = "no saludable"
 ALL_HEALTHY = "Todos los servicios son saludables"

@@ -1,7 +1,7 @@
 """Temporary files: a directory per process, a directory per job, and no leftovers.
 
-A process holds a lock on its directory for as long as it lives, so that a starting one can tell the leftovers of a
-killed process from the work of a living one.
+A process holds a file lock on its directory while it lives, so a starting process can tell the leftovers of a killed
+one from a live one's work.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Workspace:
 
     @contextmanager
     def job(self) -> Generator[Path]:
-        """Yield an empty directory for one job; it is gone afterwards, whatever happened inside."""
+        """Yield an empty directory for one job; it is removed afterwards, also after an exception."""
         directory = Path(tempfile.mkdtemp(prefix="job-", dir=self.root))
         try:
             yield directory
@@ -38,14 +38,14 @@ class Workspace:
 
 @contextmanager
 def open_workspace(temp_path: Path) -> Generator[Workspace]:
-    """Sweep what dead processes left below `temp_path`, then yield a workspace of our own there.
+    """Remove the directories of dead processes below `temp_path`, then yield a workspace there.
 
     Raises:
         StorageUnavailable: the directory cannot be made or written (TEMP_PATH).
     """
     try:
         temp_path.mkdir(parents=True, exist_ok=True)
-        # Sweeping and making a directory exclude each other: a new one must not be taken for a leftover.
+        # Sweeping and creating exclude each other: a new directory, not yet locked, would look like a leftover.
         with (temp_path / ".sweep").open("ab") as sweeping:
             fcntl.flock(sweeping, fcntl.LOCK_EX)
             _sweep(temp_path)

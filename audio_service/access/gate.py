@@ -1,6 +1,6 @@
-"""The one decision whether a request goes through: who asks, what for, and how often.
+"""Access control of the API: authentication, scopes, rate limit.
 
-Nothing that a client sent as its secret is logged, raised or remembered; a key's public id is.
+A client's secret is never logged, raised or stored; a key's public id is.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BEARER = "bearer "
 
 
 class Caller(NamedTuple):
-    """Who asks. `name` tells callers apart for the rate limit."""
+    """An authenticated caller. `name` identifies it for the rate limit."""
 
     name: str
     scopes: frozenset[Scope]
@@ -53,18 +53,18 @@ class Gate:
         self.needed = self.closed or settings.rate_limit_per_minute > 0
 
     def check(self) -> None:
-        """Look at what can be looked at before the first request. Raises KeysUnusable."""
+        """Check API_KEYS_FILE at start. Raises KeysUnusable."""
         if self._keys is not None:
             self._keys.check()
 
     async def admit(self, authorization: str, api_key: str, address: str, needs: Scope | None) -> None:
-        """Let a request through, or say why not. `needs` None: whoever asks may.
+        """Admit a request or raise. `needs` None: no authentication needed.
 
-        Who is refused counts as its address, so that guessing is limited as well.
+        A refused caller counts as its address, so that guessing is rate-limited as well.
 
         Raises:
-            Unauthorized: nobody we know; Forbidden: somebody who may not do this.
-            RateLimited: too often; AccessUnavailable: it cannot be told at the moment.
+            Unauthorized: no valid key or token; Forbidden: the scope is missing.
+            RateLimited: too many requests; AccessUnavailable: the issuer's keys are not available.
         """
         anonymous = f"address {address}"
         if needs is None or not self.closed:

@@ -1,8 +1,8 @@
 """The public keys of an OAuth2 issuer (JWKS, RFC 7517), fetched when needed and kept for a while.
 
-Fetched again when they are old or a token names a key that is not among them, at most every RETRY_SECONDS: nobody can
-make this service call the issuer by sending it invented key ids. While the issuer is away, the keys it gave last count.
-Symmetric keys are never taken: with one, whoever can read the JWKS could sign.
+Fetched again when they are stale or a token names an unknown key, at most every RETRY_SECONDS: invented key ids cannot
+make this service call the issuer. While the issuer is unavailable, its last keys count. Symmetric keys are ignored:
+with one, every reader of the JWKS could sign.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MAX_BYTES = 256 * 1024
 _MAX_KEYS = 100
 _FAMILIES = frozenset({"RSA", "EC", "OKP"})
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
-"""Asymmetric ones alone (RFC 8725 §3.1): neither `none` nor an HMAC can ever be valid."""
+"""Asymmetric ones alone (RFC 8725 §3.1): `none` and HMACs are never valid."""
 
 
 class IssuerKeys:
@@ -46,17 +46,17 @@ class IssuerKeys:
         """Return a key, None when the issuer has no such key.
 
         Raises:
-            AccessUnavailable: the issuer does not answer, and its last answer is too old, or there was none.
+            AccessUnavailable: the issuer does not answer, and its last answer is too old or missing.
         """
-        if self._wanting(key_id):
+        if self._needs_refresh(key_id):
             async with self._fetching:
-                if self._wanting(key_id):
+                if self._needs_refresh(key_id):
                     await self._refresh()
         if self._clock() - self._fetched >= STALE_SECONDS:
             raise AccessUnavailable("OAUTH_JWKS_URL gives no keys")
         return self._keys.get(key_id)
 
-    def _wanting(self, key_id: str) -> bool:
+    def _needs_refresh(self, key_id: str) -> bool:
         now = self._clock()
         old = now - self._fetched >= FRESH_SECONDS
         return (old or key_id not in self._keys) and now - self._tried >= RETRY_SECONDS

@@ -1,7 +1,7 @@
-"""API_KEYS_FILE: hashes of the API keys as JSON, read again whenever it changes: a revoked key is of no use from the
-next request on. It may be a file that `butakero keys` writes, or a mounted Kubernetes Secret.
+"""API_KEYS_FILE: hashes of the API keys as JSON, read again when it changes: a key is revoked with the next request.
+It may be a file that `butakero keys` writes, or a mounted Kubernetes Secret.
 
-Whoever cannot be found in it is refused: a file that is gone or cannot be read lets nobody in.
+A key that is not in it is refused; a file that is missing or unreadable holds no key.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _Version = tuple[int, int, int]
 
 
 class KeysUnusable(InternalError):
-    """API_KEYS_FILE cannot be read, or holds something else: an operator must mend it. Quotes nothing of it."""
+    """API_KEYS_FILE is unreadable or malformed: an operator must repair it. Quotes nothing of it."""
 
 
 class KeyFile:
-    """The keys of a file that may come, change and go."""
+    """The keys of a file that may appear, change and disappear."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -37,7 +37,7 @@ class KeyFile:
         self._keys: dict[str, ApiKey] = {}
 
     def check(self) -> None:
-        """Read it for the first time. A file that is not there yet is nobody's mistake.
+        """Read it for the first time. A file that does not exist yet is no error.
 
         Raises:
             KeysUnusable: it is there, and cannot be used.
@@ -47,13 +47,13 @@ class KeyFile:
             log.warning("access.no_keys", detail="API_KEYS_FILE holds no key; `butakero keys create` makes one")
 
     def find(self, key_id: str) -> ApiKey | None:
-        """Return what is kept of a key, as of now."""
+        """Return the stored part of a key, as of now; None for an unknown id."""
         return self._current().get(key_id)
 
     def _current(self) -> dict[str, ApiKey]:
         version = _version_of(self._path)
         if version != self._version:
-            # Looked at before it is read: what is written meanwhile is another version for the next request.
+            # The version is read before the content: a write in between makes the next request read again.
             self._version = version
             try:
                 self._keys = {key.id: key for key in read_keys(self._path).keys}
@@ -88,12 +88,12 @@ def read_keys(path: Path) -> KeyList:
 
 
 def change_keys(path: Path, change: Callable[[KeyList], KeyList]) -> None:
-    """Replace a file's keys; of several at once each sees what the others wrote, and readers see all or nothing.
+    """Replace a file's keys atomically; concurrent changes are serialised by a lock.
 
     A new file is its owner's alone (mode 600); one that is there keeps its mode.
 
     Raises:
-        KeysUnusable: what is there is no list of keys; it is left alone.
+        KeysUnusable: the file is no list of keys; it stays as it is.
         OSError: it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,5 +118,5 @@ def _version_of(path: Path) -> _Version | None:
         found = path.stat()
     except OSError:
         return None
-    # The change time: new rights make a file readable without touching what is in it.
+    # ctime, not mtime: a chmod can make the file readable without changing its content.
     return found.st_ino, found.st_ctime_ns, found.st_size

@@ -1,8 +1,8 @@
-"""API keys: what they look like, what is kept of them, and how one is compared. Pure: no files, no clock.
+"""API keys: their format, what is stored of them, and how one is compared. Pure: no files, no clock.
 
 A key is `bk_<id>_<secret>`: the id (8 hex digits) is public and names the key in lists and logs; the secret is 32
-random bytes. What is kept is the SHA-256 of the whole key. A slow hash is for passwords, which can be guessed; 256
-random bits cannot, and every request would pay for it.
+random bytes. Stored is the SHA-256 of the whole key. A slow hash protects guessable passwords; 256 random bits
+cannot be guessed, and every request would pay for it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ PREFIX = "bk_"
 MAX_KEYS = 1000
 _SECRET_BYTES = 32
 _KEY = re.compile(r"bk_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
-_NOBODYS = hashlib.sha256(b"").hexdigest()
+_NO_KEY = hashlib.sha256(b"").hexdigest()
 
 
 class ApiKey(BaseModel):
-    """What is kept of one key. `expires_at` None: it does not; `revoked_at` None: it was not."""
+    """The stored part of one key. `expires_at` None: never; `revoked_at` None: not revoked."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,7 +40,7 @@ class ApiKey(BaseModel):
     revoked_at: AwareDatetime | None = None
 
     def refusal(self, now: datetime) -> str:
-        """Return why the key is no longer good, in one word for the log; "" when it is."""
+        """Return why the key is not valid, in one word for the log; "" when it is valid."""
         if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.expires_at is not None and self.expires_at <= now else ""
@@ -55,7 +55,7 @@ class KeyList(BaseModel):
 
 
 class NewKey(NamedTuple):
-    """A key that was just made. `text` is shown once and kept nowhere."""
+    """A new key. `text` is shown once and stored nowhere."""
 
     text: str
     kept: ApiKey
@@ -82,8 +82,8 @@ def key_id_of(text: str) -> str:
 
 
 def matches(text: str, kept: ApiKey | None) -> bool:
-    """Whether `text` is the key that was kept, in a time that does not depend on either; False for none."""
-    digest = kept.sha256 if kept is not None else _NOBODYS
+    """Whether `text` is the stored key, compared in constant time; False for none."""
+    digest = kept.sha256 if kept is not None else _NO_KEY
     return hmac.compare_digest(_digest(text), digest) and kept is not None
 
 

@@ -1,4 +1,4 @@
-"""How often one caller may ask: a token bucket each, of a bounded number of callers. Pure: the clock is given."""
+"""Rate limit: a token bucket per caller, of a bounded number of callers. Pure: the clock is an argument."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ MAX_CALLERS = 10_000
 class RateLimit:
     """`per_minute` requests of each caller in the long run, `burst` at once. 0 per minute: no limit.
 
-    Of more than MAX_CALLERS callers the one that was silent longest is forgotten, which gives it a full bucket: a limit
-    that many addresses can wash out, and memory that they cannot fill (about 2 MB).
+    Above MAX_CALLERS callers the least recently seen is evicted, which gives it a full bucket: many addresses can
+    weaken the limit, but not fill the memory (about 2 MB).
     """
 
     def __init__(self, per_minute: int, burst: int, clock: Callable[[], float]) -> None:
@@ -27,7 +27,7 @@ class RateLimit:
         return len(self._buckets)
 
     def take(self, caller: str) -> int:
-        """Count a request. Returns 0, or how many whole seconds `caller` has to wait for the next."""
+        """Count a request. Returns 0, or the whole seconds that `caller` has to wait."""
         if not self._per_second:
             return 0
         now = self._clock()

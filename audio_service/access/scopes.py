@@ -1,12 +1,12 @@
-"""What a key or a token may be good for. A closed set: routes, keys and tokens name these and nothing else."""
+"""The scopes of keys and tokens: a closed set, which routes, keys and tokens name."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
 Scope = Literal["media:read", "sources:read", "metrics:read"]
-"""`media:read`: records and songs of the library. `sources:read`: questions to the sources, which cost quota.
-`metrics:read`: /metrics, where it has no port of its own.
+"""`media:read`: records and songs of the library. `sources:read`: look-ups at the sources, which cost quota.
+`metrics:read`: /metrics, where METRICS_PORT is not set.
 """
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)

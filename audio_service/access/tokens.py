@@ -28,14 +28,14 @@ _REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
 
 
 class Bearer(NamedTuple):
-    """Who a token speaks for, and what for."""
+    """The subject of a token, and its scopes."""
 
     subject: str
     scopes: frozenset[Scope]
 
 
 class Tokens:
-    """Checks tokens of `issuer` that were made out to `audience`."""
+    """Checks tokens of `issuer` for `audience`."""
 
     def __init__(self, issuer: str, audience: str, keys: IssuerKeys) -> None:
         self._issuer = issuer
@@ -43,11 +43,11 @@ class Tokens:
         self._keys = keys
 
     async def check(self, token: str) -> Bearer:
-        """Return what a token says, once it is certain that the issuer said so and that it still holds.
+        """Return a token's subject and scopes when its signature and claims are valid.
 
         Raises:
-            Unauthorized: it does not; the detail says why, and quotes nothing.
-            AccessUnavailable: the issuer's keys cannot be had.
+            Unauthorized: they are not; the detail says why, and quotes nothing.
+            AccessUnavailable: the issuer's keys are not available.
         """
         if len(token) > MAX_TOKEN:
             raise Unauthorized("token: too long")

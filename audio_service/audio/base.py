@@ -1,4 +1,4 @@
-"""What the audio functions agree on: what a file holds, what a finished DCA file is, its limits, how they say no."""
+"""Constants, options and results of the audio functions."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ SAMPLE_RATE = 48_000
 FRAME_SAMPLES = 960
 FRAME_MS = 20
 CHANNELS = 2
-"""A DCA file has at most these; what has more is mixed down."""
+"""Channels of a DCA file at most; more are mixed down."""
 
 COMPLETE_SHARE = 0.9
-"""Media that reaches this part of its stated length is taken as whole: stated lengths are rough."""
+"""Media that reaches this share of its stated length counts as complete: stated lengths are rough."""
 
 Mode = Literal["passthrough", "repacketised", "transcoded"]
 
 OnFrames = Callable[[int], None]
-"""Told the number of 20 ms frames written so far; called often, must be cheap, may raise to abort."""
+"""Called with the number of 20 ms frames written so far; must be cheap, may raise to abort."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class EncodeOptions:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What a file holds: `sample_rate` in Hz; `duration_ms` as announced or derived, None when nothing is known."""
+    """What a file holds. `sample_rate` in Hz; `duration_ms` as stated or derived, None: not known."""
 
     codec: str
     container: str
@@ -53,7 +53,7 @@ class Probed:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Goes into the DCA file's `origin` metadata."""
+    """The `origin` metadata of a DCA file."""
 
     source: str = "file"
     url: str = ""
@@ -79,8 +79,8 @@ class Encoded:
 
 
 class WholeFileNeededError(Exception):
-    """This media cannot be read in order (an index at the end, a decision to change midway): the caller waits for
-    the complete file and calls again with a seekable one.
+    """This media cannot be read forward only (index at the end, a change of mode midway): the caller waits for the
+    complete file and calls again with a seekable one.
     """
 
 

@@ -1,7 +1,7 @@
-"""The DCA file in the making: drafts that are only ever appended to, so that others may read them meanwhile.
+"""The DCA file in the making: append-only drafts, which can be read while they are written.
 
-An encoder that has to begin again gets a new draft, and the one before is removed: whoever has it open never sees bytes
-change below it.
+An encoder that starts again gets a new draft, and the one before is removed: a reader that has it open never sees its
+bytes change.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def draft_path(directory: Path, number: int) -> Path:
 
 
 class Drafts(io.RawIOBase):
-    """The newest draft, as the encoder's output: written in order, and truncated to nothing to begin again.
+    """The newest draft, as the encoder's output: written in order, and truncated to start again.
 
     Attributes:
         number: the newest draft's.
@@ -48,7 +48,7 @@ class Drafts(io.RawIOBase):
         return True
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride] - what the encoder has
-        """Append all of it; others can read it when this returns. Raises OSError."""
+        """Append all of it; readers see it when this returns. Raises OSError."""
         left = memoryview(data)
         while left:
             left = left[self._file.write(left) :]
@@ -56,13 +56,13 @@ class Drafts(io.RawIOBase):
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Take 0 and nothing else: the way to `truncate`. Raises io.UnsupportedOperation."""
+        """Seek to 0, before `truncate`. Raises io.UnsupportedOperation for any other offset."""
         if offset or whence != os.SEEK_SET:
             raise io.UnsupportedOperation("a draft is written in order")
         return 0
 
     def truncate(self, size: int | None = 0, /) -> int:
-        """Begin again, in a new draft unless nothing was written."""
+        """Start again, in a new draft unless this one is empty."""
         if size:
             raise io.UnsupportedOperation("a draft keeps what it has")
         if self._size:

@@ -1,9 +1,7 @@
-"""The file objects that media is read from: one that can start again, and those that FFmpeg gets.
+"""The file objects that media is read from: one that can be rewound to its start, and those that FFmpeg reads.
 
-What FFmpeg gets cuts reads to size, keeps what went wrong, and watches for an index at the end.
-
-FFmpeg calls `read` from C, where exceptions get lost or turned into others. So nothing is raised there: the failure
-is kept, FFmpeg is told that the file has ended, and whoever drives it raises `failure` as it was.
+FFmpeg calls `read` from C, where exceptions are lost or replaced. So nothing is raised there: the exception is stored,
+FFmpeg sees the end of the file, and the caller of FFmpeg raises `failure` unchanged.
 """
 
 from __future__ import annotations
@@ -22,9 +20,8 @@ _FIRST_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", 
 
 
 class StartKept(io.RawIOBase):
-    """A download without `seek` that can be read from its first byte again, until more than KEPT_BYTES were read.
-
-    That is how far one has to look to know whose business a file is.
+    """A download without `seek` that can be read from its first byte again, until more than KEPT_BYTES were read:
+    enough to decide which reader takes it.
     """
 
     def __init__(self, source: BinaryIO) -> None:
@@ -39,7 +36,7 @@ class StartKept(io.RawIOBase):
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        """As the source's: at most `size` bytes, none at the end, and whatever it raises."""
+        """Read at most `size` bytes, none at the end. Raises what the source raises."""
         if self._position < len(self._kept):
             data = bytes(self._kept[self._position : self._position + size])
             self._position += len(data)
@@ -54,7 +51,7 @@ class StartKept(io.RawIOBase):
         return data
 
     def start_again(self, reason: str) -> None:
-        """Go back to the first byte. Raises WholeFileNeededError when it is gone."""
+        """Go back to the first byte. Raises WholeFileNeededError when it is no longer buffered."""
         if not self._keeps:
             raise WholeFileNeededError(reason)
         self._position = 0
@@ -89,7 +86,7 @@ class SequentialFile:
             return b""
         try:
             data = self._source.read(size)
-        except BaseException as exc:  # noqa: BLE001 - raised again by whoever drives FFmpeg, see the module docstring
+        except BaseException as exc:  # noqa: BLE001 - raised again by FFmpeg's caller, see the module docstring
             self.failure = exc
             return b""
         if len(data) > size:
@@ -105,11 +102,11 @@ class SeekableFile(SequentialFile):
     """A complete file: FFmpeg may jump in it."""
 
     def read(self, size: int) -> bytes:
-        """As SequentialFile, without a care for the order of boxes."""
+        """Read at most `size` bytes; the order of boxes does not matter in a seekable file."""
         return self._read(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move. A failure is kept, and the file is at its end."""
+        """Seek. A failure is stored, and the file is at its end."""
         try:
             return self._source.seek(offset, whence)
         except BaseException as exc:  # noqa: BLE001 - as in read
@@ -122,7 +119,7 @@ class SeekableFile(SequentialFile):
 
 
 class BoxWatch:
-    """Follows the top-level boxes of an ISO media file as its bytes pass by; other files pass unwatched.
+    """Follows the top-level boxes of an ISO media file as its bytes pass by; other files are ignored.
 
     With `moov` behind `mdat` nothing can be decoded before the last byte is there: that is known at `mdat`'s header.
     """
@@ -161,7 +158,7 @@ class BoxWatch:
             self._watching = False
             return False
         size = int.from_bytes(header[8:] or header[:4], "big")
-        # `moov` first is all that is asked for; a size below the header's own ends a walk that makes no sense.
+        # Done at `moov`, at a size below the header's own (malformed), and when the first box is no media box.
         if kind == b"moov" or size < len(header) or (self._first and kind not in _FIRST_BOXES):
             self._watching = False
         self._first = False

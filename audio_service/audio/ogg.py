@@ -1,8 +1,8 @@
-"""DCA frames as Ogg Opus, for browsers: the same packets in other clothes (RFC 7845 in RFC 3533 pages).
+"""DCA frames as Ogg Opus, for browsers: the same packets in another container (RFC 7845 in RFC 3533 pages).
 
-Pages are written here and not by PyAV's muxer: this runs in the API's process, where loading FFmpeg (0.2 s and 30 MB)
-to wrap packets would be a poor trade, and a generator of pages needs no thread, pipe or temporary file. Nothing is
-decoded or checked: what is in the DCA file goes out. Memory is one page.
+Pages are written here and not by PyAV's muxer: this runs in the API's process, where FFmpeg would cost 0.2 s and 30 MB,
+and a generator of pages needs no thread, pipe or temporary file. Packets are neither decoded nor checked. Memory is one
+page.
 """
 
 from __future__ import annotations

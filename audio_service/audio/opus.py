@@ -1,6 +1,6 @@
-"""The one door from media to DCA: copies Opus packets where that is exact, decodes and encodes where it is not.
+"""From media to DCA: copies Opus packets where that is exact, decodes and encodes where it is not.
 
-Which way it goes is read from the packets' TOC bytes, never from the container, and written down with its reason:
+The mode is decided by the packets' TOC bytes, never by the container, and recorded with its reason:
 
 - passthrough: every packet is 20 ms already; the bytes of the source's packets are the DCA frames
 - repacketised: packets were split or joined without decoding (see `audio_service.audio.packets`)
@@ -9,7 +9,7 @@ Which way it goes is read from the packets' TOC bytes, never from the container,
 Packets come from the reader of plain WebM when the file is that, and from FFmpeg's demuxers otherwise; only then is
 FFmpeg loaded. The outcome is the same (docs/adr/0005-passthrough.md).
 
-The DCA header names the way, so a stream that starts one way and turns out to need another is started again.
+The DCA header names the mode, so a stream that turns out to need another mode is started again.
 Pre-skip (312 samples as a rule) is not cut from copied streams: DCA cannot say it, and players start mid-stream anyway.
 """
 
@@ -57,7 +57,7 @@ _HEAD_FAMILY = 18
 
 
 class AudioInput(Protocol):
-    """One audio stream of an open file: a plain WebM that is read here, or whatever FFmpeg has opened."""
+    """One audio stream of an open file: WebmAudio, or FfmpegAudio for every other file."""
 
     @property
     def probed(self) -> Probed:
@@ -88,7 +88,7 @@ class _Plan:
 
 
 class _PlanChanged(Exception):
-    """A packet came that the plan cannot take; `plan` is one that can."""
+    """The plan cannot take the next packet; `plan` is one that can."""
 
     def __init__(self, plan: _Plan) -> None:
         super().__init__(plan.reason)
@@ -102,17 +102,17 @@ def encode_dca(
 
     Args:
         source: complete and seekable, or a growing download without `seek` whose `read` blocks.
-        out: written in order; when the way must be changed midway, it is truncated and written again.
+        out: written in order; when the mode must change midway, it is truncated and written again.
         origin: for the file's metadata.
         options: encoder settings and limits.
-        on_frames: told of the first frame and then once for each second of audio; may raise to abort.
+        on_frames: called at the first frame and then once for each second of audio; may raise to abort.
 
     Raises:
         WholeFileNeededError: `source` cannot be seeked and this media needs it; call again with the complete file.
         MediaUnsupported: no audio that can be decoded here.
         MediaCorrupt: damaged, without any audio frame, or ending well before the duration it states.
         MediaTooLong: more audio than `options.max_duration_ms`.
-        whatever `source.read`, `out.write` and `on_frames` raise, as it was.
+        whatever `source.read`, `out.write` and `on_frames` raise, unchanged.
     """
 
     def sink(metadata: DcaMetadata) -> FrameSink:
@@ -171,7 +171,7 @@ def _encode(
         # Decoding needs the packets as FFmpeg's demuxer gives them.
         raise _PlanChanged(plan)
     sink = open_sink(_metadata(media, plan, origin, options))
-    _WAYS[plan.mode](chain((first,), packets), sink, options)
+    _MODES[plan.mode](chain((first,), packets), sink, options)
     if not sink.frames:
         raise MediaCorrupt("no audio in the stream")
     size, sha256 = sink.finish()
@@ -249,7 +249,7 @@ def _transcode(packets: Packets, sink: FrameSink, options: EncodeOptions) -> Non
         sink.put(packet)
 
 
-_WAYS: dict[Mode, Callable[[Packets, FrameSink, EncodeOptions], None]] = {
+_MODES: dict[Mode, Callable[[Packets, FrameSink, EncodeOptions], None]] = {
     "passthrough": _copy,
     "repacketised": _repacketise,
     "transcoded": _transcode,
@@ -257,7 +257,7 @@ _WAYS: dict[Mode, Callable[[Packets, FrameSink, EncodeOptions], None]] = {
 
 
 def _metadata(media: AudioInput, plan: _Plan, origin: Origin, options: EncodeOptions) -> DcaMetadata:
-    """Say how the file was made. Its length is not known yet: frames are the business of the record."""
+    """Return the metadata of the DCA header. The length is not known yet; the record has it."""
     probed = media.probed
     transcoded = plan.mode == "transcoded"
     return DcaMetadata(

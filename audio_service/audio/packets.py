@@ -3,7 +3,7 @@
 A DCA frame is a packet of 20 ms. Frames are coded one by one, so a packet of several 20 ms frames can be split, and
 two frames of 10 ms of the same kind can share a packet: both decode to the same samples. What cannot be cut (one
 SILK frame of 40 or 60 ms) or is not worth it (frames of 2.5 and 5 ms) raises NotCopyableError with the reason.
-Nothing here decodes, and multistream packets (mapping family 1 and up) are not for this module.
+Nothing is decoded; multistream packets (mapping family 1 and up) are not supported.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ FRAME_SAMPLES_OF_TOC: tuple[int, ...] = tuple(_frame_samples(toc >> 3) for toc i
 WHOLE_FRAME_TOCS: frozenset[int] = frozenset(
     toc for toc in range(256) if toc & 3 == 0 and FRAME_SAMPLES_OF_TOC[toc] == FRAME_SAMPLES
 )
-"""First bytes of packets that are one frame of 20 ms: nearly every packet there is, told by one look."""
+"""First bytes of packets that are one frame of 20 ms, as nearly every packet is."""
 
 
 class PacketError(ValueError):
-    """The bytes are no Opus packet: they break one of the rules of RFC 6716 §3.4."""
+    """The bytes are no valid Opus packet (RFC 6716 §3.4)."""
 
 
 class NotCopyableError(Exception):
-    """The packet is sound, but there is no way from it to 20 ms packets without decoding. `reason` says why."""
+    """The packet is valid, but cannot become 20 ms packets without decoding. `reason` says why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -1,8 +1,8 @@
-"""Opens untrusted media for reading, and says what is in it.
+"""Opens untrusted media with FFmpeg for reading.
 
 FFmpeg gets a file object and nothing else: playlists, concatenations, image sequences and references to other files
 are not opened (three locks: a list of demuxers, an empty list of protocols, and a callback that refuses every further
-open). Only audio decoders are allowed, so video is never decoded. All FFmpeg errors end here, as AppErrors.
+open). Only audio decoders are allowed, so video is never decoded. All FFmpeg errors are translated here.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _OPTIONS = {
 
 
 class FfmpegAudio:
-    """One audio stream of an open file. `packets` reads on; the other streams are skipped."""
+    """One audio stream of a file that FFmpeg has opened. `packets` reads forward; other streams are skipped."""
 
     def __init__(self, container: InputContainer, stream: AudioStream, file: SequentialFile) -> None:
         self._container = container
@@ -74,8 +74,8 @@ class FfmpegAudio:
         Raises:
             MediaCorrupt: the container is damaged, a packet is absurdly large.
         """
-        # At its end PyAV's demux looks up every stream the container has by then, and fails for one that appeared
-        # after opening (damaged or spliced MPEG-TS). All packets have come before that.
+        # At its end PyAV's demux looks up every stream of the container, and fails for one that appeared after
+        # opening (damaged or spliced MPEG-TS). All packets have been yielded by then.
         with suppress(IndexError):
             for packet in self._container.demux(self._stream):
                 size = packet.size
@@ -128,16 +128,16 @@ def open_media(file: BinaryIO) -> Generator[FfmpegAudio]:
 
     Raises, here or inside the context:
         MediaUnsupported: nothing FFmpeg may open here, or no audio in it.
-        MediaCorrupt: it begins like media and then is none.
+        MediaCorrupt: it starts like media and is damaged.
         WholeFileNeededError: a sequential MP4 whose index is at its end.
-        whatever `file.read` raised, as it was.
+        whatever `file.read` raised, unchanged.
     """
     source = SeekableFile(file) if file.seekable() else SequentialFile(file)
     try:
         with _open(source) as container:
             yield FfmpegAudio(container, _audio_stream(container), source)
     except Exception as exc:
-        # What went wrong first is the reason for what went wrong later.
+        # The source's own failure came first and caused FFmpeg's.
         if source.failure is not None and exc is not source.failure:
             raise source.failure from None
         if isinstance(exc, FFmpegError):

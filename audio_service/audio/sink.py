@@ -1,4 +1,4 @@
-"""Where frames go while a DCA file is made: the writer, the limit on duration, and the listener for progress."""
+"""Takes the frames of a DCA file in the making: writes them, checks the duration, reports progress."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from audio_service.audio.base import FRAME_MS, EncodeOptions, OnFrames
 from common.dca import DcaMetadata, DcaWriter
 from common.errors import MediaTooLong
 
-# Told of the first frame (the song can start) and then once for each second of audio.
+# Reported at the first frame (playback can start) and then once for each second of audio.
 _FRAMES_PER_REPORT = 1000 // FRAME_MS
 
 
 class FrameSink:
-    """Takes 20 ms packets. Once a second of audio, and at the end, the duration limit is checked and what was taken is
-    handed on, so that the listener can tell others to read it.
+    """Takes 20 ms packets. Once for each second of audio, and at the end, it checks the duration limit, flushes, and
+    calls the listener: the reported frames can be read from the file.
     """
 
     def __init__(self, out: BinaryIO, metadata: DcaMetadata, options: EncodeOptions, on_frames: OnFrames) -> None:
@@ -28,7 +28,7 @@ class FrameSink:
         return self._writer.frames
 
     def put(self, packet: bytes) -> None:
-        """Write one frame. Raises MediaTooLong, and whatever the listener or the file raises."""
+        """Write one frame. Raises MediaTooLong, and what the listener or the file raises."""
         self._writer.write(packet)
         if self._writer.frames % _FRAMES_PER_REPORT == 1:
             self._report()

@@ -1,4 +1,4 @@
-"""What a finished DCA file says of itself, for a worker that finds one it did not make."""
+"""Reads back how a finished DCA file was made, for a worker that finds one that it did not make."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from common.dca import DcaError, DcaReader
 
 
 def examine(path: Path) -> Encoded | None:
-    """Describe a file that `encode_dca` made; None when it is not one, or not whole."""
+    """Describe a file that `encode_dca` made; None when it is another file, or incomplete."""
     with path.open("rb") as file:
         try:
             reader = DcaReader(file)

@@ -1,7 +1,7 @@
 """Decodes any audio, brings it to 48 kHz stereo, and encodes it with libopus into packets of 20 ms.
 
-The same input and options give the same packets. Nothing is kept but what the decoder, the resampler and the encoder
-hold (well under a second of sound), so memory does not grow with the length.
+The same input and options give the same packets. The decoder, the resampler and the encoder buffer
+well under a second of sound, so memory does not grow with the length.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from av.packet import Packet
 from audio_service.audio.base import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE, EncodeOptions
 from common.errors import MediaCorrupt
 
-# Floats, interleaved: what libopus works with inside; 16 bits would be rounded and clipped on the way.
+# Interleaved floats, libopus's internal format; 16 bits would be rounded and clipped.
 _SAMPLES = "flt"
-# A song may have a damaged packet here and there, as players skip them; one in twenty is no song.
+# Single damaged packets are skipped, as players do; more than one in twenty make the media corrupt.
 _BAD_PACKETS_ALLOWED = 3
 _BAD_PACKETS_SHARE = 20
-# libswresample puts mono on both sides 3 dB down, as a centre channel; players of a copied mono stream do not.
+# libswresample puts mono on both channels at -3 dB, as a centre channel; players of a copied mono stream do not.
 _UNDO_PAN_LAW = str(math.sqrt(2))
 
 
 def transcode(packets: Iterable[Packet[AudioStream]], options: EncodeOptions) -> Iterator[bytes]:
     """Yield Opus packets of 20 ms, 48 kHz, stereo.
 
-    Multichannel sound is mixed down (libswresample's defaults) and mono is put on both sides. The decoder applies what
-    the stream asks for: pre-skip, end trimming, Opus output gain. The encoder's look-ahead (312 samples) stays
+    Multichannel sound is mixed down (libswresample's defaults) and mono is put on both sides. The decoder applies
+    pre-skip, end trimming and Opus output gain. The encoder's look-ahead (312 samples) stays
     at the front, as in any Opus file.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One warm child process: a job goes down its pipe, progress and a result come back, and it is killed as a group.
+"""One warm child process: jobs go down its pipe, progress and results come back. It is killed as a process group.
 
 What a job means is known to the program at the other end of the pipe alone.
 """
@@ -46,7 +46,7 @@ class Child:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._jobs = 0
-        self._said = 0
+        self._lines = 0
         self._busy = True
         self._spent = False
 
@@ -57,11 +57,11 @@ class Child:
 
     @property
     def usable(self) -> bool:
-        """Alive, idle, and not used up."""
+        """Alive, idle, not spent, and below MAX_JOBS."""
         return not (self._busy or self._spent or self._jobs >= MAX_JOBS or self._process.returncode is not None)
 
     async def get_ready(self, settings: ChildSettings) -> None:
-        """Tell it its settings and wait until it is warm. Raises AppError when it will not be."""
+        """Send its settings and wait until it is ready. Raises AppError when it fails to start."""
         try:
             async with asyncio.timeout(_START_SECONDS):
                 await self._send(asdict(settings))
@@ -73,16 +73,16 @@ class Child:
         self._busy = False
 
     async def run(self, job: ChildJob, on_progress: OnProgress) -> JsonObject:
-        """Have it do a job.
+        """Run a job and return its result.
 
         Raises:
-            AppError: what the job failed with.
-            ProcessingCrashed: it died.
-            ProcessingLimitExceeded: it reached its CPU limit.
+            AppError: the job's own failure.
+            ProcessingCrashed: the process died, or broke the protocol.
+            ProcessingLimitExceeded: it exceeded its CPU time.
         """
         self._busy = True
         self._jobs += 1
-        self._said = 0
+        self._lines = 0
         await self._send({"kind": job.kind, "arguments": job.arguments})
         while "progress" in (message := await self._receive()):
             on_progress(ChildProgress(**message["progress"]))
@@ -93,19 +93,19 @@ class Child:
         return message["result"]
 
     async def kill(self) -> None:
-        """End it and everything that it started, and wait until it is gone."""
+        """Kill its process group and wait for its end."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         await self._process.wait()
 
     async def lines(self) -> AsyncGenerator[str]:
-        """Yield what it writes to stderr, until it ends: so many lines a job, and they are cut."""
+        """Yield its stderr until it ends: at most _LOG_LINES a job, each cut to _LOG_LINE_CHARACTERS."""
         stderr, rest = self._process.stderr, b""
         while stderr is not None and (data := await stderr.read(16 * 1024)):
             *complete, rest = (rest + data).split(b"\n")
             rest = rest[:_LOG_LINE_CHARACTERS]
-            for line in complete[: _LOG_LINES - self._said]:
-                self._said += 1
+            for line in complete[: _LOG_LINES - self._lines]:
+                self._lines += 1
                 if text := line[:_LOG_LINE_CHARACTERS].decode(errors="replace").strip():
                     yield text
 
@@ -128,7 +128,7 @@ class Child:
         except asyncio.IncompleteReadError as exc:
             raise await self._death() from exc
         except ValueError as exc:
-            raise ProcessingCrashed(f"a child process answered nonsense: {exc}") from exc
+            raise ProcessingCrashed(f"a child process sent a malformed message: {exc}") from exc
 
     async def _death(self) -> AppError:
         await self.kill()
@@ -143,7 +143,7 @@ class Child:
 
 async def start_child(module: str) -> Child:
     """Start a process that runs `module`. Raises OSError."""
-    # -P: the working directory is no place to import from; it need not be ours.
+    # -P: nothing is imported from the working directory.
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",

@@ -1,8 +1,8 @@
-"""What travels between the service and its child processes: jobs, progress, results, errors; framed JSON.
+"""The protocol between the service and its child processes: jobs, progress, results, errors, as framed JSON.
 
 Four bytes of length (big-endian), then a JSON object. To the child: its settings, then one job after the other. From
 the child: `{"ready": true}`, then for each job any number of `{"progress": …}` and one `{"result": …}` or `{"error":
-{"code", "detail"}}` with `resident_bytes` and `spent` beside it. Plain data: nothing that either side would execute.
+{"code", "detail"}}` with `resident_bytes` and `spent` beside it. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ChildJob:
-    """Something for a child to do. `arguments` is plain JSON."""
+    """One job of a child. `arguments` is plain JSON."""
 
     kind: str
     arguments: JsonObject = field(default_factory=dict[str, Any])
@@ -31,7 +31,7 @@ class ChildJob:
 
 @dataclass(frozen=True, slots=True)
 class ChildSettings:
-    """What a child is told when it starts. Times in seconds, sizes in bytes; `cookies` is a path, "" for none."""
+    """A child's settings, sent when it starts. Times in seconds, sizes in bytes; `cookies` is a path, "" for none."""
 
     network_allow: str
     network_timeout: float
@@ -47,9 +47,9 @@ class ChildSettings:
 
 @dataclass(frozen=True, slots=True)
 class ChildProgress:
-    """How far a job is; a field that is not known is None.
+    """How far a job is; None: not known. `percent` is 0 to 100.
 
-    `draft` names the DCA file in the making (see `audio.drafts`) once enough of it for a start can be read.
+    `draft` is the number of the draft (see `audio.drafts`) that can be played from its start.
     """
 
     stage: Literal["resolving", "downloading", "encoding"]
@@ -64,7 +64,7 @@ OnProgress = Callable[[ChildProgress], None]
 
 
 def pack(message: JsonObject) -> bytes:
-    """Return a message as it goes through the pipe. Raises ValueError when it is too large."""
+    """Return a message as a frame. Raises ValueError when it is too large."""
     body = orjson.dumps(message)
     if len(body) > MAX_FRAME_BYTES:
         raise ValueError(f"a message of {len(body)} bytes")
@@ -72,7 +72,7 @@ def pack(message: JsonObject) -> bytes:
 
 
 def body_length(header: bytes) -> int:
-    """Return the length that a header announces. Raises ValueError when it is too large to be one of ours."""
+    """Return the length that a header announces. Raises ValueError when it exceeds MAX_FRAME_BYTES."""
     (length,) = HEADER.unpack(header)
     if length > MAX_FRAME_BYTES:
         raise ValueError(f"a message of {length} bytes")

@@ -1,4 +1,4 @@
-"""What a child process takes from the machine at most, set by the child itself. Linux and other Unix systems.
+"""Resource limits of a child process, which it sets itself. Linux and other Unix systems.
 
 Memory is limited by RLIMIT_DATA (what the process writes to), not RLIMIT_AS: the JavaScript engine that yt-dlp starts
 reserves far more address space than it uses. See docs/adr/0006-child-processes.md.
@@ -38,7 +38,7 @@ def limit_process(limits: ResourceLimits) -> None:
 
 
 def limit_job(limits: ResourceLimits) -> None:
-    """Give the next job its CPU time: what was used so far, and `cpu_seconds` more. SIGXCPU ends the process."""
+    """Set the CPU limit for the next job: the time used so far plus `cpu_seconds`. SIGXCPU ends the process."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     used = int(usage.ru_utime + usage.ru_stime) + 1
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
@@ -48,7 +48,7 @@ def limit_job(limits: ResourceLimits) -> None:
 
 
 def resident_memory() -> int:
-    """Return how much memory of this process is resident now, in bytes (where that cannot be had: at its peak)."""
+    """Return this process's resident memory in bytes (without procfs: its peak)."""
     try:
         resident_pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
     except FileNotFoundError:
@@ -57,14 +57,14 @@ def resident_memory() -> int:
 
 
 def end_with_parent(end: Callable[[], None]) -> None:
-    """Have `end` called when the parent dies. Linux only; the watcher of the pipe sees it everywhere."""
+    """Call `end` when the parent dies. Linux only; elsewhere the end of the pipe shows it."""
     signal.signal(signal.SIGTERM, lambda _number, _frame: end())
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 def end_group() -> None:
-    """Kill this process and everything that it started."""
+    """Kill this process's group."""
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 

@@ -46,17 +46,17 @@ class ChildPool:
 
     @property
     def pids(self) -> frozenset[int]:
-        """The processes that live now, idle or not."""
+        """The live processes, idle or not."""
         return frozenset(child.pid for child in self._children)
 
     async def call(self, job: ChildJob, *, on_progress: OnProgress, deadline_seconds: float) -> JsonObject:
-        """Have a job done, waiting for a free child if need be. Cancelling kills the child that does it.
+        """Run a job in the next free child. Cancelling kills that child.
 
         Raises:
-            AppError: what the job failed with.
+            AppError: the job's own failure.
             ProcessingCrashed: the child died, or none could be started.
-            ProcessingLimitExceeded: the child reached a limit.
-            ProcessingTimeout: the deadline passed; the job does not go on.
+            ProcessingLimitExceeded: the child exceeded a limit.
+            ProcessingTimeout: the deadline passed; the child is killed.
         """
         try:
             async with asyncio.timeout(deadline_seconds):
@@ -69,12 +69,12 @@ class ChildPool:
             raise ProcessingTimeout(f"{job.kind} took longer than {deadline_seconds:g} s") from exc
 
     def start(self) -> None:
-        """Start the children, and wait for none of them."""
+        """Start the children without waiting for them."""
         for _ in range(self._size):
             self._own(self._add())
 
     async def close(self) -> None:
-        """Kill the children and end the tasks that looked after them."""
+        """Kill the children and end their tasks."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -99,7 +99,7 @@ class ChildPool:
         await self._remove(child)
 
     async def _add(self) -> None:
-        """Start one child. A failure goes to the next caller, who has a job that fails with it."""
+        """Start one child. A failure to start is raised by the next `call`."""
         try:
             child = await start_child(self._module)
         except OSError as exc:
@@ -126,7 +126,7 @@ class ChildPool:
         log.debug("child.ended", pid=child.pid)
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:
-        # A context of its own: what a child says later belongs to no request that happened to start it.
+        # An empty context: log lines of a child must not carry the correlation id of the request that started it.
         task = asyncio.create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -139,7 +139,7 @@ async def open_children(
     """Open a pool of `size` children (default: NUM_WORKERS) and kill them when the block ends.
 
     Args:
-        settings: what the children are told, their limits included.
+        settings: the children's settings and limits.
         size: how many.
         start: start them now; else `ChildPool.start` does.
         module: the program that they run.

@@ -1,4 +1,4 @@
-"""Media records: their states, the legal moves between them, the keys made from their ids. No I/O."""
+"""Media records: states, legal transitions, blob keys. No I/O."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MEDIA_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 class MediaStatus(StrEnum):
-    """`processing` is held by a lease, or free to be claimed once that has run out."""
+    """`processing`: held by a lease, or claimable once the lease has expired."""
 
     PROCESSING = "processing"
     SUCCESS = "success"
@@ -29,13 +29,13 @@ class MediaStatus(StrEnum):
 LEGAL_MOVES: dict[MediaStatus, frozenset[MediaStatus]] = {
     MediaStatus.PROCESSING: frozenset({MediaStatus.PROCESSING, MediaStatus.SUCCESS, MediaStatus.ERROR}),
     MediaStatus.ERROR: frozenset({MediaStatus.PROCESSING}),
-    # Only when the stored file turned out to be missing.
+    # When the stored file is missing or evicted.
     MediaStatus.SUCCESS: frozenset({MediaStatus.PROCESSING}),
 }
 
 
 class IllegalMoveError(AppError):
-    """A record was told to go where its state does not lead: a defect of the caller."""
+    """The record's state machine has no such transition: a defect of the caller."""
 
 
 def check_move(before: MediaStatus, after: MediaStatus) -> None:
@@ -46,7 +46,7 @@ def check_move(before: MediaStatus, after: MediaStatus) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How the stored DCA came to be, and what proves it complete. `reason` says why this mode was chosen."""
+    """How the stored DCA file was made, and the checksum of the whole. `reason` says why this mode was chosen."""
 
     mode: Mode
     reason: str
@@ -89,7 +89,7 @@ def normalise_title(text: str) -> str:
 def search_text(text: str) -> str:
     """Return what search compares: the normalised text without regard to case and to how much white space there is.
 
-    Titles and queries both pass through here. Whatever is a part of `title_lower` stays a part of it; beyond that, "dua
+    Applied to titles and queries alike. Every substring of `title_lower` is still found; beyond that, "dua
     lipa new rules" finds "Dua Lipa - New Rules", whose dash leaves two spaces, and "STRASSE" finds "Straße". Fewer than
     MIN_SEARCH_CHARACTERS of it find nothing.
     """

@@ -1,1 +1,1 @@
-"""Where media comes from: resolving what somebody typed, and fetching it safely in child processes."""
+"""Media sources: resolving queries, and fetching media in child processes."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    # Children import this module, and have no use for pydantic.
+    # Child processes import this module, and pydantic would take 8 MB of each.
     from common.messages.downloads import PlatformMetadata
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What somebody typed, understood without any network.
+    """A parsed query: words or a URL. Parsing needs no network.
 
     Attributes:
         text: the words, or the normalised URL.
@@ -30,12 +30,12 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a query turned out to be.
+    """The media that a query names.
 
     Attributes:
         media_id: the record's id: YouTube's own id, else made from the platform's id or the final URL.
-        metadata: title, duration (0: unknown until decoded), page URL to fetch from, thumbnail, platform.
-        info: the extractor's answer (JSON), so that fetching at once need not ask again; None when there is none.
+        metadata: title (one line), duration (0: unknown until decoded), page URL to fetch from, thumbnail, platform.
+        info: the extractor's answer (JSON), which spares `fetch` a second extraction; None when there is none.
     """
 
     media_id: str
@@ -44,14 +44,17 @@ class Resolved:
 
 
 class MediaSource(Protocol):
-    """Turns a query into one piece of media. Adapters: yt-dlp; the YouTube Data API in front of it."""
+    """Resolves a query to one piece of media. Adapters: yt-dlp; the YouTube Data API in front of it.
+
+    The contract is tests/contract/test_source.py.
+    """
 
     async def resolve(self, query: Query) -> Resolved:
         """Find the media.
 
         Raises:
-            SourceError: one of its subclasses says why there is none.
-            UrlNotAllowed: the URL, a redirect or the page leads to an address the guard refuses.
-            ProcessingError: the child process that asked died, hung or ran out of its limits.
+            SourceError: there is none, or the source failed; the subclass says which, and whether to retry.
+            UrlNotAllowed: the URL, a redirect or the page leads to an address that the guard refuses.
+            ProcessingError: the child process died, hung or exceeded a limit.
         """
         ...

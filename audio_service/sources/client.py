@@ -1,4 +1,4 @@
-"""The service's side of the jobs: resolving and fetching, done by a child process. Asynchronous; reads no media."""
+"""The service's side of the yt-dlp jobs: resolve and fetch in a child process. Asynchronous; parses no media."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LEFTOVERS = ("source*", DRAFTS)
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A DCA file that a child made: where it is, what it is, and how many bytes were received for it."""
+    """A DCA file that a child made, and the number of bytes that were received for it."""
 
     path: Path
     encoded: Encoded
@@ -57,12 +57,12 @@ async def fetch(  # noqa: PLR0913 - each says another thing about one job
     on_progress: OnProgress,
     deadline_seconds: float,
 ) -> Fetched:
-    """Download and encode into a file in `directory`, which holds nothing else afterwards, whatever happens.
+    """Download and encode into a file in `directory`, which holds nothing else afterwards, also after a failure.
 
-    `directory` is absolute. `on_progress` is told at most twice a second, and when a draft can be played.
+    `directory` is absolute. `on_progress` is called at most twice a second, and when a draft can be played.
 
     Raises:
-        SourceError, UrlNotAllowed: what the source said, or what came is not usable.
+        SourceError, UrlNotAllowed: the source failed, or the media is not usable.
         StorageFull: the disk below `directory` is full.
         ProcessingError: the child died, reached a limit, or was killed at the deadline.
     """
@@ -78,7 +78,7 @@ async def fetch(  # noqa: PLR0913 - each says another thing about one job
             ChildJob("fetch", arguments), on_progress=on_progress, deadline_seconds=deadline_seconds
         )
     except BaseException:
-        # The child is gone or at its next job: what a killed one left is nobody's any more.
+        # A killed child leaves its files behind; no other process uses them.
         _sweep(directory)
         raise
     return Fetched(Path(made["path"]), Encoded(**made["encoded"]), made["downloaded_bytes"])
@@ -112,4 +112,4 @@ def _sweep(directory: Path) -> None:
 
 
 def _ignore(_: ChildProgress) -> None:
-    """A resolution has no progress worth telling."""
+    """A resolution reports no progress."""

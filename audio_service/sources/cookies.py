@@ -1,7 +1,7 @@
-"""Cookies that an operator lends to the sources (COOKIES_YOUTUBE), read again when their file changes.
+"""The cookies of COOKIES_YOUTUBE, read again when their file changes.
 
-They are somebody's account: nothing here logs, raises or answers what is in the file. That is why it is not yt-dlp
-that reads it (its reader writes a line that it cannot understand to stderr), and why the file is never written.
+They are an account's credentials: nothing here logs, raises or returns text of the file, except to the cookie jar.
+yt-dlp's own reader is not used because it writes lines that it cannot parse to stderr. The file is never written.
 Format: Netscape's cookies.txt as curl documents it, https://curl.se/docs/http-cookies.html
 """
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class CookieFile:
-    """A cookie file that may come, change and go. `path` None: there is none and never will be."""
+    """A cookie file that may appear, change and disappear. `path` None: no cookies."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -27,7 +27,7 @@ class CookieFile:
         self._cookies: list[Cookie] = []
 
     def current(self) -> list[Cookie]:
-        """Return what the file holds now; while it cannot be read, what it held before."""
+        """Return the file's cookies as of now; while it is unreadable, those of the last good read."""
         if self._path is not None:
             try:
                 self._refresh(self._path)
@@ -41,11 +41,11 @@ class CookieFile:
         except (FileNotFoundError, NotADirectoryError):
             self._version, self._cookies = None, []
             return
-        # The change time: new rights make a file readable without touching what is in it.
+        # ctime, not mtime: a chmod can make the file readable without changing its content.
         version = (found.st_ino, found.st_ctime_ns)
         if version == self._version:
             return
-        # Looked at before it is read: what is written meanwhile is another version for the next job.
+        # The version is read before the content: a write in between makes the next job read again.
         self._version = version
         self._cookies = read_cookies(path)
 
@@ -55,7 +55,7 @@ def read_cookies(path: Path) -> list[Cookie]:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no text, too large, or has lines and no cookie; `why_unusable` says it without quoting.
+        ValueError: it is not text, too large, or has lines and no cookie; see `why_unusable`.
     """
     with path.open("rb") as file:
         data = file.read(_MAX_BYTES + 1)
@@ -69,7 +69,7 @@ def read_cookies(path: Path) -> list[Cookie]:
 
 
 def why_unusable(exc: OSError | ValueError) -> str:
-    """Say what `read_cookies` raised, without a word of the file."""
+    """Describe what `read_cookies` raised, without text of the file."""
     match exc:
         case OSError():
             return exc.strerror or type(exc).__name__
@@ -86,7 +86,7 @@ def _cookie(line: str) -> Cookie | None:
         return None
     domain, subdomains, path, secure, expires, name, value = fields
     try:
-        # 0 and nothing are a session's cookie.
+        # 0 or empty: a session cookie.
         until = int(float(expires or 0)) or None
     except (ValueError, OverflowError):
         return None

@@ -1,10 +1,10 @@
 """The network guard of a child process: nothing in it connects to an address that is neither public nor allowed.
 
-It watches Python's own audit events, so it sees every connection at the moment it is made, with the address it is
-made to: redirects, DNS answers that change, odd spellings of an address and pages that point inside all end here. It
-takes numeric addresses only, because a name would be looked up again after the check. Programs other than the ones
-it is told are not started. It cannot see sockets that C code opens by itself: no such code is given a URL (see
-docs/adr/0007-network-guard.md), and it is installed once for the life of a process: never in the service's own.
+An audit hook (PEP 578) sees every connection when it is made, with its address: redirects, changing DNS answers,
+unusual spellings of an address and pages that point inside are all checked here. Only numeric addresses pass, because a
+name would be resolved again after the check. Programs other than the listed ones cannot be started. Sockets that C
+code opens by itself are not seen: no such code is given a URL (see docs/adr/0007-network-guard.md). The hook stays for
+the life of the process, and is never installed in the service's own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ProgramRefusedError(PermissionError):
 
 
 class Guard:
-    """What this process may reach. `refused` lists what was turned away since the last `forget`."""
+    """The addresses and programs that this process may use. `refused` lists the refusals since the last `forget`."""
 
     def __init__(self, allow: AllowList, programs: Iterable[str] = ()) -> None:
         self._allow = allow
@@ -41,11 +41,11 @@ class Guard:
         self.refused: list[str] = []
 
     def install(self) -> None:
-        """Watch this process from now on; there is no way back."""
+        """Install the audit hook; it cannot be removed."""
         sys.addaudithook(self._audit)
 
     def forget(self) -> None:
-        """Start a new job: what was refused in the last one does not count."""
+        """Clear `refused`, at the start of a job."""
         self.refused.clear()
 
     def check_url(self, url: str) -> None:

@@ -1,6 +1,6 @@
-"""What somebody typed, understood: words or a URL, and the id when the URL carries one. Pure: no network, no clock.
+"""Parses queries: words or a URL, and the id when the URL carries one. Pure: no network, no clock.
 
-Where a URL leads is not judged here (the network guard does that when it connects); only its form is.
+Only the form of a URL is checked here; the network guard checks addresses when a connection is made.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DIRECT_EXTRACTORS = frozenset({"generic", "html5", "direct"})
 
 
 def parse_query(song: str, watch_url: str) -> Query:
-    """Understand what somebody typed. `watch_url` holds `{id}` and makes the canonical URL of a YouTube video.
+    """Parse a query. `watch_url` holds `{id}` and makes the canonical URL of a YouTube video.
 
     Raises:
         InvalidInput: empty, over MAX_LENGTH characters (URLs: MAX_URL_LENGTH), holding control characters, a URL that
@@ -51,8 +51,8 @@ def rejected_key(song: str) -> str:
 
 
 def media_id_for(extractor_key: str, extractor_id: str, final_url: str) -> str:
-    """Make a record's id of what an extractor says: YouTube's own id; of a plain file the digest of where it lies;
-    else the platform and its id. None of the others can be taken for a YouTube id.
+    """Make a record's id of an extractor's answer: YouTube's own id; for a plain file the digest of its URL; else the
+    platform and its id. The last two can never equal a YouTube id.
     """
     extractor = extractor_key.lower()
     if extractor == "youtube" and YOUTUBE_ID.fullmatch(extractor_id):

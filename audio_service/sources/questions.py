@@ -1,8 +1,8 @@
-"""Questions that people wait for: what a search finds, what a playlist holds. Nothing is downloaded for an answer.
+"""Interactive look-ups: search results and playlist items. Nothing is downloaded.
 
-The YouTube Data API answers when there is a key for it; what it cannot or will not answer now is asked of yt-dlp, in
-children of their own, so that questions never wait behind downloads, nor these behind questions. They are started with
-the first question. Answers are bounded in time, remembered for some minutes, and asked for once at a time.
+The YouTube Data API answers when there is a key for it; without a key, and when the API fails or has no quota left,
+yt-dlp does, in a pool of its own, so that look-ups never queue behind downloads, nor downloads behind look-ups. Its
+children are started by the first look-up. Answers have a deadline, are cached for five minutes, and single-flighted.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _KEPT = 256
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a search or a playlist holds: `items` in order, and `total`, how many there are (0: not known)."""
+    """The items of a search or a playlist, in order. `total`: how many there are (0: not known)."""
 
     title: str = ""
     items: tuple[PlatformMetadata, ...] = ()
@@ -59,14 +59,14 @@ class Listing:
 
 @dataclass(slots=True)
 class _Kept:
-    """One question: its answer while it is fresh, and a lock for whoever asks meanwhile."""
+    """One look-up: its cached answer, and the lock that concurrent callers wait for."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     listing: Listing | None = None
     until: float = 0.0
 
     def fresh(self) -> Listing | None:
-        """Return the answer, unless it is too old."""
+        """Return the answer; None when there is none or it is stale."""
         return self.listing if time.monotonic() < self.until else None
 
 
@@ -87,9 +87,9 @@ class Questions:
 
         Raises:
             InvalidInput: no words, too many, or a URL.
-            QueueFull: too many questions are waiting.
+            QueueFull: too many look-ups are waiting.
             SearchFailed: it failed, or took longer than SEARCH_SECONDS.
-            SourceError, YouTubeKeyRejected: what the source said.
+            SourceError, YouTubeKeyRejected: the source failed.
         """
         query = parse_query(words, self._settings.youtube_watch_url)
         if query.is_url:
@@ -97,13 +97,13 @@ class Questions:
         return await self._once(("search", query.key, limit), lambda: self._search(query, limit))
 
     async def playlist(self, url: str, limit: int) -> Listing:
-        """Return the first `limit` items of a playlist; none when the URL is none.
+        """Return the first `limit` items of a playlist; none when the URL is not a playlist's.
 
         Raises:
             InvalidInput, UrlNotAllowed: not a URL, or one that is not followed.
-            QueueFull: too many questions are waiting.
+            QueueFull: too many look-ups are waiting.
             SourceUnavailable: it took longer than PLAYLIST_SECONDS.
-            SourceError, YouTubeKeyRejected: what the source said.
+            SourceError, YouTubeKeyRejected: the source failed.
         """
         given = as_url(" ".join(url.split()))
         if given is None:
@@ -160,14 +160,14 @@ class Questions:
             self._started = True
             self._children.start()
         job = ChildJob("list", {"text": text, "is_url": is_url, "limit": limit})
-        seconds = _START_SECONDS + PLAYLIST_SECONDS  # the caller's limit is the shorter one
+        seconds = _START_SECONDS + PLAYLIST_SECONDS  # the caller's own limit is shorter
         found = await self._children.call(job, on_progress=_ignore, deadline_seconds=seconds)
         self._warm = True
         items = tuple(PlatformMetadata(**item) for item in found["items"])
         return Listing(found["title"], items, found["total"])
 
     async def _once(self, key: tuple[str, str, int], ask: Callable[[], Awaitable[Listing]]) -> Listing:
-        """Ask, unless the answer is known or somebody is asking: then wait for that one."""
+        """Return the cached answer, or call `ask`, single-flighted by `key`."""
         kept = self._kept.setdefault(key, _Kept())
         self._kept.move_to_end(key)
         while len(self._kept) > _KEPT:
@@ -184,7 +184,7 @@ class Questions:
     @asynccontextmanager
     async def _counted(self) -> AsyncGenerator[None]:
         if self._asking >= _MAX_WAITING:
-            raise QueueFull(f"{self._asking} questions are waiting")
+            raise QueueFull(f"{self._asking} look-ups are waiting")
         self._asking += 1
         try:
             yield
@@ -192,7 +192,7 @@ class Questions:
             self._asking -= 1
 
     def _allowance(self, seconds: float) -> float:
-        """Give the first questions the time that its child takes to start."""
+        """Return the time limit; the first look-ups get the start of their child on top."""
         return seconds if self._warm else seconds + _START_SECONDS
 
     def _listing(self, title: str, found: list[str], known: dict[str, VideoDetails], total: int) -> Listing:
@@ -204,7 +204,7 @@ class Questions:
 
 @asynccontextmanager
 async def open_questions(settings: AudioSettings) -> AsyncGenerator[Questions]:
-    """Open what answers questions; no child is started yet."""
+    """Open the look-ups; no child is started yet."""
     async with AsyncExitStack() as stack:
         children = await stack.enter_async_context(open_children(settings, size=CHILDREN, start=False))
         api: YouTubeApi | None = None
@@ -221,4 +221,4 @@ async def _describe(api: YouTubeApi, video_ids: list[str]) -> dict[str, VideoDet
 
 
 def _ignore(_: ChildProgress) -> None:
-    """A question has no progress worth telling."""
+    """A look-up reports no progress."""

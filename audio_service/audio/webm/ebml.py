@@ -1,7 +1,7 @@
 """EBML, the grammar under Matroska and WebM (RFC 8794), read in order from a file that may still be growing.
 
-Knows element headers, numbers and the children of small elements; what they mean is the reader's.
-Nothing declared is believed: memory is taken for what has arrived, and for no more than a limit that the caller names.
+Reads element headers, numbers and the children of small elements; their meaning is the reader's.
+Declared sizes are not trusted: memory is allocated for bytes that have arrived, up to a limit that the caller names.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MAX_UNSIGNED_BYTES = 8
 
 
 class NotPlainError(Exception):
-    """This is not for a reader of plain files; somebody who knows the whole format may still make sense of it."""
+    """The file is not plain; FFmpeg, which knows the whole format, may still read it."""
 
 
 class SourceEndedError(Exception):
@@ -144,7 +144,7 @@ class Children:
 
 
 def children(body: bytes, known: Container[int] | None = None) -> Children:
-    """Take an element's body apart. Raises NotPlainError when it does not add up, or has others than `known`."""
+    """Parse an element's body. Raises NotPlainError when sizes do not add up, or for elements not in `known`."""
     return Children(_walk(body, known))
 
 

@@ -1,4 +1,4 @@
-"""Reads what stands in front of the sound in a WebM or Matroska file: the EBML header, Info and Tracks.
+"""Reads the headers of a WebM or Matroska file: the EBML header, Info and Tracks.
 
 Says what the file's first audio track is when the file is plain (see `audio_service.audio.webm.reader`), and raises
 NotPlainError for everything it does not know to be harmless: the lists of elements here say what may be there.
@@ -84,7 +84,7 @@ class Info:
 
 @dataclass(slots=True)
 class WebmHeader:
-    """What is known of a file at its first Cluster. `end` is the offset at which its Segment ends."""
+    """The headers of a file, read up to its first Cluster. `end` is the offset at which its Segment ends."""
 
     end: int
     info: Info = field(default_factory=Info)
@@ -112,7 +112,7 @@ def read_header(window: Window) -> WebmHeader:
 
 
 def skip_in_segment(window: Window, kind: int, size: int | None, end: int) -> None:
-    """Pass over an element of the Segment that says nothing about the packets. Raises NotPlainError for others."""
+    """Skip an element of the Segment that does not describe the packets. Raises NotPlainError for others."""
     if kind not in _SKIPPED_IN_SEGMENT or size is None or window.offset + size > end:
         raise NotPlainError(f"element {kind:#x} in the segment")
     window.skip(size)

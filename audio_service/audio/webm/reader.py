@@ -1,10 +1,10 @@
 """Reads the Opus packets of a plain WebM or Matroska file, in order, as its bytes arrive.
 
-This is the container that songs come in most, and reading it here costs a fraction of loading FFmpeg. Plain means: one
+Most songs come in this container, and reading it here costs a fraction of loading FFmpeg. Plain means: one
 segment, its Info and Tracks before the first Cluster, a first audio track of Opus that can be copied (one or two
 channels, mapping family 0, no gain, nothing compressed or encrypted), blocks without lacing, and only elements that
-are listed here and in `header`. Everything else raises NotPlainError, and the file is FFmpeg's business from its
-first byte on. So is every sign of damage: how to find back into a broken stream is decided in one place, not here.
+are listed here and in `header`. Everything else, and every sign of damage, raises
+NotPlainError, and FFmpeg reads the file from its first byte: resynchronising a broken stream is left to FFmpeg.
 
 Sources: EBML is RFC 8794 (§4 VINT, §5 Element ID, §6 Element Data Size), Matroska is RFC 9559 (§5.1 the elements, §10
 Block, SimpleBlock and lacing).
@@ -47,8 +47,8 @@ class WebmAudio:
     """The first audio track of a file that has been read up to its first Cluster.
 
     Raises, from the constructor and while iterating `packets`:
-        NotPlainError: this file, or what comes next in it, is not for this reader.
-        whatever `file.read` raised, as it was.
+        NotPlainError: the file, or its next element, is not plain.
+        whatever `file.read` raised, unchanged.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -66,7 +66,7 @@ class WebmAudio:
         self.probed = Probed("opus", "matroska", track.rate, track.channels, self._header.info.stated_ms)
 
     def packets(self) -> Iterator[bytes]:
-        """Yield the track's packets. A file that breaks off ends with its last whole block."""
+        """Yield the track's packets. A truncated file ends with its last complete block."""
         with suppress(SourceEndedError):
             yield from self._clusters()
         if self._first is None:
@@ -117,8 +117,8 @@ class WebmAudio:
     def _run_of_blocks(self, clock: int, end: int) -> list[bytes]:
         """Return the packets of the plain SimpleBlocks of our track that come next, as far as they are in memory.
 
-        Nearly all of a file passes here. At whatever is not that, or is not all there, it stops without a word: the
-        next element is for `_element`, which looks with care.
+        The fast path of nearly all of a file. It stops at every other or incomplete element, which `_element` then
+        checks.
         """
         window, track = self._window, _ONE_BYTE_VINT | self._number
         data, position, last = window.data, window.position, -1

@@ -1,4 +1,4 @@
-"""Where media records are kept: one port, and `open_repository` that chooses its adapter by settings."""
+"""Where media records are stored: one port, and `open_repository`, which chooses its adapter by settings."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""The repository port: media records with leases, the waiters of each, remembered resolutions, answered requests.
+"""The repository port, composed of its concerns: records, leases, answered requests, claims, retention, resolutions.
 
-How the pieces keep "never lost, answered once":
+How they keep "never lost, answered once":
 
-- `acquire("request:<id>")` makes one delivery of a request the one that works on it; copies are handed back.
-- `claim` gives one worker a record and a fencing token that only grows. Whatever that worker records later
-  carries the token, so a worker that lost its lease cannot overwrite its successor's work.
-- The claiming request and all that join while the work goes on are the record's waiters. They leave the list
-  in `settle`, after their statuses were published, in the same step in which they are marked as answered. A waiter's
-  own delivery is acked at once: the owner's delivery, which is not, guards it.
+- `acquire("request:<id>")` leases a request to one of its deliveries; copies are handed back.
+- `claim` gives one worker a record and a fencing token that only grows. Every later write of that worker carries the
+  token, so a worker that lost its lease cannot overwrite its successor's work.
+- The claiming request and those that join while the work runs are the record's waiters. `settle` takes them off the
+  list, after their statuses were published, in the same step that marks them as answered. A waiter's own delivery is
+  acked at once: the owner's delivery, still unacked, stands for it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Waiter:
 
 @dataclass(frozen=True, slots=True)
 class StoredMedia:
-    """What a worker made: everything a record needs to become `success`. `message` is the sentence for people."""
+    """What a record needs to become `success`. `message` is the sentence for people."""
 
     metadata: PlatformMetadata
     file: FileData
@@ -43,7 +43,7 @@ class StoredMedia:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """This request's worker has the record and makes the file. `fence` goes into every later write."""
+    """The claim succeeded: this worker makes the file. `fence` goes into every later write."""
 
     fence: int
     media: Media
@@ -51,19 +51,19 @@ class Owned:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Somebody else answers this request, or has answered it since the caller looked: ack the delivery."""
+    """Another worker answers this request, or it is answered already: ack the delivery."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The record is in `success`, and nobody else is going to answer this request: answer it now."""
+    """The record is in `success` and this request is on no waiting list: answer it now."""
 
     media: Media
 
 
 @dataclass(frozen=True, slots=True)
 class Unannounced:
-    """The record has its outcome, but whoever made it died before answering: publish to `waiters`, then settle. The
+    """The record has its outcome, but its worker died before it published: publish to `waiters`, then settle. The
     claiming request is one of them.
     """
 
@@ -74,8 +74,8 @@ class Unannounced:
 
 @dataclass(frozen=True, slots=True)
 class LeaseHeld:
-    """A failed record is being settled by its owner, or a file removed, right now: hand the delivery back for this
-    long.
+    """A lease runs that cannot be joined (a failure is being settled, a file evicted): hand the delivery back, due
+    again after `wait`.
     """
 
     wait: timedelta
@@ -84,15 +84,15 @@ class LeaseHeld:
 Claim = Owned | Joined | Finished | Unannounced | LeaseHeld
 
 EVICTOR = "retention"
-"""The holder of a record whose file is being removed; no request has this id, theirs are UUIDs."""
+"""The lease holder of a record whose file is being evicted; not a request id, which are UUIDs."""
 
 TOUCH_EVERY = timedelta(minutes=1)
-"""A record that is answered from again and again is noted as used this often, and not each time."""
+"""The time of last use is written at most this often."""
 
 
 @dataclass(frozen=True, slots=True)
 class Eviction:
-    """A record whose file is to be removed from the store, by whoever holds `fence`."""
+    """A record whose file the holder of `fence` removes from the store."""
 
     media_id: str
     fence: int
@@ -132,11 +132,11 @@ class Leases(Protocol):
     """Named leases: one owner works on a name at a time."""
 
     async def acquire(self, name: str, owner: str, lease: timedelta) -> timedelta | None:
-        """Take the named lease, or extend it when `owner` has it. None: taken; else how long it is still held."""
+        """Take the named lease, or extend it when `owner` holds it. None: acquired; else how long it is still held."""
         ...
 
     async def surrender(self, name: str, owner: str) -> None:
-        """Give a named lease back, if `owner` still has it."""
+        """Release a named lease; no-op unless `owner` holds it."""
         ...
 
 
@@ -155,12 +155,12 @@ class AnsweredRequests(Protocol):
 
 
 class Claims(Protocol):
-    """Who makes a record's file, under which fencing token, and which requests wait for the outcome."""
+    """Which worker makes a record's file, under which fencing token, and which requests wait for the outcome."""
 
     async def claim(self, media_id: str, waiter: Waiter, metadata: PlatformMetadata, lease: timedelta) -> Claim:
-        """Decide, in one write, who makes this record.
+        """Decide, in one write, which worker makes this record.
 
-        A lease runs against everybody but the request that it was given to: when that one comes back, its worker died.
+        A lease excludes every request but its holder: the holder's redelivery means that its worker died.
 
         - this request is marked as answered → Joined, nothing is written
         - no record; `error` and settled; or `processing` with its lease run out, or held by this same request
@@ -172,27 +172,26 @@ class Claims(Protocol):
         - `error`, lease running → LeaseHeld; lease run out and waiters left → Owned, they stay and get the new outcome
         - the file is being removed (see `begin_eviction`), lease running → LeaseHeld
 
-        `metadata` is recorded for a record that becomes `processing`. Finished counts as a use of the file: who is
-        told of it comes for it next.
+        `metadata` is recorded for a record that becomes `processing`. Finished counts as a use of the file.
         """
         ...
 
     async def waits_for(self, request_id: str) -> str | None:
-        """Return the record on whose waiting list the request stands: an attempt that follows one that claimed it
-        must end there, or those who joined since would never hear.
+        """Return the record on whose waiting list the request stands. A later attempt of the request must finish that
+        record, or the requests that joined it would never be answered.
         """
         ...
 
     async def renew(self, media_id: str, fence: int, lease: timedelta) -> None:
-        """Extend a claim; one that was yielded or settled stays ended. Raises LeaseLost when a newer fence exists."""
+        """Extend a claim; no-op after it was yielded or settled. Raises LeaseLost when a newer fence exists."""
         ...
 
     async def yield_claim(self, media_id: str, fence: int) -> None:
-        """End the lease now and keep record and waiters: the work will be retried. Too late is fine."""
+        """End the lease now and keep record and waiters, for a retry. A stale fence is a no-op."""
         ...
 
     async def mark_success(self, media_id: str, fence: int, made: StoredMedia) -> tuple[Media, Sequence[Waiter]]:
-        """Record the outcome and return who waits for it; the lease keeps running until `settle`.
+        """Record the outcome and return its waiters; the lease keeps running until `settle`.
 
         Raises:
             LeaseLost: a newer fence exists; nothing was written.
@@ -208,10 +207,11 @@ class Claims(Protocol):
     async def settle(
         self, media_id: str, fence: int, request_ids: Sequence[str], *, keep: timedelta
     ) -> Sequence[Waiter]:
-        """Mark requests as answered (remembered for `keep`), take them off the waiting list, and return who is
-        still on it. With nobody left the lease ends; otherwise the caller publishes to the rest and settles again.
+        """Mark requests as answered (remembered for `keep`), take them off the waiting list, and return the waiters
+        that are left. With none left the lease ends; otherwise the caller publishes to them and settles again.
 
-        A stale fence records the answers too (they were given) and returns nobody: the rest is its successor's.
+        A stale fence marks the requests too, whose statuses were published, and returns none: the waiters that are
+        left are its successor's.
         """
         ...
 
@@ -224,25 +224,25 @@ class Retention(Protocol):
     """Use of the files, and eviction of the least recently used."""
 
     async def count_play(self, media_id: str) -> None:
-        """Count a play of a `success` record, now. Any other record, or none: nothing is counted."""
+        """Count a play of a `success` record, now; no-op for any other record, or none."""
         ...
 
     async def stored_bytes(self) -> int:
-        """Return how many bytes the records' files have in all."""
+        """Return the sum of the files' sizes in bytes."""
         ...
 
     async def begin_eviction(self, *, idle: timedelta, lease: timedelta) -> Eviction | None:
-        """Take the file that was used the longest ago (made, answered from or played) out of the library, in one write.
+        """Take the least recently used file (made, answered from or played) out of the library, in one write.
 
-        The record becomes `processing`: nobody finds it as a success, and claims are LeaseHeld while the lease runs.
-        Its `size_bytes` stay until `finish_eviction`, which the caller calls when it has removed the file; should it
-        die before, the lease runs out, and the next call (or claim) takes the record over. Files used within `idle`,
-        and records with a running lease or with waiters, are left alone. None: there is no other.
+        The record becomes `processing`: no look-up finds a success, and claims are LeaseHeld while the lease runs.
+        Its `size_bytes` stay until `finish_eviction`, which the caller calls after it has removed the file; if the
+        caller dies before, the lease expires, and the next call (or claim) takes the record over. Files used within
+        `idle`, and records with a running lease or with waiters, are never evicted. None: no file may go.
         """
         ...
 
     async def finish_eviction(self, media_id: str, fence: int) -> None:
-        """Record that the file is gone: the record has no bytes and can be claimed. A stale fence changes nothing."""
+        """Record that the file is removed: no bytes, claimable. A stale fence is a no-op."""
         ...
 
 
@@ -254,7 +254,7 @@ class Resolutions(Protocol):
         ...
 
     async def recall(self, query_key: str) -> tuple[str, PlatformMetadata] | None:
-        """Return what `remember` was told, within its time to live."""
+        """Return what the query resolved to; None once its time to live is over."""
         ...
 
 

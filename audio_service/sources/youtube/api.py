@@ -1,10 +1,10 @@
 """Client of the YouTube Data API v3: searches, videos, playlists and their items, and nothing else of it.
 
-The key travels in a header, never in a URL, so that no proxy, log line or exception repeats it. What the API says
-about its own trouble (key, quota, outage) becomes errors of ours here, and only here.
+The key travels in a header, never in a URL, so that no proxy, log line or exception repeats it. The API's
+failures (key, quota, outage) are translated here, and only here.
 
 Quota (https://developers.google.com/youtube/v3/determine_quota_cost): a `search.list` used to cost 100 of a project's
-10 000 units a day, and now has 100 calls a day of its own; a `videos.list` costs 1 unit for up to 50 ids. Either way
+10 000 units a day, and now has a quota of 100 calls a day; a `videos.list` costs 1 unit for up to 50 ids. Either way
 about a hundred searches a day, and look-ups by id that go on when the searches are used up. A refused call costs too.
 """
 
@@ -65,7 +65,7 @@ _UNIT_SECONDS = (7 * 86_400, 86_400, 3_600, 60, 1)
 
 @dataclass(frozen=True, slots=True)
 class VideoDetails:
-    """What the API says about one video. `duration_ms` is 0 when it says nothing of use (live streams: "P0D")."""
+    """One video. `duration_ms` is 0 when the API states none (live streams: "P0D")."""
 
     video_id: str
     title: str
@@ -86,7 +86,7 @@ class PlaylistDetails:
 
 
 class YouTubeApi:
-    """A few calls of the API over a client that somebody else opened. See `open_youtube_api`."""
+    """Calls of the API. Made by `open_youtube_api`, which owns the client."""
 
     def __init__(self, client: httpx.AsyncClient, base_url: str, key: SecretStr, timeout_seconds: float) -> None:
         self._client = client
@@ -98,7 +98,7 @@ class YouTubeApi:
         """Return the ids of the videos that match best, best first, at most `limit` (1 to 50) of them.
 
         Raises:
-            YouTubeKeyRejected, YouTubeQuotaExceeded, YouTubeApiUnavailable: the API's own trouble.
+            YouTubeKeyRejected, YouTubeQuotaExceeded, YouTubeApiUnavailable: the API failed.
             SearchFailed: it refused this search.
         """
         parameters = {"part": "snippet", "type": "video", "maxResults": str(limit), "q": words}
@@ -109,7 +109,7 @@ class YouTubeApi:
         """Describe up to 50 videos. Those that are gone, or were never there, are missing from the answer.
 
         Raises:
-            YouTubeKeyRejected, YouTubeQuotaExceeded, YouTubeApiUnavailable: the API's own trouble.
+            YouTubeKeyRejected, YouTubeQuotaExceeded, YouTubeApiUnavailable: the API failed.
             DetailsFailed: it refused this look-up.
         """
         parameters = {"part": "snippet,contentDetails,status", "id": ",".join(video_ids)}
@@ -120,7 +120,7 @@ class YouTubeApi:
         """Describe a playlist.
 
         Raises:
-            YouTubeKeyRejected, YouTubeQuotaExceeded, YouTubeApiUnavailable: the API's own trouble.
+            YouTubeKeyRejected, YouTubeQuotaExceeded, YouTubeApiUnavailable: the API failed.
             MediaNotFound: there is none, or it is private.
         """
         parameters = {"part": "snippet,contentDetails", "id": playlist_id}
@@ -133,8 +133,8 @@ class YouTubeApi:
         """Return the ids of a playlist's first videos, in its order; some of them may be gone. A call for each 50.
 
         Raises:
-            YouTubeKeyRejected, YouTubeQuotaExceeded, YouTubeApiUnavailable: the API's own trouble.
-            MediaNotFound: there is no such playlist, or it is not for everybody.
+            YouTubeKeyRejected, YouTubeQuotaExceeded, YouTubeApiUnavailable: the API failed.
+            MediaNotFound: there is no such playlist, or it is not public.
         """
         found: list[str] = []
         parameters = {"part": "contentDetails", "playlistId": playlist_id, "maxResults": str(min(limit, PAGE))}
@@ -196,7 +196,7 @@ def _details_of(video: Video) -> VideoDetails:
 
 
 def _refusal(method: str, response: httpx.Response, otherwise: type[AppError]) -> AppError:
-    """Name the error that a status and the reasons in the body amount to."""
+    """Return the error that a status and the reasons in the body mean."""
     status = response.status_code
     reasons = _reasons(response.content)
     detail = f"{method}: HTTP {status} {' '.join(sorted(reasons))}".rstrip()
@@ -218,8 +218,8 @@ def _reasons(body: bytes) -> set[str]:
 
 
 def _sendable(key: SecretStr) -> str:
-    """Return the key without the line end that a file may have given it. What no header can carry never reaches httpx,
-    whose error would quote it.
+    """Return the key without surrounding white space. One that no header can carry never reaches httpx, whose error
+    would quote it.
     """
     text = key.get_secret_value().strip()
     if not text or not text.isascii() or not text.isprintable():

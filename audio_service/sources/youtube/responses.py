@@ -1,4 +1,4 @@
-"""The answers of the YouTube Data API v3, as far as they are read; what else they hold is ignored.
+"""The responses of the YouTube Data API v3, as far as they are read; other fields are ignored.
 
 Shapes: https://developers.google.com/youtube/v3/docs
 """
@@ -9,13 +9,13 @@ from pydantic import BaseModel, Field
 
 
 class SearchId(BaseModel):
-    """What a search found: videos have an id."""
+    """The id of a search result; only videos have a `videoId`."""
 
     video_id: str = Field("", alias="videoId")
 
 
 class SearchItem(BaseModel):
-    """One thing that a search found."""
+    """One search result."""
 
     id: SearchId
 
@@ -27,13 +27,13 @@ class SearchResponse(BaseModel):
 
 
 class Thumbnail(BaseModel):
-    """One picture."""
+    """One thumbnail."""
 
     url: str = ""
 
 
 class Snippet(BaseModel):
-    """A title, its pictures, and whether it is on air."""
+    """Title, thumbnails, and whether it is live."""
 
     title: str
     live: str = Field("none", alias="liveBroadcastContent")
@@ -41,20 +41,20 @@ class Snippet(BaseModel):
 
 
 class ContentRating(BaseModel):
-    """Who may watch it."""
+    """Age restriction."""
 
     youtube: str = Field("", alias="ytRating")
 
 
 class ContentDetails(BaseModel):
-    """`regionRestriction` is not read: it names where viewers may watch, not where this service runs."""
+    """`regionRestriction` is not read: it is about the viewers' regions, not about where this service runs."""
 
     duration: str = ""
     rating: ContentRating = Field(ContentRating(ytRating=""), alias="contentRating")
 
 
 class VideoStatus(BaseModel):
-    """Who may see it, and how its upload went."""
+    """Privacy, and the state of its upload."""
 
     privacy: str = Field("public", alias="privacyStatus")
     upload: str = Field("processed", alias="uploadStatus")
@@ -127,6 +127,6 @@ class ErrorBody(BaseModel):
 
 
 class ErrorResponse(BaseModel):
-    """What every refused call answers."""
+    """The body of every refused call."""
 
     error: ErrorBody

@@ -1,7 +1,7 @@
-"""The YouTube Data API in front of another source: it finds and describes, it never fetches.
+"""The YouTube Data API in front of another source: it searches and describes, it never fetches.
 
-Words become the best playable video. What the API cannot do (URLs of other sites), or will not do now (quota, outage),
-goes to the source behind it. A rejected key is not hidden that way: an operator must mend it.
+Words resolve to the best playable video. URLs of other sites go to the source behind it, as does everything while the
+API is unavailable or its quota used up. A rejected key is an error: an operator must replace it.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class YouTubeSource:
         """Find the media (see MediaSource).
 
         Raises:
-            YouTubeKeyRejected: YOUTUBE_API_KEY must be mended.
+            YouTubeKeyRejected: YOUTUBE_API_KEY must be replaced.
             SearchFailed, DetailsFailed: the API refused this one call; worth another attempt.
             MediaNotFound, MediaRemoved: there is no such video.
-            MediaPrivate, MediaLive, MediaAgeRestricted, MediaTooLong: there is, and it cannot be had. With words, what
-                is wrong with the best match when no candidate can be had.
+            MediaPrivate, MediaLive, MediaAgeRestricted, MediaTooLong: it is not playable. With words and no playable
+                candidate, the reason of the best match.
         """
         if query.is_url and query.media_id is None:
             return await self._fallback.resolve(query)
@@ -78,7 +78,7 @@ class YouTubeSource:
         raise candidates[0][1] or MediaNotFound
 
     def _problem(self, details: VideoDetails) -> SourceError | None:
-        """Return why this video cannot be had, or None."""
+        """Return why this video is not playable, or None."""
         where = details.video_id
         if details.private:
             return MediaPrivate(where)
@@ -94,7 +94,7 @@ class YouTubeSource:
 
 
 def metadata_of(details: VideoDetails, watch_url: str) -> PlatformMetadata:
-    """Return what the library and people see of a video."""
+    """Return a video's metadata as the library records it."""
     return PlatformMetadata(
         title=clean_title(details.title),
         duration_ms=details.duration_ms,

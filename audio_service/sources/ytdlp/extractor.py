@@ -1,8 +1,8 @@
-"""yt-dlp, in a child process: what a query leads to, and the bytes of it. Synchronous; one job at a time.
+"""yt-dlp in a child process: resolves queries and downloads media. Synchronous; one job at a time.
 
 No configuration files, no cache, no playlists, no external programs but the JavaScript runtime that YouTube needs.
-yt-dlp's own retries are few: the worker has the retry policy. Its description of the media travels through the
-service as opaque JSON and comes back for the download, cut down to what that needs.
+yt-dlp's own retries are few: the worker has the retry policy. Its answer about the media travels through the service
+as opaque JSON and comes back for the download, cut down to the fields that needs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from common.errors import (
 Info = dict[str, Any]
 """An extractor's answer, in yt-dlp's terms."""
 OnStatus = Callable[[Info], None]
-"""Told how a download goes on, in the terms of yt-dlp's progress hooks."""
+"""Called with the dictionaries of yt-dlp's progress hooks."""
 
 _PAGE_BYTES = 64 * 1024 * 1024
 _FRAGMENT_REQUESTS = 50_000
@@ -84,7 +84,7 @@ class Extractor:
         return warm_up(self._ydl)
 
     def resolve(self, text: str, *, is_url: bool) -> JsonObject:
-        """Find what a URL leads to, or the best match for words.
+        """Find the media of a URL, or the best match for words.
 
         Returns:
             `media_id`, `metadata` (the fields of PlatformMetadata) and `info` (JSON text for `download`).
@@ -101,7 +101,7 @@ class Extractor:
         return {"media_id": media_id, "metadata": metadata._asdict(), "info": self._packed(info)}
 
     def list_items(self, text: str, *, is_url: bool, limit: int) -> JsonObject:
-        """Return what a playlist's URL, or a search for words, holds: see `listing.list_items`."""
+        """Return the items of a playlist's URL, or of a search for words: see `metadata.list_items`."""
         self._begin()
         try:
             return list_items(self._look, text if is_url else f"ytsearch{limit}:{text}", limit)
@@ -114,7 +114,7 @@ class Extractor:
     def download(self, url: str, packed: str | None, growing: GrowingFile, on_status: OnStatus) -> None:
         """Write the media into `growing`, whose reader gets the error if there is one.
 
-        An old description may hold addresses that have expired; it is then asked for again, once.
+        URLs in an old answer may have expired; the media is then extracted again, once.
         """
         self._on_status = on_status
         try:
@@ -128,7 +128,7 @@ class Extractor:
                 self._fetch(self._extract(url), growing)
         except AbandonedError:
             growing.finish(SourceUnavailable("the download was abandoned"))
-        except BaseException as exc:  # noqa: BLE001 - the reader must not wait for ever, whatever it was
+        except BaseException as exc:  # noqa: BLE001 - the reader must be woken after any failure
             growing.finish(self._translate(exc))
         else:
             growing.finish()
@@ -177,7 +177,7 @@ class Extractor:
         self._on_status(status)
 
     def _check(self, info: Info) -> None:
-        """Refuse what can be refused before a byte of it is here."""
+        """Refuse what the answer alone shows to be unusable."""
         if info.get("is_live") or info.get("live_status") in _NOT_YET:
             raise MediaLive(f"live status: {info.get('live_status')}")
         if not info.get("url"):
@@ -189,7 +189,7 @@ class Extractor:
             raise MediaTooLarge(f"{size} bytes, at most {self._settings.max_download_bytes}")
 
     def _packed(self, info: Info) -> str:
-        """Return the description, with the chosen format alone, as JSON."""
+        """Return the answer with the chosen format alone, as JSON."""
         formats: list[Info] = info.get("formats") or []
         chosen = next((entry for entry in formats if entry.get("format_id") == info.get("format_id")), None)
         kept: Info = {key: info[key] for key in _KEPT if info.get(key) is not None}
@@ -234,15 +234,15 @@ def _first_video(found: Info | None) -> Info:
 
 
 class _Log:
-    """What yt-dlp says goes to the child's stderr, if it matters."""
+    """Sends yt-dlp's warnings and errors to the child's stderr."""
 
     def debug(self, message: str) -> None:
-        """Screen output: of no interest."""
+        """Drop screen output."""
 
     info = debug
 
     def warning(self, message: str) -> None:
-        """Say it."""
+        """Log a warning."""
         log.warning("%s", message)
 
     error = warning
@@ -264,7 +264,7 @@ def _parameters(settings: ChildSettings, javascript: str) -> Info:
         "hls_prefer_native": True,
         "js_runtimes": {"deno": {"path": javascript}},
         "logger": _Log(),
-        # Growing blocks (up to 4 MB) would make the reader wait for what is here already.
+        # Resized blocks (up to 4 MB) would keep received bytes from the reader.
         "noresizebuffer": True,
         "noplaylist": True,
         "noprogress": True,

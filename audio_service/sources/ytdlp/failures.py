@@ -1,7 +1,7 @@
-"""What yt-dlp complains of, in this system's words. One table: types first, then what the messages say.
+"""Translates yt-dlp's exceptions into this system's errors. One table: exception types first, then message patterns.
 
-yt-dlp wraps exceptions in exceptions (`exc_info`, `cause`, `reason`), and after a retry it keeps their text alone; so
-the whole chain is looked at, and the last network failure that the transfer saw is asked as well.
+yt-dlp wraps exceptions in exceptions (`exc_info`, `cause`, `reason`), and after a retry it keeps only their text; so
+the whole chain is matched, and the last network failure that the transfer saw as well.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ RULES: tuple[ErrorRule, ...] = (
 
 
 def translate(exc: BaseException, transfer: Transfer, guard: Guard) -> AppError:
-    """Say what a failure inside yt-dlp was. Never raises; what nobody knows is SourceUnavailable."""
+    """Return the error that a failure inside yt-dlp means. Never raises; an unknown one is SourceUnavailable."""
     detail = _detail(exc)
     for link in _chain(exc, contexts=True):
         if (found := _ours(link, detail)) is not None:
@@ -147,7 +147,7 @@ def translate(exc: BaseException, transfer: Transfer, guard: Guard) -> AppError:
 
 
 def _ours(link: BaseException, detail: str) -> AppError | None:
-    """Name what has nothing to do with the source: our own errors, the guard's, and the machine's."""
+    """Return the error of a failure that is not the source's: this system's own, the guard's, the machine's."""
     match link:
         case AppError():
             return link

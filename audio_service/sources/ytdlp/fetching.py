@@ -16,21 +16,21 @@ from audio_service.sources.ytdlp.extractor import Extractor
 from audio_service.sources.ytdlp.growing import GrowingFile
 
 PLAYABLE_FRAMES = 5000 // FRAME_MS
-"""So much of a song is enough to begin to play it while the rest comes."""
+"""Frames that must be in the draft before playback may begin."""
 _SOURCE_NAME = "source"
 _BETWEEN_REPORTS = 0.5
-_LAST_WORDS_SECONDS = 2.0
-# A song that is whole so soon after its first seconds need not be played before.
+_JOIN_SECONDS = 2.0
+# A song that is complete this soon after PLAYABLE_FRAMES is not announced early.
 _SOON_SECONDS = 0.2
 
 
 class StrayThreadError(Exception):
-    """The job is over and its download still hangs: this process must not take another. The cause is the outcome."""
+    """The job has failed and its download thread still hangs: this process must take no other. `__cause__` is why."""
 
 
 @dataclass(frozen=True, slots=True)
 class FetchJob:
-    """What to fetch, and where to put it. `info` is what `Extractor.resolve` gave, if it was asked lately."""
+    """What to fetch, and where to put it. `info`: from a recent `Extractor.resolve`, or None."""
 
     url: str
     info: str | None
@@ -60,11 +60,11 @@ def fetch(extractor: Extractor, job: FetchJob, options: EncodeOptions, report: O
             growing.wait_complete()
         except BaseException as exc:
             growing.abandon()
-            thread.join(_LAST_WORDS_SECONDS)
+            thread.join(_JOIN_SECONDS)
             drafts.path.unlink(missing_ok=True)
             if thread.is_alive():
                 raise StrayThreadError from exc
-            # A download that broke off is why the encoder failed, and not the other way round.
+            # If the download failed, the encoder has raised the download's error.
             raise
         finally:
             reporter.close()
@@ -97,8 +97,8 @@ def _encode(
 
 
 class _ProgressReporter:
-    """Tells how far the job is, at most twice a second: the download first, then what is left of the encoding. That a
-    draft can be played is told at once, and in all that follows.
+    """Reports progress at most twice a second: the download's, then the rest of the encoding. A playable draft is
+    reported at once, and in every later report.
     """
 
     def __init__(self, report: OnProgress, growing: GrowingFile, duration_ms: int) -> None:
@@ -114,7 +114,7 @@ class _ProgressReporter:
         self._over = False
 
     def downloading(self, status: dict[str, Any]) -> None:
-        """Take a status of yt-dlp's."""
+        """Report a dictionary of yt-dlp's progress hooks."""
         whole = status.get("total_bytes") or status.get("total_bytes_estimate")
         percent = None
         if whole:
@@ -124,9 +124,9 @@ class _ProgressReporter:
         self._tell(ChildProgress("downloading", percent, status.get("eta"), status.get("speed")))
 
     def encoding(self, frames: int, draft: int) -> None:
-        """Take the number of frames that are in the draft, for all to read."""
+        """Report the number of frames that can be read from the draft."""
         if frames >= PLAYABLE_FRAMES and draft != self._timed:
-            self._announce_soon(draft)
+            self._announce_later(draft)
         if not self._growing.complete:
             return
         percent = eta = None
@@ -139,17 +139,17 @@ class _ProgressReporter:
         self._tell(ChildProgress("encoding", percent, eta))
 
     def close(self) -> None:
-        """Tell nothing more."""
+        """Report nothing more."""
         with self._lock:
             self._over = True
         if self._timer is not None:
             self._timer.cancel()
 
-    def _announce_soon(self, draft: int) -> None:
+    def _announce_later(self, draft: int) -> None:
         self._timed = draft
         if self._timer is not None:
             self._timer.cancel()
-        # A timer, for a source may stop after its first burst, and no frame says so.
+        # A timer, because a source may stall after its first burst, and then no frame triggers a report.
         self._timer = Timer(_SOON_SECONDS, self._announce, (draft,))
         self._timer.daemon = True
         self._timer.start()

@@ -1,7 +1,7 @@
 """A file that one thread downloads while another reads it from the front.
 
-The reader sees exactly the bytes of the finished file, or the download's own error: `read` blocks until there is more,
-gives b"" only when the download ended well, and raises what it failed with. There is no way back: no `seek`.
+The reader gets exactly the bytes of the finished file, or the download's own error: `read` blocks until there is more,
+returns b"" only at the end of a complete download, and raises the error of a failed one. There is no `seek`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _POLL_SECONDS = 0.25
 
 
 class AbandonedError(Exception):
-    """Nobody reads the file any more: the download may stop."""
+    """The reader has abandoned the file: the download stops."""
 
 
 class GrowingFile:
-    """What the two threads share. `path` is where the complete file will be; until then it has `.part` added.
+    """What the two threads share. `path` is the complete file's; until then it has the suffix `.part`.
 
     Attributes:
         error: why the download failed, once it has.
@@ -37,24 +37,24 @@ class GrowingFile:
 
     @property
     def complete(self) -> bool:
-        """Whether the download ended well."""
+        """Whether the download is complete."""
         return self._complete
 
     def grew(self) -> None:
-        """Writer: there is more. Raises AbandonedError when nobody wants it."""
+        """Writer: there is more. Raises AbandonedError when the reader has left."""
         if self._abandoned:
             raise AbandonedError
         with self._changed:
             self._changed.notify_all()
 
     def finish(self, error: AppError | None = None) -> None:
-        """Writer: that was all, or it failed with `error`."""
+        """Writer: the download is complete, or failed with `error`."""
         with self._changed:
             self.error, self._complete = error, error is None
             self._changed.notify_all()
 
     def abandon(self) -> None:
-        """Reader: stop the download when it next has something."""
+        """Reader: stop the download at its next `grew`."""
         self._abandoned = True
 
     def wait_complete(self) -> None:
@@ -63,9 +63,9 @@ class GrowingFile:
             self.wait()
 
     def wait(self) -> None:
-        """Reader: wait until something may have changed."""
+        """Reader: wait for a change; may return without one."""
         with self._changed:
-            # The writer's buffers give no sign when they reach the file, so waiting has an end.
+            # The writer's buffers reach the file without a notification, hence the time-out.
             self._changed.wait(_POLL_SECONDS)
 
     def open(self) -> BinaryIO:
@@ -89,7 +89,7 @@ class GrowingFile:
 
 
 class _Reader(io.RawIOBase):
-    """Unbuffered: a read returns what is there, as soon as there is something."""
+    """Unbuffered: a read returns as soon as at least one byte is available."""
 
     def __init__(self, growing: GrowingFile, path: Path) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class _Reader(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # pyright: ignore[reportIncompatibleMethodOverride] - CPython passes a memoryview
         while True:
-            # In this order: what was written before the end was announced must not be missed.
+            # In this order: bytes written before `finish` must not be missed.
             ended = self._growing.ended()
             if (count := self._file.readinto(buffer)) or ended:
                 return count

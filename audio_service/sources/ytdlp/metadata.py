@@ -17,13 +17,13 @@ from common.errors import MediaUnsupported
 
 Info = dict[str, Any]
 Look = Callable[[str, str | None], Info | None]
-"""Asks an extractor (chosen by the URL, or named) about a URL, and resolves nothing of its answer."""
+"""Extracts a URL with the extractor that is named or that the URL selects; references in the answer stay references."""
 
 _PLAYLISTS = frozenset({"playlist", "multi_video", "compat_list"})
 _REFERENCES = frozenset({"url", "url_transparent"})
 _MAX_HOPS = 5
 _MAX_PASSED_OVER = 50
-# Pages of a channel, not songs of it.
+# A channel's tabs, which are no songs.
 _NO_ITEMS = frozenset({"YoutubeTab"})
 _GONE = frozenset({"[Private video]", "[Deleted video]"})
 
@@ -42,13 +42,13 @@ _PLATFORMS = {
     "Vimeo": "Vimeo",
     "Youtube": "YouTube",
 }
-# Their ids are cut from URLs and not unique: two sites' index.html would be one record.
+# Their ids are cut from URLs and not unique: two sites' index.html would share a record.
 _NAMELESS = frozenset({"", "Generic", "HTML5MediaEmbed"})
 _GENERIC = "Generic"
 
 
 class Description(NamedTuple):
-    """The fields of a PlatformMetadata. The service makes one of them: pydantic would take 8 MB of every child."""
+    """The fields of a PlatformMetadata. The service builds one of them: pydantic would take 8 MB of every child."""
 
     title: str
     duration_ms: int
@@ -58,7 +58,7 @@ class Description(NamedTuple):
 
 
 def describe(info: Mapping[str, Any], asked: str) -> tuple[str, Description]:
-    """Return the record's id and its metadata. `asked` is the URL that led here, if it was one."""
+    """Return the record's id and its metadata. `asked`: the URL of the query, "" for words."""
     key = str(info.get("extractor_key") or "")
     key = _GENERIC if key in _NAMELESS else key
     url = web_url(info.get("webpage_url")) or asked
@@ -73,7 +73,7 @@ def describe(info: Mapping[str, Any], asked: str) -> tuple[str, Description]:
 
 
 def web_url(value: object) -> str:
-    """Return the value when it is an http or https URL of bearable length, else ""."""
+    """Return the value when it is an http or https URL of at most _MAX_URL_CHARACTERS, else ""."""
     text = str(value or "")
     try:
         parts = urlsplit(text)
@@ -85,7 +85,7 @@ def web_url(value: object) -> str:
 
 def _title(info: Mapping[str, Any]) -> str:
     title = str(info.get("title") or info.get("id") or "")
-    # The media of a page are numbered, even when there is one.
+    # yt-dlp numbers the media of a page, even when there is only one.
     if info.get("extractor_key") == "HTML5MediaEmbed" and str(info.get("id")).endswith("-1"):
         return title.removesuffix(" (1)")
     return title
@@ -117,7 +117,7 @@ def list_items(look: Look, url: str, limit: int) -> JsonObject:
 
 
 def _follow(look: Look, url: str) -> Info | None:
-    """Go where a page that is another's leads."""
+    """Follow references from page to page."""
     key: str | None = None
     for _ in range(_MAX_HOPS):
         found = look(url, key)
@@ -128,7 +128,7 @@ def _follow(look: Look, url: str) -> Info | None:
 
 
 def _items(playlist: Info, room: int) -> Iterator[JsonObject]:
-    """Yield what can be asked for, of the first `room` entries."""
+    """Yield the playable items among the first `room` entries."""
     for entry in islice(_entries(playlist, room), room):
         if entry.get("ie_key") in _NO_ITEMS or entry.get("title") in _GONE:
             continue
@@ -151,7 +151,7 @@ def _entries(playlist: Info, room: int) -> Iterator[Info]:
 
 
 def _address(entry: Info, playlist: Info) -> str:
-    """Return the address that leads to this item alone, "" when none does."""
+    """Return the URL of this item alone, "" when it has none."""
     if entry.get("_type") in _REFERENCES:
         return web_url(entry.get("url"))
     page = web_url(entry.get("webpage_url"))

@@ -1,7 +1,7 @@
 """yt-dlp's HTTP, bounded: every request passes `GuardedYoutubeDL.urlopen`, every body is counted while it is read.
 
 Only yt-dlp's `requests` handler is used: it knows http and https and nothing else, and opens its sockets in Python,
-where the guard sees them. The classes of yt-dlp are untyped; that stays in this module and in `ytdlp.py`.
+where the guard sees them. The classes of yt-dlp are untyped; that stays in this module and in `extractor`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Untyped = Any
 """An object of yt-dlp, whose annotations are partial."""
 
 _CHUNK_BYTES = 64 * 1024
-# What is read at a time: large for a fast source, and so little from a slow one that it is soon there for the encoder.
+# Bytes per read: many from a fast source, few from a slow one, so that the encoder gets them early.
 _LEAST_BYTES = 16 * 1024
 _SLOW_SECONDS = 0.1
 _FAST_SECONDS = 0.02
@@ -35,7 +35,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d*/(\d+|\*)")
 
 
 class Transfer:
-    """What one job may receive and has received, and the last network failure it saw. Bytes after decompression.
+    """The byte and request budget of one job, and its last network failure. Bytes are counted after decompression.
 
     Attributes:
         received: bytes so far.
@@ -51,13 +51,13 @@ class Transfer:
         self._requests_left = requests_limit
 
     def request(self) -> None:
-        """Count a request. Raises MediaUnsupported when a page leads on and on."""
+        """Count a request. Raises MediaUnsupported when there are too many."""
         self._requests_left -= 1
         if self._requests_left < 0:
             raise MediaUnsupported("the source leads from one request to the next without end")
 
     def expect(self, length: int) -> None:
-        """Raise MediaTooLarge when so many bytes more are too many."""
+        """Raise MediaTooLarge when `length` more bytes would exceed the limit."""
         if self.received + length > self.limit:
             raise MediaTooLarge(f"{self.received + length} bytes, at most {self.limit} are taken")
 
@@ -70,15 +70,15 @@ class Transfer:
 class FileTransfer(Transfer):
     """The transfer of one media file.
 
-    Somebody reads the file while it is written. A download that breaks off may go on where it was, and nothing else:
-    when the server starts from the first byte again, or has another file by now, it ends in SourceTruncated, so that a
-    reader never sees bytes change below it.
+    The file is read while it is written, so its bytes must never change: a broken download may be resumed at its end
+    only. When the server starts from the first byte again, or serves another file by now, it fails with
+    SourceTruncated.
     """
 
     def __init__(self, limit: int, *, sequential: bool, requests_limit: int) -> None:
         super().__init__(limit, requests_limit=requests_limit)
         self._sequential = sequential
-        self._first: Untyped = None  # the response whose bytes are being read by now
+        self._first: Untyped = None  # the response that is being read
 
     def opened(self, request: Untyped, response: Untyped) -> None:
         """Look at a response before its body is written."""
@@ -89,11 +89,11 @@ class FileTransfer(Transfer):
             return
         if not self.received:
             self._first = response
-        elif not _goes_on(request, response) or _identity(response) != _identity(self._first):
-            raise SourceTruncated("the body broke off and the source does not go on where it ended")
+        elif not _resumes(request, response) or _identity(response) != _identity(self._first):
+            raise SourceTruncated("the body broke off and the source does not resume where it ended")
 
 
-def _goes_on(request: Untyped, response: Untyped) -> bool:
+def _resumes(request: Untyped, response: Untyped) -> bool:
     served = _CONTENT_RANGE.match(response.get_header("Content-Range") or "")
     wanted = _RANGE.match(request.headers.get("Range") or "")
     return response.status == 206 and bool(served and wanted and served[1] == wanted[1])  # noqa: PLR2004 - Partial Content
@@ -158,7 +158,7 @@ class GuardedYoutubeDL(YoutubeDL):
         super().__init__(untyped)
 
     def build_request_director(self, handlers: Untyped, preferences: Untyped = None) -> Untyped:
-        """Offer one handler: ours."""
+        """Use one handler: the guarded one."""
         del preferences
         handlers = [_handler(self.guard, self._max_redirects)]
         return super().build_request_director(handlers)

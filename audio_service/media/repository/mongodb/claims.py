@@ -1,10 +1,10 @@
 """Claims, fences and waiters: each one command, decided by the server on the one document that holds all of it.
 
-Record, lease and waiting list lie in one document, so a `findAndModify` whose update is a pipeline sees them as they
-are, decides and writes without anybody between. What it decided is read from the document that it returns: `claim_id`
-is this claim's own mark if and only if this claim became the record's owner.
+Record, lease and waiting list are one document, so a `findAndModify` whose update is a pipeline decides and writes
+atomically. What it decided is read from the document that it returns: `claim_id` is this claim's if and only if this
+claim became the record's owner.
 
-Time is the server's (`$$NOW`): clients' clocks do not matter, also not where leases are compared.
+Time is the server's (`$$NOW`); clients' clocks play no part in any lease.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ from common.databases.mongodb import Document, Session
 from common.errors import DatabaseUnavailable, LeaseLost
 from common.messages.downloads import PlatformMetadata
 
-# How long a record remembers whom it was settled for. `answered` knows them for longer; this only has to outlast a
-# claim that looked there just before they were settled.
+# How long a record remembers its settled requests. `answered` keeps them for longer; this only has to outlast a claim
+# that read `answered` just before they were settled.
 _SETTLED_KEEP = timedelta(minutes=10)
 _UPSERT_TRIES = 5
 
@@ -59,7 +59,7 @@ _OUTCOME_FIELDS = dict.fromkeys((*FIELDS, "waiters"), 1)
 
 
 async def claim(db: Collections, media_id: str, waiter: Waiter, metadata: PlatformMetadata, lease: timedelta) -> Claim:
-    """Decide who makes the record (see MediaRepository.claim)."""
+    """Decide which worker makes the record (see Claims.claim)."""
     if await expiring.is_answered(db, waiter.request_id):
         return Joined()
     claim_id = uuid.uuid4().hex
@@ -70,7 +70,7 @@ async def claim(db: Collections, media_id: str, waiter: Waiter, metadata: Platfo
             return Owned(document["fence"], media_of(document))
         return Unannounced(document["fence"], media_of(document), waiters_of(document))
     settled, waiting = ({other["request_id"] for other in document[name]} for name in ("settled", "waiters"))
-    # A failed record's owner tells those whom it read from the list; who comes back to it now asks again later.
+    # A failed record's owner publishes to the waiters that it has read; a request that returns now retries later.
     if waiter.request_id in settled or (waiter.request_id in waiting and status is not MediaStatus.ERROR):
         return Joined()
     if status is MediaStatus.SUCCESS:
@@ -85,7 +85,7 @@ async def waits_for(db: Collections, request_id: str) -> str | None:
 
 
 async def renew(db: Collections, media_id: str, fence: int, lease: timedelta) -> None:
-    """Extend a claim. One that was given back or settled stays ended: a last heartbeat does not revive it."""
+    """Extend a claim. No-op after it was yielded or settled: a late heartbeat does not revive it."""
     until = {"$cond": [{"$eq": ["$lease_until", None]}, None, after(lease)]}
     done = await db.songs.update_one({"_id": media_id, "fence": fence}, [{"$set": {"lease_until": until}}])
     if not done.matched_count:
@@ -93,7 +93,7 @@ async def renew(db: Collections, media_id: str, fence: int, lease: timedelta) ->
 
 
 async def yield_claim(db: Collections, media_id: str, fence: int) -> None:
-    """End a claim if it is still the newest."""
+    """End a claim's lease; a stale fence is a no-op."""
     await db.songs.update_one({"_id": media_id, "fence": fence}, {"$set": {"lease_until": None}})
 
 
@@ -123,7 +123,7 @@ async def mark_error(
 async def settle(
     db: Collections, media_id: str, fence: int, request_ids: Sequence[str], *, keep: timedelta
 ) -> Sequence[Waiter]:
-    """Record who was answered, and end the lease with the last of them: both collections change together."""
+    """Mark requests as answered, and end the lease with the last waiter: one transaction over both collections."""
     update = _settled_update(fence, list(request_ids), keep)
 
     async def step(session: Session) -> Document | None:
@@ -141,9 +141,9 @@ async def settle(
 
 
 async def reopen(db: Collections, media_id: str) -> None:
-    """Make a `success` record claimable. Any other needs no help: somebody has reopened it already.
+    """Make a `success` record claimable; no-op for any other, which another worker has reopened already.
 
-    The fence grows, so that whoever is still settling the vanished file cannot end the next worker's lease.
+    The fence grows, so that a worker still settling the missing file cannot end its successor's lease.
     """
     update = {
         "$set": {**WITHOUT_FILE, "lease_until": None, "holder": ""},
@@ -165,9 +165,9 @@ async def _decide(db: Collections, media_id: str, update: Sequence[Document]) ->
                 return_document=ReturnDocument.AFTER,
             )
         except DuplicateKeyError as exc:
-            # Two claims wanted to create the record at once; the next try finds it.
+            # A concurrent claim created the record; the next try finds it.
             if last:
-                raise DatabaseUnavailable(f"{media_id}: created by others all the time") from exc
+                raise DatabaseUnavailable(f"{media_id}: created and removed by concurrent claims") from exc
     raise AssertionError("unreachable: the last try returns or raises")
 
 
@@ -184,7 +184,7 @@ async def _finish(
     )
     if document is not None:
         return media_of(document), waiters_of(document)
-    # Why not? Under this fence a record that has left `processing` never comes back to it, so this look is in time.
+    # Why not? Under this fence a record that has left `processing` never returns to it, so this read is not a race.
     found = await db.songs.find_one({"_id": media_id}, {"fence": 1, "status": 1})
     if found is None or found["fence"] != fence:
         raise LeaseLost(f"{media_id}: fence {fence}, the record's is {found['fence'] if found else 'not there'}")
@@ -196,8 +196,8 @@ def _settled_update(fence: int, request_ids: list[str], keep: timedelta) -> list
     forgotten_at = after(min(keep, _SETTLED_KEEP))
     remembered = [{"request_id": literal(request_id), "until": forgotten_at} for request_id in request_ids]
     is_left: Document = {"$not": {"$in": ["$$this.request_id", literal(request_ids)]}}
-    nobody_left: Document = {"$eq": ["$waiters", []]}
-    ends: Document = {"$and": [{"$eq": ["$fence", fence]}, nobody_left]}
+    none_left: Document = {"$eq": ["$waiters", []]}
+    ends: Document = {"$and": [{"$eq": ["$fence", fence]}, none_left]}
     return [
         {
             "$set": {

@@ -1,7 +1,6 @@
 """What `claim` decides, as an update pipeline that the server runs on the record's one document.
 
-The table is in MediaRepository.claim. Nothing that a person or a source has written is read as an expression here: such
-values stand under `$literal`.
+The table is in Claims.claim. Text from people and sources is never read as an expression: it stands under `$literal`.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ _tail = itertools.count(secrets.randbelow(_SEQ_TAIL))
 
 
 def claim_update(claim_id: str, waiter: Waiter, metadata: PlatformMetadata, lease: timedelta) -> list[Document]:
-    """The table of MediaRepository.claim as a pipeline: `turn` is what becomes of the record.
+    """The table of Claims.claim as a pipeline.
 
-    `own` and `settle` make this request the holder, `join` puts it on the list, `none` changes nothing (and then the
-    server writes nothing).
+    `turn` is the decision: `own` and `settle` make this request the holder, `join` adds it to the waiters, `none`
+    changes nothing (the server then writes nothing).
     """
     me = literal(waiter.request_id)
     mine = {"request_id": me, "user_id": literal(waiter.user_id)}
@@ -96,9 +95,9 @@ def _taken_over(metadata: PlatformMetadata) -> Document:
 
 
 def _touched(me: Document) -> Document:
-    """Return when the file was used last: now, when this request is about to be told of it."""
+    """Return the time of last use: now, when this claim will be Finished and the last use is older than TOUCH_EVERY."""
     lately = {"$subtract": ["$$NOW", milliseconds(TOUCH_EVERY)]}
-    told = {
+    finished = {
         "$and": [
             {"$eq": ["$turn", "none"]},
             {"$eq": ["$status", "success"]},
@@ -106,15 +105,15 @@ def _touched(me: Document) -> Document:
             {"$lt": ["$used_at", lately]},
         ]
     }
-    return {"$cond": [told, "$$NOW", "$used_at"]}
+    return {"$cond": [finished, "$$NOW", "$used_at"]}
 
 
 def _when(condition: Document, values: Document) -> Document:
-    """Set `values` if the condition holds; otherwise leave each as it is, which may be not there at all."""
+    """Set `values` if the condition holds; otherwise leave each as it is, missing ones included."""
     return {name: {"$cond": [condition, value, f"${name}"]} for name, value in values.items()}
 
 
 def settled_lately() -> Document:
-    """Return those of `settled` that are to be remembered still; the others go with the next write."""
+    """Return the entries of `settled` that have not expired; the next write drops the others."""
     known: Document = {"$ifNull": ["$settled", []]}
     return {"$filter": {"input": known, "cond": {"$gt": ["$$this.until", "$$NOW"]}}}

@@ -1,8 +1,8 @@
-"""How a media record lies in a document, and how it is read back.
+"""A media record as a document, and back.
 
-`_id` is the media id. `grams` are there only while the record is a success, `lease_until` is null when no lease
-runs, `claim_id` marks the claim that made the record what it is. Texts that came from people or sources are values,
-never keys; in an update pipeline they stand under `$literal`, where nothing in them is read as an expression.
+`_id` is the media id. `grams` exist only while the record is a success, `lease_until` is null when no lease runs,
+`claim_id` is the claim that last became the owner. Text from people and sources is a value, never a key; in an update
+pipeline it stands under `$literal`, where it is not read as an expression.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WITHOUT_FILE: Document = {
     "encoding": None,
     "message": "",
 }
-"""What a record that is being made, or is to be made again, holds of its file."""
+"""The fields of a record without a file."""
 
 FIELDS = (
     *("_id", "status", "metadata", "file", "size_bytes", "encoding", "message", "error_code", "processing_date"),
@@ -56,13 +56,13 @@ def media_of(document: Document) -> Media:
 
 
 def waiters_of(document: Document) -> tuple[Waiter, ...]:
-    """Return a record's waiting list, in the order in which they came."""
+    """Return a record's waiting list, in order of arrival."""
     waiters = cast("list[dict[str, str]]", document.get("waiters") or [])
     return tuple(Waiter(waiter["request_id"], waiter["user_id"]) for waiter in waiters)
 
 
 def made_fields(made: StoredMedia) -> Document:
-    """Return what a finished record holds of its file."""
+    """Return the fields of a record with its file."""
     return {
         "metadata": made.metadata.model_dump(),
         "file": made.file.model_dump(),
@@ -98,5 +98,5 @@ def after(span: timedelta) -> Document:
 
 
 def left_until(moment: datetime, now: datetime) -> timedelta:
-    """Return how long it is until a moment; a millisecond at least, since the server found that it is to come."""
+    """Return the time until a moment that the server found to be in the future; a millisecond at least."""
     return max(moment - now, timedelta(milliseconds=1))

@@ -1,7 +1,7 @@
-"""What is remembered for a while: answered requests, named leases, resolved queries. One command each.
+"""Documents that expire: answered requests, named leases, resolved queries. One command each.
 
-All of it has a time `until` which it holds. Queries compare it with the server's clock; MongoDB removes what has run
-out, a minute or so later.
+Each is valid before its `until`, which queries compare with the server's clock; the server's TTL monitor removes
+expired documents about a minute later.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ async def mark_answered(db: Collections, request_id: str, *, keep: timedelta) ->
 async def mark_all_answered(
     db: Collections, request_ids: Sequence[str], *, keep: timedelta, session: Session | None = None
 ) -> None:
-    """Remember requests as answered; told twice, the longer memory counts."""
+    """Mark requests as answered; of two calls the later expiry counts."""
     if not request_ids:
         return
     update = [{"$set": {"until": {"$max": ["$until", after(keep)]}}}]
@@ -38,14 +38,14 @@ async def mark_all_answered(
 
 
 async def is_answered(db: Collections, request_id: str) -> bool:
-    """Whether the request is remembered as answered."""
+    """Whether the request is marked as answered."""
     return await db.answered.find_one({"_id": request_id, "$expr": _ALIVE}, {"_id": 1}) is not None
 
 
 async def acquire(db: Collections, name: str, owner: str, lease: timedelta) -> timedelta | None:
-    """Take or extend a named lease (see MediaRepository.acquire)."""
+    """Take or extend a named lease (see Leases.acquire)."""
     me = literal(owner)
-    # Before the lease has an owner, `$owner` is missing, and nothing that is missing is alive.
+    # Without a document, `$owner` and `$until` are missing; a missing `$until` is not alive, so the lease is free.
     free = {"$or": [{"$not": _ALIVE}, {"$eq": ["$owner", me]}]}
     update = [
         {"$set": {"free": free}},
@@ -56,24 +56,24 @@ async def acquire(db: Collections, name: str, owner: str, lease: timedelta) -> t
         try:
             return await _acquire(db, name, owner, update)
         except DuplicateKeyError:
-            # Two wanted to create it at once; the next try finds it.
+            # A concurrent upsert created it; the next try finds it.
             continue
     return await _acquire(db, name, owner, update)
 
 
 async def surrender(db: Collections, name: str, owner: str) -> None:
-    """Give a named lease back."""
+    """Release a named lease; no-op unless `owner` holds it."""
     await db.leases.delete_one({"_id": name, "owner": owner})
 
 
 async def remember(db: Collections, query_key: str, media_id: str, metadata: PlatformMetadata, ttl: timedelta) -> None:
-    """Remember what a query resolved to; the last word counts."""
+    """Remember what a query resolved to; the last write counts."""
     values = {"video_id": literal(media_id), "metadata": literal(metadata.model_dump()), "until": after(ttl)}
     await db.resolutions.update_one({"_id": query_key}, [{"$set": values}], upsert=True)
 
 
 async def recall(db: Collections, query_key: str) -> tuple[str, PlatformMetadata] | None:
-    """Return what `remember` was told."""
+    """Return what the query resolved to; None once expired."""
     found = await db.resolutions.find_one({"_id": query_key, "$expr": _ALIVE})
     return None if found is None else (found["video_id"], PlatformMetadata.model_validate(found["metadata"]))
 

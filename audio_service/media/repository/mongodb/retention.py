@@ -1,4 +1,4 @@
-"""Plays, and which file goes first when there are too many: one command each; see MediaRepository."""
+"""Plays, and eviction of the least recently used files: one command each. See `base.Retention`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def stored_bytes(db: Collections) -> int:
 
 
 async def begin_eviction(db: Collections, *, idle: timedelta, lease: timedelta) -> Eviction | None:
-    """Take the file that was used the longest ago out of the library."""
+    """Take the least recently used file out of the library."""
     update = [
         {
             "$set": {
@@ -69,9 +69,9 @@ async def finish_eviction(db: Collections, media_id: str, fence: int) -> None:
 
 
 def idle_for(idle: timedelta) -> Document:
-    """Return the query for files that may go.
+    """Return the query for files that may be evicted.
 
-    One that an evictor did not live to remove goes on being the oldest: its lease has run out, and it comes first.
+    A file whose evictor died before it removed it is still the oldest: its lease has expired, so it comes first.
     """
     unused = {"$lte": ["$used_at", {"$subtract": ["$$NOW", milliseconds(idle)]}]}
     unheld = {"$lte": ["$lease_until", "$$NOW"]}  # null, which is no lease, is less than any time

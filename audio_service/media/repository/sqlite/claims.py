@@ -1,9 +1,7 @@
-"""Claims, fences and waiters, as functions of one transaction each.
+"""Claims, fences and waiters: each a step of one transaction, which no other writer interleaves. See `base.Claims`.
 
-Nobody else writes while they look and decide. What they promise is written in `base.py`.
-
-A lease holds against everybody but the request it was given for: one delivery of a request works at a time (see
-`acquire`), so that request coming back means that its worker died, and it takes over without waiting.
+A lease excludes every request but its holder: one delivery of a request is worked on at a time (see `acquire`), so
+the holder's redelivery means that its worker died, and it takes over without waiting.
 """
 
 from __future__ import annotations
@@ -42,9 +40,9 @@ class _State:
 
 
 def claim(tx: Transaction, media_id: str, waiter: Waiter, metadata: PlatformMetadata, lease: timedelta) -> Claim:
-    """Decide who makes the record (see MediaRepository.claim)."""
+    """Decide which worker makes the record (see Claims.claim)."""
     if expiring.is_answered(tx, waiter.request_id):
-        # It was on the waiting list, and was settled between the caller's look at `is_answered` and this claim.
+        # It was settled between the caller's `is_answered` and this claim.
         return Joined()
     state = _state(tx, media_id)
     if state is None:
@@ -69,14 +67,14 @@ def waits_for(tx: Transaction, request_id: str) -> str | None:
 
 
 def renew(tx: Transaction, media_id: str, fence: int, lease: timedelta) -> None:
-    """Extend a claim. One that was given back or settled stays ended: a last heartbeat does not revive it."""
+    """Extend a claim. No-op after it was yielded or settled: a late heartbeat does not revive it."""
     state = _guarded(tx, media_id, fence)
     if state.lease_until:
         tx.db.execute("UPDATE media SET lease_until = ? WHERE video_id = ?", (tx.now + milliseconds(lease), media_id))
 
 
 def yield_claim(tx: Transaction, media_id: str, fence: int) -> None:
-    """End a claim if it is still the newest."""
+    """End a claim's lease; a stale fence is a no-op."""
     tx.db.execute("UPDATE media SET lease_until = 0 WHERE video_id = ? AND fence = ?", (media_id, fence))
 
 
@@ -110,10 +108,10 @@ def mark_error(
 def settle(
     tx: Transaction, media_id: str, fence: int, request_ids: Sequence[str], *, keep: timedelta
 ) -> Sequence[Waiter]:
-    """Record who was answered, and end the lease with the last of them.
+    """Mark requests as answered, and end the lease with the last waiter.
 
-    That they were answered is true whatever the fence: a worker that lost its lease after publishing says so too, which
-    spares them a second status. Those who are left are then its successor's, and not returned.
+    They are marked whatever the fence: a worker that lost its lease after publishing spares them a second status. The
+    waiters that are left are then its successor's, and not returned.
     """
     for request_id in request_ids:
         tx.db.execute("DELETE FROM waiters WHERE video_id = ? AND request_id = ?", (media_id, request_id))
@@ -128,9 +126,9 @@ def settle(
 
 
 def reopen(tx: Transaction, media_id: str) -> None:
-    """Make a `success` record claimable. Any other needs no help: somebody has reopened it already.
+    """Make a `success` record claimable; no-op for any other, which another worker has reopened already.
 
-    The fence grows, so that whoever is still settling the vanished file cannot end the next worker's lease.
+    The fence grows, so that a worker still settling the missing file cannot end its successor's lease.
     """
     tx.db.execute(
         "UPDATE media SET status = 'processing', file = ?, size_bytes = 0, encoding = NULL, message = '', "
@@ -172,7 +170,7 @@ def _answer(tx: Transaction, media_id: str, waiter: Waiter, lease: timedelta, *,
             (tx.now, media_id, tx.now - milliseconds(TOUCH_EVERY)),
         )
         return Finished(_existing(tx, media_id))
-    # The claimer waits like the others: its own delivery, still unacked, now guards them all.
+    # The claiming request is a waiter too: its delivery, still unacked, stands for all of them.
     _join(tx, media_id, waiter)
     tx.db.execute(
         "UPDATE media SET fence = fence + 1, lease_until = ?, holder = ? WHERE video_id = ?",

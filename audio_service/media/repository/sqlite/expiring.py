@@ -1,7 +1,7 @@
-"""What is remembered for a while: answered requests, named leases, resolved queries. Steps, as in sqlite_claims.
+"""Rows that expire: answered requests, named leases, resolved queries. Each function is a step of one transaction.
 
-Rows that have run out are removed a few at a time by the steps that add new ones, so the tables stay as large as
-what is alive in them, and no step pays for a long clean-up.
+Expired rows are removed a few at a time by the steps that add new ones, so the tables stay as large as their live
+rows, and no step pays for a long clean-up.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def mark_answered(tx: Transaction, request_id: str, *, keep: timedelta) -> None:
 
 
 def mark_all_answered(tx: Transaction, request_ids: Sequence[str], *, keep: timedelta) -> None:
-    """Remember requests as answered; told twice, the longer memory counts."""
+    """Mark requests as answered; of two calls the later expiry counts."""
     tx.db.executemany(
         "INSERT INTO answered (request_id, until) VALUES (?, ?) "
         "ON CONFLICT (request_id) DO UPDATE SET until = max(until, excluded.until)",
@@ -32,13 +32,13 @@ def mark_all_answered(tx: Transaction, request_ids: Sequence[str], *, keep: time
 
 
 def is_answered(tx: Transaction, request_id: str) -> bool:
-    """Whether the request is remembered as answered."""
+    """Whether the request is marked as answered."""
     found = tx.db.execute("SELECT 1 FROM answered WHERE request_id = ? AND until > ?", (request_id, tx.now)).fetchone()
     return found is not None
 
 
 def acquire(tx: Transaction, name: str, owner: str, lease: timedelta) -> timedelta | None:
-    """Take or extend a named lease (see MediaRepository.acquire)."""
+    """Take or extend a named lease (see Leases.acquire)."""
     held = tx.db.execute(
         "SELECT until FROM leases WHERE name = ? AND owner <> ? AND until > ?", (name, owner, tx.now)
     ).fetchone()
@@ -54,12 +54,12 @@ def acquire(tx: Transaction, name: str, owner: str, lease: timedelta) -> timedel
 
 
 def surrender(tx: Transaction, name: str, owner: str) -> None:
-    """Give a named lease back."""
+    """Release a named lease; no-op unless `owner` holds it."""
     tx.db.execute("DELETE FROM leases WHERE name = ? AND owner = ?", (name, owner))
 
 
 def remember(tx: Transaction, query_key: str, media_id: str, metadata: PlatformMetadata, ttl: timedelta) -> None:
-    """Remember what a query resolved to; the last word counts."""
+    """Remember what a query resolved to; the last write counts."""
     tx.db.execute(
         "INSERT OR REPLACE INTO resolutions (query_key, video_id, metadata, until) VALUES (?, ?, ?, ?)",
         (query_key, media_id, text_of(metadata), tx.now + milliseconds(ttl)),
@@ -68,7 +68,7 @@ def remember(tx: Transaction, query_key: str, media_id: str, metadata: PlatformM
 
 
 def recall(tx: Transaction, query_key: str) -> tuple[str, PlatformMetadata] | None:
-    """Return what `remember` was told."""
+    """Return what the query resolved to; None once expired."""
     row = tx.db.execute(
         "SELECT video_id, metadata FROM resolutions WHERE query_key = ? AND until > ?", (query_key, tx.now)
     ).fetchone()

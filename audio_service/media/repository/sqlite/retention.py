@@ -1,4 +1,4 @@
-"""Plays, and which file goes first when there are too many. Steps, as in sqlite_claims; see MediaRepository."""
+"""Plays, and eviction of the least recently used files: steps of one transaction. See `base.Retention`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from audio_service.media.repository.base import EVICTOR, Eviction
 from audio_service.media.repository.sqlite.rows import NO_FILE, milliseconds
 from common.databases.sqlite import Transaction
 
-# A file that an evictor did not live to remove goes on being the oldest: its lease has run out, and it comes first.
+# A file whose evictor died before it removed it is still the oldest: its lease has expired, so it comes first.
 _OLDEST = """
     SELECT video_id, size_bytes FROM media INDEXED BY media_by_use
     WHERE size_bytes > 0 AND used_at <= ? AND lease_until <= ? AND (status = 'success' OR holder = ?)
@@ -35,7 +35,7 @@ def stored_bytes(tx: Transaction) -> int:
 
 
 def begin_eviction(tx: Transaction, *, idle: timedelta, lease: timedelta) -> Eviction | None:
-    """Take the file that was used the longest ago out of the library."""
+    """Take the least recently used file out of the library."""
     oldest = tx.db.execute(_OLDEST, (tx.now - milliseconds(idle), tx.now, EVICTOR)).fetchone()
     if oldest is None:
         return None

@@ -1,4 +1,4 @@
-"""How a media record lies in a row, and how it is read back."""
+"""A media record as a row, and back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_FILE = FileData().model_dump_json()
 
 @lru_cache(maxsize=512)
 def media_of(row: tuple[Any, ...]) -> Media:
-    """Build a record from a row of COLUMNS. The whole row is what it is remembered by: nothing can be stale."""
+    """Build a record from a row of COLUMNS. Cached by the whole row, so it is never stale."""
     (video_id, status, metadata, file, size_bytes, encoding, message, error_code, *rest) = row
     processing_date, created_at, updated_at, attempts, failures, play_count, last_played_at = cast("list[int]", rest)
     return Media(
