@@ -223,6 +223,17 @@ async def test_health_of_a_store_whose_directory_is_gone_is_not_well(
         await store.put(KEY, source)
 
 
+async def test_a_file_that_is_cut_while_it_is_read_fails_its_reader(store: BlobStore, root: Path, source: Path) -> None:
+    source.write_bytes(bytes(4 * 1024 * 1024))
+    await store.put(KEY, source)
+    chunks = store.read(KEY)
+    await anext(chunks)
+    os.truncate(root / KEY, 1024 * 1024)
+    with pytest.raises(StorageUnavailable, match="short"):
+        async for _ in chunks:
+            pass
+
+
 async def test_reading_leaves_no_descriptor_open(store: BlobStore, source: Path) -> None:
     await store.put(KEY, source)
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - one look at the process, not a tree walk

@@ -183,6 +183,33 @@ def test_the_oldest_dead_letters_make_room_for_new_ones(opened: Opener) -> None:
     assert retained(store, "t.dlq") == ["c", "d", "e"]
 
 
+def test_the_lag_counts_no_messages_that_were_dropped_for_room(opened: Opener, path: Path, clock: Clock) -> None:
+    store = opened(BacklogLimits(max_messages=10, max_bytes=1_000_000))
+    for group in ("gone", "alive"):
+        store.join("t", group, "earliest")
+    clock.time += ABSENT_SECONDS + 1
+    for number in range(25):
+        store.touch([("t", "alive")])
+        put(store, str(number))
+        finish_all(store, "alive")
+    left = len(retained(store))
+    assert store.lag("t", "gone") == store.describe(path)["topics"]["t"]["lag"] == left < 25
+
+
+def test_a_publish_is_synced_to_the_disk_and_a_settlement_is_not(opened: Opener) -> None:
+    def synchronous(store: EmbeddedStore) -> int:
+        """Of the last transaction: 2 is FULL, 1 is NORMAL."""
+        (level,) = store.connection.execute("PRAGMA synchronous").fetchone()
+        assert isinstance(level, int)
+        return level
+
+    store = opened()
+    put(store, "a")
+    assert synchronous(store) == 2
+    assert store.finish(claim(store))
+    assert synchronous(store) == 1
+
+
 def test_a_group_unseen_for_the_whole_age_is_forgotten_with_what_it_alone_held(opened: Opener, clock: Clock) -> None:
     store = opened()
     for group in ("gone", "alive"):
