@@ -45,7 +45,7 @@ from tests.servers.ports import free_port
 from tests.servers.youtube_api import KEY, FakeYouTubeApi, fake_youtube_api
 from tests.unit.audio_service.children import lying_child
 from tests.unit.audio_service.sources.conftest import MAX_SECONDS, settings_for
-from tests.waiting import until
+from tests.waiting import patience, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -185,7 +185,7 @@ async def opened(
     refusing = free_port()
     async with AsyncExitStack() as stack:
         site = await stack.enter_async_context(open_media_site(directory))
-        settings = settings_for(f"{site.address},127.0.0.1:{refusing}")
+        settings = settings_for(f"{site.address},127.0.0.1:{refusing}", network_timeout_seconds=patience(2))
         children = await stack.enter_async_context(open_children(settings, module=lying_child.__name__))
         ytdlp = open_ytdlp(settings, children)
         if request.param == "ytdlp":

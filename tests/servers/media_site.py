@@ -380,7 +380,7 @@ class MediaSite:
     async def _gzipped(self, request: web.Request, head: bytes, kind: str) -> web.StreamResponse:
         """Answer a body that grows to 256 MB when it is decompressed."""
         headers = {"Content-Type": kind, "Content-Encoding": "gzip"}
-        packed = gzip.compress(head) + gzip.compress(bytes(_BOMB_BYTES // 16)) * 16
+        packed = gzip.compress(head) + gzip.compress(bytes(_BOMB_BYTES // 256), 1) * 256
         response = web.Response(body=packed, headers=headers)
         self.gets[request.path] += 1
         return response

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from audio_service import retention
 from audio_service.bootstrap import open_services
 from audio_service.media.model import Encoding, MediaStatus, audio_key
-from audio_service.media.repository.base import Finished, LeaseHeld, Owned, StoredMedia, Waiter
+from audio_service.media.repository.base import Finished, LeaseHeld, MediaRepository, Owned, StoredMedia, Waiter
 from audio_service.retention import keep_within_limit, sweep
 from audio_service.services import Services
 from common.errors import BlobNotFound, StorageUnavailable
@@ -122,7 +124,7 @@ async def test_without_a_limit_the_bytes_are_counted_and_nothing_goes(services: 
     for number in range(5):
         await make(services, f"song-{number}")
     settings = services.settings.model_copy(update={"max_stored_bytes": 0})
-    assert await sweep(with_settings(services, settings)) == 0
+    assert await sweep(replace(services, settings=settings)) == 0
     assert metric(services, "butakero_stored_bytes") == 5 * SIZE
 
 
@@ -130,7 +132,7 @@ async def test_what_was_used_within_the_grace_stays_whatever_the_limit(services:
     for number in range(5):
         await make(services, f"song-{number}")
     settings = services.settings.model_copy(update={"retention_grace_seconds": 600})
-    assert await sweep(with_settings(services, settings)) == 0
+    assert await sweep(replace(services, settings=settings)) == 0
 
 
 async def test_what_is_made_or_settled_stays(services: Services) -> None:
@@ -157,6 +159,47 @@ async def test_one_sweeps_at_a_time(services: Services) -> None:
     assert await sweep(services) == 0
     await services.repository.surrender("retention", "another")
     assert sum(await asyncio.gather(*(sweep(services) for _ in range(4)))) == 6
+
+
+class Overtaken:
+    """A repository whose retention lease expires after each eviction, and is then another process's."""
+
+    def __init__(self, repository: MediaRepository) -> None:
+        self._repository = repository
+        self._owner = ""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - every other method is the repository's own
+        return getattr(self._repository, name)
+
+    async def acquire(self, name: str, owner: str, lease: timedelta) -> timedelta | None:
+        self._owner = owner
+        return await self._repository.acquire(name, owner, lease)
+
+    async def finish_eviction(self, media_id: str, fence: int) -> None:
+        await self._repository.finish_eviction(media_id, fence)
+        await self._repository.surrender("retention", self._owner)
+        assert await self._repository.acquire("retention", "another", LEASE) is None
+
+
+async def test_a_sweeper_that_lost_its_lease_evicts_no_more(services: Services) -> None:
+    for number in range(6):
+        await make(services, f"song-{number}")
+    overtaken: Any = Overtaken(services.repository)
+    assert await sweep(replace(services, repository=overtaken)) == 1
+    assert await services.repository.acquire("retention", "third", LEASE) is not None, "the other's lease still runs"
+
+
+async def test_a_sweeper_that_stood_still_for_half_its_lease_removes_no_file(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        await make(services, f"song-{number}")
+    monkeypatch.setattr(retention, "LEASE", timedelta(0))  # every step takes longer than half of it
+    assert await sweep(services) == 0
+    assert await stored(services, "song-0") == ["song-0"]
+    monkeypatch.undo()
+    assert await sweep(services) == 1, "the next sweep takes it up"
+    assert not await stored(services, "song-0")
 
 
 async def test_what_a_dead_sweeper_began_is_finished_by_the_next(services: Services) -> None:
@@ -202,15 +245,8 @@ async def test_it_looks_until_it_is_told_to_stop(services: Services) -> None:
     settings = services.settings.model_copy(update={"retention_interval_seconds": 0.01})
     stop = asyncio.Event()
     async with asyncio.timeout(patience(30)), asyncio.TaskGroup() as tasks:
-        tasks.create_task(keep_within_limit(with_settings(services, settings), stop))
+        tasks.create_task(keep_within_limit(replace(services, settings=settings), stop))
         await until(lambda: metric(services, "butakero_evictions_total") >= 1)
         await make(services, "another")
         await until(lambda: metric(services, "butakero_evictions_total") >= 2)
         stop.set()
-
-
-def with_settings(services: Services, settings: Any) -> Services:  # noqa: ANN401 - AudioSettings, as a copy made it
-    return Services(
-        **{name: getattr(services, name) for name in Services.__dataclass_fields__ if name != "settings"},
-        settings=settings,
-    )

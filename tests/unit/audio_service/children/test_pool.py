@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from audio_service.children import child
 from audio_service.children.jobs import ChildJob, ChildProgress, JsonObject
 from audio_service.children.pool import ChildPool, open_children
 from common.errors import (
@@ -154,6 +155,36 @@ async def test_sockets_of_every_kind_are_guarded(pool: ChildPool, family: str, a
         await call(pool, "connect", family=family, address=address)
 
 
+async def test_each_job_has_its_cpu_time_whatever_the_ones_before_it_used() -> None:
+    async with open_children(settings_for("", child_cpu_seconds=1), module=troubled_child.__name__) as pool:
+        pids = {(await call(pool, "burn", cpu_seconds=0.7))["pid"] for _ in range(4)}
+    assert len(pids) == 1
+
+
+async def test_a_child_that_opens_files_without_end_reaches_its_limit(pool: ChildPool) -> None:
+    with pytest.raises(InternalError, match="Too many open files"):
+        await call(pool, "open", count=300)
+    await assert_healthy(pool)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "expected"), [("MAX_JOBS", 2, [0, 0, 1, 1]), ("MAX_RESIDENT_BYTES", 1, [0, 1, 2, 3])]
+)
+async def test_a_child_that_is_old_or_has_grown_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, limit: str, value: int, expected: list[int]
+) -> None:
+    monkeypatch.setattr(child, limit, value)
+    async with open_children(settings_for(""), module=troubled_child.__name__) as pool:
+        pids = [(await call(pool, "echo", text=""))["pid"] for _ in range(4)]
+    assert [list(dict.fromkeys(pids)).index(pid) for pid in pids] == expected
+
+
+@pytest.mark.parametrize("send", ["sendto", "sendmsg"])
+async def test_datagrams_without_a_connection_are_guarded(pool: ChildPool, send: str) -> None:
+    with pytest.raises(InternalError, match="AddressRefused"):
+        await call(pool, "send", call=send, address=["127.0.0.1", 53])
+
+
 @pytest.mark.parametrize("module", ["tests.no_such_module", "tests.servers.media_damage"])
 async def test_a_child_that_does_not_get_ready_is_told_to_the_caller(module: str) -> None:
     async with open_children(settings_for(""), module=module) as pool:
@@ -171,6 +202,7 @@ async def test_settings_that_a_child_refuses_are_told_to_the_caller() -> None:
 PARENT = """
 import asyncio
 from audio_service.children.pool import open_children
+from audio_service.children import child
 from audio_service.children.jobs import ChildJob
 from tests.unit.audio_service.sources.conftest import settings_for
 

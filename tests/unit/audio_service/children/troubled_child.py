@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,29 @@ class TroubledRunner(child_main.JobRunner):
         del report
         with socket.socket(socket.AddressFamily[family], socket.SOCK_DGRAM) as client:
             client.connect(tuple(address) if len(address) > 1 else address[0])
+        return {}
+
+    def do_burn(self, report: OnProgress, cpu_seconds: float) -> JsonObject:
+        del report
+        end = time.process_time() + cpu_seconds
+        while time.process_time() < end:
+            pass
+        return {"pid": os.getpid()}
+
+    def do_open(self, report: OnProgress, count: int) -> JsonObject:
+        del report
+        with ExitStack() as files:
+            for _ in range(count):
+                files.enter_context(Path(os.devnull).open("rb"))
+        return {}
+
+    def do_send(self, report: OnProgress, call: str, address: list[Any]) -> JsonObject:
+        del report
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            if call == "sendto":
+                client.sendto(b"x", tuple(address))
+            else:
+                client.sendmsg([b"x"], [], 0, tuple(address))
         return {}
 
 

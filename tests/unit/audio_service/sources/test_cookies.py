@@ -166,3 +166,15 @@ def test_the_file_is_read_once_for_each_of_its_versions(tmp_path: Path, caplog: 
     assert len(caplog.records) == 1
     replace(path, HEADER + line("mine"))
     assert [cookie.value for cookie in file.current()] == ["mine"]
+
+
+def test_a_file_that_is_changed_in_place_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "cookies"
+    path.write_text(HEADER + line("first"))
+    file = CookieFile(path)
+    assert [cookie.value for cookie in file.current()] == ["first"]
+    before = path.stat()
+    while path.stat().st_ctime_ns == before.st_ctime_ns:  # the file system's clock may tick slowly
+        path.write_text(HEADER + line("second"))
+    assert path.stat().st_ino == before.st_ino
+    assert [cookie.value for cookie in file.current()] == ["second"]
