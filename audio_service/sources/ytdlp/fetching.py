@@ -51,7 +51,7 @@ def fetch(extractor: Extractor, job: FetchJob, options: EncodeOptions, report: O
     """
     directory = Path(job.directory)
     growing = GrowingFile(directory / _SOURCE_NAME)
-    reporter = _ProgressReporter(report, growing, job.duration_ms)
+    reporter = ProgressReporter(report, growing, job.duration_ms)
     thread = Thread(target=extractor.download, args=(job.url, job.info, growing, reporter.downloading), daemon=True)
     with Drafts(directory) as drafts:
         thread.start()
@@ -75,7 +75,7 @@ def fetch(extractor: Extractor, job: FetchJob, options: EncodeOptions, report: O
 
 
 def _encode(
-    growing: GrowingFile, drafts: Drafts, origin: Origin, options: EncodeOptions, reporter: _ProgressReporter
+    growing: GrowingFile, drafts: Drafts, origin: Origin, options: EncodeOptions, reporter: ProgressReporter
 ) -> Encoded:
     def encode(source: BinaryIO) -> Encoded:
         return encode_dca(
@@ -96,7 +96,7 @@ def _encode(
         return encode(source)
 
 
-class _ProgressReporter:
+class ProgressReporter:
     """Reports progress at most twice a second: the download's, then the rest of the encoding. A playable draft is
     reported at once, and in every later report.
     """
