@@ -3,7 +3,7 @@
 `server`: the test starts a server that is not part of the test process (a database, a broker, a service, the bot), or
 uses one. It is found out from where the test is, which fixtures it uses and what its module imports, so that no test
 has to be marked by hand. `slow`: the test takes more than about two seconds on an idle machine. That is written at the
-test, except where it starts the pool of child processes, which is found out in the same way.
+test, except where the module starts the pool of child processes, which is found out in the same way.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from types import ModuleType
 import pytest
 
 _ROOT = Path(__file__).parent
-_WHOLE_SYSTEMS = (_ROOT / "e2e", _ROOT / "discord")
+_WHOLE_SYSTEMS = tuple(_ROOT / name for name in ("discord", "e2e"))
 _FIXTURES = frozenset({"kafka", "mongo"})
 _ENGINES = _FIXTURES | {"mongodb"}
 _MODULES = frozenset({f"tests.servers.{name}" for name in ("clustered", "kafka", "mongo", "prometheus")})
 _POOL = "open_children"
 _POOL_FIXTURES = frozenset({"bench", "impatient"})
 _OPENERS = frozenset(
-    {"open_audio_process", "open_kafka", "open_mongo", "open_prometheus", "open_shared_kafka", "open_shared_mongo"}
-    | {"open_standalone"}
+    {"open_audio_process", "open_bot_process", "open_house", "open_kafka", "open_mongo", "open_prometheus"}
+    | {"open_shared_kafka", "open_shared_mongo", "open_standalone"}
 )
 
 

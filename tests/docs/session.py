@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.docs.pages import ROOT, Command, shape
 from tests.e2e.cli_program import Running
+from tests.servers.reaper import child_environment
 from tests.waiting import PATIENCE_SECONDS
 
 _BESIDE = (
@@ -91,7 +92,7 @@ class Session:
         process = subprocess.Popen(
             ["bash", "-c", f"exec env {self.text_of(text)}"],
             cwd=self.directory,
-            env=self.environment,
+            env=child_environment(self.environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

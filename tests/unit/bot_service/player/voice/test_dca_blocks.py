@@ -30,7 +30,7 @@ def cut(content: bytes, skip: int, piece: int) -> list[bytes]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(contents=packets, skip=st.integers(0, 50), piece=st.integers(1, 400), header=st.booleans())
 def test_any_pieces_give_the_frames_from_any_frame_on(
     contents: list[bytes], skip: int, piece: int, *, header: bool
