@@ -1,4 +1,4 @@
-"""`python -m bot_service`: the Discord bot, until a signal."""
+"""`python -m bot_service`: run the Discord bot until a signal."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from common.tasks import running_alongside
 
 
 def main() -> int:
-    """Return the process's exit code."""
+    """Run the bot; return the exit code."""
     settings = load_or_exit(BotSettings, Path(".env"))
     configure_logging(settings.log_level, settings.log_format)
     sys.setswitchinterval(SWITCH_SECONDS)
-    # These tell their whole lives at "info"; what matters of it is logged by us.
+    # Verbose at "info"; our own events cover what matters.
     for talkative in ("discord", "uvicorn.error"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-# A song of the library should sound within 0.3 s; one that is fetched may take minutes.
+# The target for a library song is 0.3 s; a download may take minutes.
 _SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300)
 
 
 @dataclass(frozen=True, slots=True)
 class BotMetrics:
-    """What the bot counts. One instance per process, on the process's own registry."""
+    """The metrics. One instance per process, on the process's registry."""
 
     first_packet_seconds: Histogram
     frames_sent: Counter

@@ -16,7 +16,7 @@ _BEARER = re.compile(r"[A-Za-z0-9._~+/=-]*")  # RFC 6750 §2.1
 
 
 class BotSettings(SharedSettings):
-    """Everything the bot can be told from outside. DISCORD_TOKEN alone has no default."""
+    """The bot's settings. Only DISCORD_TOKEN has no default."""
 
     discord_token: Annotated[SecretStr, Field(validate_default=True)] = SecretStr("")
     command_prefix: str = "music"
@@ -63,10 +63,10 @@ class BotSettings(SharedSettings):
     @field_validator("command_prefix")
     @classmethod
     def _check_prefix(cls, text: str) -> str:
-        r"""Return the command's name: one leading `!` or `/` dropped, then Discord's rule for names of commands.
+        r"""Return the command's name: without one leading `!` or `/`, checked by Discord's rule for command names.
 
         Rule: https://discord.com/developers/docs/interactions/application-commands#application-command-object, less
-        the apostrophe, which discord.py does not let through.
+        the apostrophe, which discord.py rejects.
         """
         name = text.strip()
         name = name[1:] if name[:1] in {"!", "/"} else name
@@ -95,7 +95,7 @@ class BotSettings(SharedSettings):
 
     @property
     def guild_ids(self) -> list[int]:
-        """The servers of DISCORD_GUILDS."""
+        """The guild ids of DISCORD_GUILDS."""
         return [int(part) for part in self.discord_guilds.split(",") if part.strip()]
 
 

@@ -113,10 +113,10 @@ class PlayerMessages:
                 await self._send_notices(message)
                 await self._show(guild_id, message)
             except DISCORD_FAILURES as exc:
-                log.warning("panel.failed", guild_id=guild_id, error=repr(exc))
+                log.warning("player_message.failed", guild_id=guild_id, error=repr(exc))
             except Exception:
                 # A defect here must not end the task group, and with it the music of all guilds.
-                log.exception("panel.crashed", guild_id=guild_id)
+                log.exception("player_message.crashed", guild_id=guild_id)
             await asyncio.sleep(_MIN_INTERVAL_SECONDS)
 
     async def _send_notices(self, message: _GuildMessage) -> None:
@@ -196,7 +196,7 @@ class PlayerMessages:
         try:
             await self._client.get_partial_messageable(channel_id).get_partial_message(message_id).delete()
         except DISCORD_FAILURES as exc:
-            log.info("panel.not_deleted", error=repr(exc))
+            log.info("player_message.not_deleted", error=repr(exc))
 
     def _locale_of(self, snapshot: Snapshot) -> Locale:
         """Return the language of a guild's channel: from its settings, else the guild's own, else LOCALE."""

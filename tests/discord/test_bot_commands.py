@@ -148,7 +148,7 @@ async def test_what_people_do_while_a_song_is_on(stage: Stage) -> None:
     await stage.move_in()
     ana, text = stage.ana, stage.text
     await stage.play("larga", 60.0)
-    panel = await text.next_message(lambda message: "larga" in message.text and message.buttons)
+    shown = await text.next_message(lambda message: "larga" in message.text and message.buttons)
     await (await ana.slash("music", "play", input=stage.song("segunda", 4.0))).message(lambda m: "posición 1" in m.text)
 
     async def say(*path: str, **options: object) -> str:
@@ -178,9 +178,9 @@ async def test_what_people_do_while_a_song_is_on(stage: Stage) -> None:
     assert "gestion" in await say("settings", vote_skip=True)
     assert "Servicio de audio" in await say("status")
 
-    pressed = ana.press(panel, "⏯️")
+    pressed = ana.press(shown, "⏯️")
     await pressed.deferred()
-    await panel.until(lambda message: "En pausa" in message.text)
+    await shown.until(lambda message: "En pausa" in message.text)
     assert "Seguimos" in await say("resume")
     assert "segunda" in await say("jump", position=1)
     assert "larga" in await say("history")
@@ -247,7 +247,7 @@ async def test_after_a_restart_the_song_goes_on_and_the_old_buttons_work(
             await (await ana.slash("music", "play", input=stage.song(f"sigue-{ending}", 60.0))).message(
                 lambda message: "Sonando" in message.text
             )
-            panel = await text.next_message(lambda message: message.buttons)
+            shown = await text.next_message(lambda message: message.buttons)
             await guild.voice.sound(100)
             if ending == "kill":
                 bot.kill()
@@ -256,9 +256,9 @@ async def test_after_a_restart_the_song_goes_on_and_the_old_buttons_work(
                 assert await bot.terminate() == 0
         async with open_bot_process(discord, environment):
             await guild.voice.connected(2)
-            paused = ana.press(panel, "⏯️")
+            paused = ana.press(shown, "⏯️")
             await paused.deferred()
-            await panel.until(lambda message: "En pausa" in message.text)
+            await shown.until(lambda message: "En pausa" in message.text)
             shown = (await (await ana.slash("music", "playing")).message()).text
             assert "sigue" in shown
             assert "0:00 /" not in shown

@@ -21,56 +21,56 @@ async def _playing(house: House, *, locale: str = "es-ES") -> tuple[Scene, Messa
     return scene, await scene.player_message()
 
 
-def _panels(scene: Scene) -> list[Message]:
+def _player_messages(scene: Scene) -> list[Message]:
     return [message for message in scene.text.now if message.buttons]
 
 
 async def test_it_shows_the_song_its_place_and_who_asked(house: House) -> None:
-    scene, panel = await _playing(house)
-    [embed] = panel.embeds
+    scene, shown = await _playing(house)
+    [embed] = shown.embeds
     assert embed["title"] == NOON.title
     assert embed["url"] == NOON.metadata.url
     assert embed["thumbnail"]["url"] == NOON.metadata.thumbnail_url
-    await panel.until(lambda message: "Sonando ahora" in message.text)
-    assert "/ 3:20`" in panel.text
-    assert "🔘" in panel.text
-    assert "Origen\nYouTube" in panel.text
-    assert f"La pidió\n{scene.ana.mention}" in panel.text
-    assert "Sigue\nnada más por ahora" in panel.text
-    assert not panel.pings
+    await shown.until(lambda message: "Sonando ahora" in message.text)
+    assert "/ 3:20`" in shown.text
+    assert "🔘" in shown.text
+    assert "Origen\nYouTube" in shown.text
+    assert f"La pidió\n{scene.ana.mention}" in shown.text
+    assert "Sigue\nnada más por ahora" in shown.text
+    assert not shown.pings
 
 
 async def test_it_moves_on_with_the_song(house: House) -> None:
-    _, panel = await _playing(house)
-    await panel.until(lambda message: "`0:02 /" in message.text or "`0:03 /" in message.text)
+    _, shown = await _playing(house)
+    await shown.until(lambda message: "`0:02 /" in message.text or "`0:03 /" in message.text)
 
 
 async def test_it_follows_the_state_and_the_queue_and_stays_the_only_one(house: House) -> None:
-    scene, panel = await _playing(house)
+    scene, shown = await _playing(house)
     await scene.play(DUSK)
     await scene.play(MIDNIGHT)
-    await panel.until(lambda message: f"Sigue\n{DUSK.title} … y 1 más" in message.text)
+    await shown.until(lambda message: f"Sigue\n{DUSK.title} … y 1 más" in message.text)
     await scene.say("pause")
     await scene.say("loop", mode="queue")
-    await panel.until(lambda message: "En pausa" in message.text and "Repetición\nla cola" in message.text)
-    assert _panels(scene) == [panel]
+    await shown.until(lambda message: "En pausa" in message.text and "Repetición\nla cola" in message.text)
+    assert _player_messages(scene) == [shown]
 
 
 async def test_a_deleted_one_is_sent_again(house: House) -> None:
-    scene, panel = await _playing(house)
-    panel.delete()
+    scene, shown = await _playing(house)
+    shown.delete()
     again = await scene.player_message(NOON.title)
-    await house.discord.world.core.bell.until(lambda: _panels(scene) == [again], lambda: "one player message")
+    await house.discord.world.core.bell.until(lambda: _player_messages(scene) == [again], lambda: "one player message")
 
 
 async def test_with_a_new_song_it_comes_down_below_what_was_said(house: House) -> None:
-    scene, panel = await _playing(house)
+    scene, shown = await _playing(house)
     await scene.play(DUSK)
     await scene.say("skip")
     new = await scene.player_message(DUSK.title)
-    assert panel.deleted
-    assert _panels(scene) == [new]
-    assert int(new.id) > int(panel.id)
+    assert shown.deleted
+    assert _player_messages(scene) == [new]
+    assert int(new.id) > int(shown.id)
 
 
 async def test_where_songs_are_not_announced_it_stays_in_place(house: House) -> None:
@@ -79,38 +79,38 @@ async def test_where_songs_are_not_announced_it_stays_in_place(house: House) -> 
     boss.give(scene.guild.role("jefas", "manage_guild"))
     await scene.say("settings", by=boss, announce=False)
     await scene.play(NOON)
-    panel = await scene.player_message()
+    shown = await scene.player_message()
     await scene.play(DUSK)
     await scene.say("skip")
-    await panel.until(lambda message: DUSK.title in message.text)
-    assert _panels(scene) == [panel]
+    await shown.until(lambda message: DUSK.title in message.text)
+    assert _player_messages(scene) == [shown]
 
 
 async def test_when_nothing_is_on_any_more_it_is_a_plain_line(house: House) -> None:
     scene = await house.scene()
     await scene.play(SHORT)
-    panel = await scene.player_message()
-    await panel.until(lambda message: message.text == "No está sonando nada." and not message.buttons)
-    assert not _panels(scene)
+    shown = await scene.player_message()
+    await shown.until(lambda message: message.text == "No está sonando nada." and not message.buttons)
+    assert not _player_messages(scene)
 
 
 async def test_it_is_where_the_music_was_asked_for_last(house: House) -> None:
-    scene, panel = await _playing(house)
+    scene, shown = await _playing(house)
     other = scene.guild.text_channel("pedidos")
     scene.ana.channel = other
     await scene.play(DUSK)
-    await panel.gone()
+    await shown.gone()
     moved = await other.next_message(lambda message: message.buttons)
     assert NOON.title in moved.text
-    assert not _panels(scene)
+    assert not _player_messages(scene)
 
 
 async def test_a_title_can_neither_format_nor_mention(house: House) -> None:
     scene = await house.scene()
     answer = await scene.play(HOSTILE)
-    panel = await scene.player_message()
+    shown = await scene.player_message()
     queued = await scene.play(HOSTILE)
-    for message in (answer, panel, queued, await scene.say("list"), await scene.say("skip")):
+    for message in (answer, shown, queued, await scene.say("list"), await scene.say("skip")):
         assert not message.pings
         assert "@everyone" not in message.text
         assert "\u202e" not in message.text
@@ -120,20 +120,20 @@ async def test_a_title_can_neither_format_nor_mention(house: House) -> None:
 
 @pytest.mark.parametrize(("guild_locale", "words"), [("en-US", "Playing now"), ("es-419", "Sonando ahora")])
 async def test_it_speaks_the_language_of_the_guild(house: House, guild_locale: str, words: str) -> None:
-    _, panel = await _playing(house, locale=guild_locale)
-    await panel.until(lambda message: words in message.text)
+    _, shown = await _playing(house, locale=guild_locale)
+    await shown.until(lambda message: words in message.text)
 
 
 async def test_managers_choose_its_language(house: House) -> None:
-    scene, panel = await _playing(house)
+    scene, shown = await _playing(house)
     boss = scene.friend("jefa", listens=False)
     boss.give(scene.guild.role("jefas", "manage_guild"))
     await scene.say("settings", by=boss, language="en")
-    await panel.until(lambda message: "Playing now" in message.text)
+    await shown.until(lambda message: "Playing now" in message.text)
 
 
 async def test_pause_and_loop_are_done_silently_and_seen_in_it(house: House) -> None:
-    scene, panel = await _playing(house)
+    scene, shown = await _playing(house)
     states: list[tuple[str, Callable[[Message], object]]] = [
         ("⏯️", lambda message: "En pausa" in message.text),
         ("⏯️", lambda message: "Sonando ahora" in message.text),
@@ -142,47 +142,47 @@ async def test_pause_and_loop_are_done_silently_and_seen_in_it(house: House) -> 
         ("🔂", lambda message: "Repetición" not in message.text),
     ]
     for button, state in states:
-        pressed = scene.ana.press(panel, button)
+        pressed = scene.ana.press(shown, button)
         await pressed.deferred()
-        await panel.until(state)
+        await shown.until(state)
         assert pressed.kinds == ["deferred update"]
 
 
 async def test_skip_previous_and_stop_do_what_they_show(house: House) -> None:
-    scene, panel = await _playing(house)
+    scene, shown = await _playing(house)
     await scene.play(DUSK)
-    skipped = await scene.ana.press(panel, "⏭️").message()
+    skipped = await scene.ana.press(shown, "⏭️").message()
     assert skipped.ephemeral
     assert f"Ahora suena: {DUSK.title}" in skipped.text
-    panel = await scene.player_message(DUSK.title)
-    await scene.ana.press(panel, "⏮️").deferred()
+    shown = await scene.player_message(DUSK.title)
+    await scene.ana.press(shown, "⏮️").deferred()
     await house.discord.world.core.bell.until(
-        lambda: any(NOON.title in one.text for one in _panels(scene)), lambda: "the song before"
+        lambda: any(NOON.title in one.text for one in _player_messages(scene)), lambda: "the song before"
     )
-    [panel] = _panels(scene)
-    await scene.ana.press(panel, "⏹️").deferred()
+    [shown] = _player_messages(scene)
+    await scene.ana.press(shown, "⏹️").deferred()
     await scene.guild.voice.disconnected()
-    await panel.until(lambda message: not message.buttons)
+    await shown.until(lambda message: not message.buttons)
 
 
 async def test_the_star_keeps_the_song_and_shuffle_needs_a_queue(house: House) -> None:
-    scene, panel = await _playing(house)
-    kept = await scene.ana.press(panel, "⭐").message()
+    scene, shown = await _playing(house)
+    kept = await scene.ana.press(shown, "⭐").message()
     assert kept.ephemeral
     assert f"Guardada en tus favoritas: {NOON.title}" in kept.text
-    refused = await scene.ana.press(panel, "🔀").message()
+    refused = await scene.ana.press(shown, "🔀").message()
     assert refused.ephemeral
     assert "La cola está vacía." in refused.text
 
 
 async def test_who_does_not_listen_presses_in_vain_but_may_keep_the_song(house: House) -> None:
-    scene, panel = await _playing(house)
+    scene, shown = await _playing(house)
     bob = scene.friend("bob", locale="en-US", listens=False)
     for button in ("⏯️", "⏭️", "⏹️", "🔁", "🔀", "⏮️"):
-        refused = await bob.press(panel, button).message()
+        refused = await bob.press(shown, button).message()
         assert refused.ephemeral
         assert "You are not in a voice channel." in refused.text
-    assert "Kept among your favourites" in (await bob.press(panel, "⭐").message()).text
+    assert "Kept among your favourites" in (await bob.press(shown, "⭐").message()).text
 
 
 async def test_a_channel_in_which_the_bot_may_not_write_does_not_stop_the_music(house: House) -> None:

@@ -117,8 +117,8 @@ async def test_the_dj_role_holds_for_the_buttons_too(house: House) -> None:
     await scene.say("settings", by=boss, dj_role=scene.guild.role("DJ"))
     beto = scene.friend("beto")
     await scene.play(NOON)
-    panel = await scene.player_message()
-    refused = await beto.press(panel, "⏹️").message()
+    shown = await scene.player_message()
+    refused = await beto.press(shown, "⏹️").message()
     assert refused.ephemeral
     assert "rol de DJ" in refused.text
 

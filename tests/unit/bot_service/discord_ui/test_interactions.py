@@ -176,30 +176,30 @@ async def test_a_search_result_is_played_by_its_title(bot: LocalBot, monkeypatch
 async def test_buttons_act_silently_and_a_skip_tells_its_user(bot: LocalBot) -> None:
     await playing(bot)
     await bot.say("play", input=OTHER.video_id)
-    panel = await bot.send(player_view(bot.player.snapshot))
+    shown = await bot.send(player_view(bot.player.snapshot))
     for button, state in (("⏯️", Phase.PAUSED), ("⏯️", Phase.PLAYING)):
-        pressed = bot.ana.press(panel, button)
+        pressed = bot.ana.press(shown, button)
         await pressed.deferred()
         assert (bot.player.snapshot.phase, pressed.kinds) == (state, ["deferred update"])
     for mode in (LoopMode.QUEUE, LoopMode.TRACK, LoopMode.OFF):
-        await bot.ana.press(panel, "butakero:player:loop").deferred()
+        await bot.ana.press(shown, "butakero:player:loop").deferred()
         assert bot.player.snapshot.loop is mode
-    kept = await bot.ana.press(panel, "⭐").message()
+    kept = await bot.ana.press(shown, "⭐").message()
     assert (kept.ephemeral, kept.text) == (True, "⭐ Guardada en tus favoritas: Song nonino")
-    skipped = await bot.ana.press(panel, "⏭️").message()
+    skipped = await bot.ana.press(shown, "⏭️").message()
     assert (skipped.ephemeral, skipped.text) == (True, "⏭️ Salteada: Song nonino\nAhora suena: Song libertango")
-    await bot.ana.press(panel, "⏮️").deferred()
+    await bot.ana.press(shown, "⏮️").deferred()
     assert bot.player.snapshot.current is not None
     assert bot.player.snapshot.current.title == "Song nonino"
-    await bot.ana.press(panel, "⏹️").deferred()
+    await bot.ana.press(shown, "⏹️").deferred()
     assert bot.player.snapshot.phase is Phase.IDLE
     await until(lambda: bot.counted("commands", name="button", outcome="ok") == 9)
 
 
 async def test_who_does_not_listen_presses_in_vain(bot: LocalBot) -> None:
     await playing(bot)
-    panel = await bot.send(player_view(bot.player.snapshot))
-    refused = await bot.friend("beto", listens=False).press(panel, "⏹️").message()
+    shown = await bot.send(player_view(bot.player.snapshot))
+    refused = await bot.friend("beto", listens=False).press(shown, "⏹️").message()
     assert refused.ephemeral
     assert refused.text.startswith("❌ No estás en un canal de voz.")
     assert bot.player.snapshot.phase is Phase.PLAYING
