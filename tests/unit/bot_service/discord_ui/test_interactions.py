@@ -42,7 +42,7 @@ async def test_a_library_song_is_deferred_then_said_to_play_and_counted(bot: Loc
 
 
 async def test_an_unknown_song_is_requested_with_what_its_later_reply_needs(bot: LocalBot) -> None:
-    asked = await bot.ask("play", input="volver")
+    asked = await bot.ask("play", input=" volver ")
     answer = await asked.message()
     assert answer.text.startswith("🔎 Buscando volver…\n(La biblioteca no responde")
     [request] = await bot.services.store.open_requests()
