@@ -21,8 +21,9 @@ _WHOLE = "is what CI runs, or takes longer than a test may"
 # A command that none of these matches is run, if it is in a block.
 REASONS = {
     r"make (run|run SONG=.*)|LOCALE=en make run": "run by test_commands.py, test_make_run_prints_what_the_page_shows",
-    r"make (test|check|unit|coverage|bench|bench-full|audit|sbom)": _WHOLE,
-    r"FULL=1 make test": _WHOLE,
+    r"make (test( SEED=\d+)?|check|unit|coverage|bench|bench-full|audit|sbom)": _WHOLE,
+    r"(FULL|TEST_TIME_FACTOR)=\d+ make test": _WHOLE,
+    r"\.venv/bin/pytest .*": "is a run of tests itself",
     r"make lock": "asks the package index, and rewrites the locks",
     r"make (up|down|logs)( .*)?": _NO_DOCKER,
     r"docker compose .*": _NO_DOCKER,
@@ -65,6 +66,8 @@ def check(command: str) -> None:
         _check_butakero(command, arguments)
     elif program in {"python", ".venv/bin/python"}:
         _check_module(command, arguments)
+    elif program.endswith("pytest"):
+        _check_pytest(command, arguments)
     elif "/" in program and not (ROOT / program).exists():
         raise Wrong(command, f"{program} is not there")
     elif program == "bash" and not (ROOT / arguments[0]).exists():
@@ -147,6 +150,12 @@ def _check_butakero(command: str, arguments: list[str]) -> None:
     for option in re.findall(r"(?<=\s)--[a-z-]+", command):
         if option not in shown:
             raise Wrong(command, f"no such option: {option}")
+
+
+def _check_pytest(command: str, arguments: list[str]) -> None:
+    for path in (word.partition("::")[0] for word in arguments if word.startswith("tests/")):
+        if not (ROOT / path).exists():
+            raise Wrong(command, f"{path} is not there")
 
 
 def _check_module(command: str, arguments: list[str]) -> None:

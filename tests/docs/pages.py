@@ -15,7 +15,7 @@ PAGES = tuple(
 )
 
 # Blocks of other kinds hold no commands.
-_COMMAND_BLOCKS = {"", "sh", "console"}
+_COMMAND_BLOCKS = {"sh", "console"}
 _OTHER_BLOCKS = {"text", "ini", "json"}
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"(?<!`)`((?:[^`\n]|\n(?!\n))+)`(?!`)")

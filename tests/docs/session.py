@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.docs.pages import ROOT, Command, shape
 from tests.e2e.cli_program import Running
 from tests.servers.reaper import child_environment
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import patience
 
 _BESIDE = (
     "Makefile",
@@ -67,7 +67,7 @@ class Session:
             check=False,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=patience(),
         )
         assert ran.returncode == 0, f"$ {text}\n{ran.stdout}\n{ran.stderr}"
         assert "Traceback" not in ran.stdout + ran.stderr

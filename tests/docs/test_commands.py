@@ -24,7 +24,7 @@ from tests.e2e.cli_program import Running
 from tests.servers.ports import free_port
 from tests.servers.youtube_api import fake_youtube_api
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 # The command whose output a page shows in a block of its own, and the last words after Ctrl-C.
 SHOWS_THE_FIRST_RUN = {

@@ -7,6 +7,8 @@ import pytest
 from tests.docs.elsewhere import REASONS, Wrong, check, reason
 from tests.docs.pages import PAGES, fenced_commands, mentioned_commands
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("page", [page for page in PAGES if mentioned_commands(page)])
 def test_what_a_page_mentions_exists(page: str) -> None:
@@ -44,6 +46,7 @@ def test_every_reason_is_needed() -> None:
         "scripts/nope.sh",
         "bash nope.sh",
         "python -m nope",
+        ".venv/bin/pytest tests/nope.py::test_nope",
         "curl 'unfinished",
     ],
 )

@@ -64,6 +64,7 @@ NUMBERS = [
     ("docs/adr/0023-voice-sender.md", r"multiples of (\d+) ms", "bot_service.player.voice", "_SLOT_NS", 1_000_000),
     ("docs/adr/0023-voice-sender.md", r"interval to ([\d.]+) ms", "bot_service.player.voice", "SWITCH_SECONDS", MS),
     ("docs/access.md", r"query over (\d+) KB", "audio_service.api", "MAX_QUERY_BYTES", KB),
+    ("docs/access.md", r"value over\s+(\d+) KB", "audio_service.api", "MAX_HEADER_BYTES", KB),
     ("docs/access.md", r"body over (\d+) KB", "common.http", "MAX_BODY_BYTES", KB),
     ("docs/access.md", r"head over (\d+) KB", "common.http", "MAX_HEAD_BYTES", KB),
     ("README.md", r"exit code (\d+)", "common.settings", "EX_CONFIG", 1),
