@@ -150,6 +150,12 @@ def test_architecture_names_the_ports() -> None:
     assert set(re.findall(r"`(\w+)`", sentence)) == ports()
 
 
+def test_every_port_has_a_contract_suite() -> None:
+    suites = {path.name: path.read_text() for path in (ROOT / "tests" / "contract").glob("test_*.py")}
+    for port in ports():
+        assert [name for name, text in suites.items() if re.search(rf"\b{port}\b", text)], port
+
+
 def test_architecture_names_every_module_that_starts_threads_or_processes() -> None:
     named = re.findall(r"`((?:common|audio_service|bot_service)/[\w/.]*)`", read("ARCHITECTURE.md"))
     starting = [
