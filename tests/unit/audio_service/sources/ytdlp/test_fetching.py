@@ -60,7 +60,7 @@ def announcing() -> set[threading.Timer]:
             yield frame.f_code.co_name
             frame = frame.f_back
 
-    frames = sys._current_frames()
+    frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage] - documented, and the one way to look
     timers = (thread for thread in threading.enumerate() if isinstance(thread, threading.Timer))
     return {timer for timer in timers if "_announce" in names(frames.get(timer.ident or 0))}
 
