@@ -36,9 +36,10 @@ def main(registry: Registry = PIPELINES) -> int:
                 tasks.create_task(until_stopped(stop, "retention", keep_within_limit(services, stop)))
                 tasks.create_task(until_stopped(stop, "loop watch", watch_loop(services.registry, stop)))
                 lags = {
-                    topic: partial(services.broker.lag, topic, pipeline.group)
+                    pipeline.request_topic(settings): partial(
+                        services.broker.lag, pipeline.request_topic(settings), pipeline.group
+                    )
                     for pipeline in pipelines
-                    for topic in [pipeline.request_topic(settings)]
                 }
                 tasks.create_task(until_stopped(stop, "lag watch", watch_lag(services.registry, lags, stop)))
                 if settings.num_workers:

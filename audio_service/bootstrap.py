@@ -1,4 +1,4 @@
-"""The one composition root: settings in, opened `Services` out. Whoever enters it closes everything by leaving."""
+"""The one composition root: settings in, opened `Services` out. Leaving the context closes everything."""
 
 from __future__ import annotations
 

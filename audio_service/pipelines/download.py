@@ -131,7 +131,7 @@ async def resolve_once(job: DownloadJob, query: Query, services: Services) -> Re
 
 
 async def joined_before(job: DownloadJob, services: Services) -> Resolved | None:
-    """Return the record that an earlier attempt of this request claimed: whoever joined it there is still waiting."""
+    """Return the record that an earlier attempt of this request claimed: requests that joined it there still wait."""
     media_id = await services.repository.waits_for(job.request.request_id)
     media = await services.repository.get(media_id) if media_id else None
     return Resolved(media.video_id, media.metadata) if media else None

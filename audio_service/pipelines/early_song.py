@@ -1,6 +1,6 @@
 """A song that can be heard before it is whole: a copy of it grows in the blob store while a child process makes it.
 
-What goes wrong with that copy costs the early start and nothing else: the finished file is stored in any case.
+A failure of that copy costs the early start only: the finished file is stored in any case.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from common.tasks import running_alongside
 
 log = get_logger(__name__)
 
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 # More than enough for a start in one step, at any bit rate.
 _CHUNK_BYTES = 1024 * 1024
 
 
 class EarlySong:
-    """See the module; use `early_song`.
+    """One growing copy. Made by `early_song`.
 
     Args:
-        directory: where the drafts are.
-        playable: called once a beginning is in the store; for each draft anew.
+        directory: of the drafts.
+        playable: called when a beginning is in the store, once for each draft.
     """
 
     def __init__(self, blobs: BlobStore, key: str, directory: Path, playable: Callable[[], None]) -> None:
@@ -63,7 +63,7 @@ class EarlySong:
         copied: int | None = None
         while self._whole is None:
             if self._given_up or self._draft == copied:
-                await self._look(None)
+                await self._wait_for_change(None)
             elif self._draft is not None:
                 copied = self._draft
                 await self._copy(copied)
@@ -97,10 +97,10 @@ class EarlySong:
                     self._stored = True
                 return
             else:
-                await self._look(_LOOK_SECONDS)
+                await self._wait_for_change(_POLL_SECONDS)
 
-    async def _look(self, seconds: float | None) -> None:
-        """Wait until something has changed, for so long at most."""
+    async def _wait_for_change(self, seconds: float | None) -> None:
+        """Wait for a newer draft or the finished file; None: without a limit."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
