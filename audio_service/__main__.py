@@ -19,16 +19,16 @@ from common.observability.gauges import watch_lag, watch_loop
 from common.observability.telemetry import configure_logging
 from common.observability.tracing import tracing_or_exit
 from common.runtime import run, until_stopped
-from common.settings import load_or_exit
+from common.settings import load_or_exit, or_exit
 
 
 def main(registry: Registry = PIPELINES) -> int:
     """Return the process's exit code. `registry` holds the pipelines that PIPELINES may name."""
     settings = load_or_exit(AudioSettings, Path(".env"))
+    pipelines = or_exit(lambda: chosen(settings.pipelines, registry))
     configure_logging(settings.log_level, settings.log_format)
 
     async def program(stop: asyncio.Event) -> None:
-        pipelines = chosen(settings.pipelines, registry)
         with open_listeners(settings) as listeners:
             async with open_services(settings) as services, asyncio.TaskGroup() as tasks:
                 api = serve_http(ApiDeps.of(services), listeners, stop)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -105,6 +106,7 @@ def unsupported(key: str, value: object) -> Misconfigured:
 
 
 S = TypeVar("S", bound=BaseSettings)
+T = TypeVar("T")
 
 EX_CONFIG = 78
 """The exit code of a program that only an operator can help (sysexits.h)."""
@@ -136,8 +138,13 @@ def load(settings_class: type[S], env_file: Path | None = None, *, secrets: Path
 
 def load_or_exit(settings_class: type[S], env_file: Path | None = None) -> S:
     """`load`, or print why not to stderr and exit with EX_CONFIG."""
+    return or_exit(lambda: load(settings_class, env_file))
+
+
+def or_exit(read: Callable[[], T]) -> T:
+    """Return what `read` returns, or print its SettingsError to stderr and exit with EX_CONFIG."""
     try:
-        return load(settings_class, env_file)
+        return read()
     except SettingsError as exc:
         sys.stderr.write(f"{exc}\n")
         raise SystemExit(EX_CONFIG) from exc

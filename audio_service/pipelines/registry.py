@@ -7,7 +7,7 @@ from typing import Any
 
 from audio_service.pipelines.download import DOWNLOADS
 from audio_service.worker.pipeline import Pipeline
-from common.errors import Misconfigured
+from common.settings import SettingsError
 
 Registry = Mapping[str, Pipeline[Any, Any]]
 
@@ -18,9 +18,9 @@ def chosen(names: str, registry: Registry = PIPELINES) -> list[Pipeline[Any, Any
     """Return the pipelines that PIPELINES names, separated by commas; empty: all.
 
     Raises:
-        Misconfigured: a name is not in the registry.
+        SettingsError: a name is not in the registry.
     """
     wanted = [name.strip() for name in names.split(",") if name.strip()] or list(registry)
     if unknown := [name for name in wanted if name not in registry]:
-        raise Misconfigured(f"PIPELINES: {unknown[0]} is not one of {', '.join(sorted(registry))}")
+        raise SettingsError(f"PIPELINES: {unknown[0]} is not one of {', '.join(sorted(registry))}")
     return [registry[name] for name in dict.fromkeys(wanted)]
