@@ -276,6 +276,33 @@ async def test_a_follower_hears_of_the_death_of_its_writer(root: Path) -> None:
         assert files(root) == []
 
 
+async def test_what_is_appended_and_committed_between_two_looks_of_a_follower_is_not_missed(
+    store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, read = asyncio.get_running_loop(), os.read
+    async with store.grow(KEY) as growing:
+
+        async def write_the_rest() -> None:
+            await growing.append(b" rest")
+            await growing.commit()
+
+        def read_and_let_it_be_committed(descriptor: int, count: int) -> bytes:
+            """Return the end of the file as it was; the second time, when nothing was read before it, commit first."""
+            data = read(descriptor, count)
+            if not data:
+                ends.append(len(ends))
+                if len(ends) == 2:
+                    asyncio.run_coroutine_threadsafe(write_the_rest(), loop).result()
+            return data
+
+        ends: list[int] = []
+        await growing.append(b"first")
+        monkeypatch.setattr(os, "read", read_and_let_it_be_committed)
+        async with asyncio.timeout(60):
+            assert b"".join([chunk async for chunk in store.follow(KEY)]) == b"first rest"
+        assert len(ends) > 2
+
+
 async def test_a_full_disk_ends_a_growing_blob_and_leaves_nothing(
     store: BlobStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
