@@ -1,6 +1,6 @@
-"""Tables at the end of a test run: the contract suites by adapter, and whatever a test has measured or survived.
+"""Tables at the end of a test run: the contract suites by adapter, and what tests have measured.
 
-Under xdist the tests run in processes of their own; their tables travel to the one that prints.
+Under xdist each worker sends its tables to the controller, which prints them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The house that the tests of the bot share: one of each process for all of them."""
+"""The processes that the tests of the bot share: bot, audio service, fake Discord."""
 
 from __future__ import annotations
 

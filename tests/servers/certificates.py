@@ -18,7 +18,7 @@ class Certificates:
     client_certificate: Path
     client_key: Path
     stranger: Path
-    """Another authority, which has signed none of these."""
+    """An authority that has signed none of these."""
 
 
 def have_openssl() -> bool:

@@ -1,4 +1,4 @@
-"""Settings of whole systems on Kafka and MongoDB, each with its own topics, database, files and ports."""
+"""Settings of whole systems on Kafka and MongoDB, each with separate topics, database, files and ports."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Clustered:
     name: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     def settings(self, **overrides: Any) -> AudioSettings:  # noqa: ANN401 - any setting
-        """Return the settings of one process, with a port of its own."""
+        """Return the settings of one process, with its own port."""
         database = self.mongo.settings(self.database)
         values: dict[str, Any] = {
             **{key: getattr(database, key) for key in database.model_fields_set},
@@ -52,7 +52,7 @@ class Clustered:
 async def open_clustered(
     directory: Path, site: MediaSite, kafka: Kafka, mongo: Mongo
 ) -> AsyncGenerator[tuple[Clustered, Client]]:
-    """Name a system that nobody else uses, and join it as its client. Starts none of its processes."""
+    """Name a new system and join it as its client. Starts none of its processes."""
     async with fresh_database(mongo) as database:
         system = Clustered(directory, site, kafka, mongo, database)
         async with open_client(system.settings()) as client:
@@ -60,7 +60,7 @@ async def open_clustered(
 
 
 def copies(site: MediaSite, count: int) -> list[Path]:
-    """Give the site so many songs, which differ in their names alone."""
+    """Add `count` songs to the site that differ only in name."""
     original = next(site.directory.glob("*opus*"))
     songs = [site.directory / f"song-{number}.webm" for number in range(count)]
     for song in songs:

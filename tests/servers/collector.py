@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector of our own: takes traces over OTLP/HTTP (protobuf) and keeps the spans for a test to read.
+"""An OpenTelemetry collector: receives traces over OTLP/HTTP (protobuf) and keeps the spans for a test to read.
 
 Format: https://opentelemetry.io/docs/specs/otlp/#otlphttp, messages by opentelemetry-proto.
 """

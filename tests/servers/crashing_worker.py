@@ -30,21 +30,21 @@ from common.observability.telemetry import configure_logging
 from common.runtime import run, until_stopped
 from common.settings import load_or_exit
 
-# They run beside the work at times of their own, or read without changing anything.
+# They run concurrently with the job at no fixed point, or only read.
 _NOT_STEPS = frozenset(
     {"broker.publish:progress", "repository.renew", "records.renew", "blobs.read", "broker.health", "broker.lag"}
 )
 
 
 class Tripwire:
-    """Writes steps down, and kills the process after the first of the given name."""
+    """Records steps, and kills the process after the first one of the given name."""
 
     def __init__(self, at: str, trace: Path) -> None:
         self.at = at
         self._trace = trace
 
     def passed(self, name: str) -> None:
-        """Note a step that is done."""
+        """Record a finished step."""
         if name in _NOT_STEPS:
             return
         with self._trace.open("a") as trace:

@@ -1,4 +1,4 @@
-"""An OAuth2 issuer on loopback: publishes its keys, and signs what it is told to."""
+"""An OAuth2 issuer on loopback: publishes its keys and signs tokens with the claims that a test chooses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AUDIENCE = "butakero"
 
 @cache
 def _rsa_key() -> rsa.RSAPrivateKey:
-    """Made once: it takes a tenth of a second."""
+    """Generate the key once: that takes a tenth of a second."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
@@ -42,12 +42,12 @@ class Issuer:
 
     @property
     def name(self) -> str:
-        """What stands in `iss`."""
+        """The `iss` claim."""
         return f"{self.url}/realm"
 
     @property
     def jwks_url(self) -> str:
-        """Where its keys are."""
+        """The address of its JWKS."""
         return f"{self.url}/jwks"
 
     def settings(self) -> dict[str, object]:
@@ -68,7 +68,7 @@ class Issuer:
         return jwt.encode(self.claims(**changes), self.rsa, "RS256", headers={"kid": key_id})
 
     def public_pem(self) -> bytes:
-        """Return what everybody may know, in the form that a confused checker takes for a password."""
+        """Return the public key as PEM, which an algorithm-confusion attack passes off as an HMAC secret."""
         return self.rsa.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
     async def serve_keys(self, _request: web.Request) -> web.Response:

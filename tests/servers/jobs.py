@@ -74,7 +74,7 @@ class Kind(ABC):
 
 @dataclass(slots=True)
 class JobClient:
-    """Publishes requests of one kind, and hears every terminal status, in order."""
+    """Publishes requests of one kind, and receives every terminal status, in order."""
 
     kind: Kind
     site: MediaSite
@@ -90,7 +90,7 @@ class JobClient:
         return self.kind.pipeline().request_topic(self.settings)
 
     async def ask(self, url: str, *, times: int = 1) -> str:
-        """Publish a request, as often as told; return its id."""
+        """Publish a request `times` times; return its id."""
         request_id, body = self.kind.request(self.site, url)
         for _ in range(times):
             await self.publish(body, request_id)
@@ -133,7 +133,7 @@ class JobClient:
 
 @asynccontextmanager
 async def open_job_client(kind: Kind, site: MediaSite, settings: AudioSettings) -> AsyncGenerator[JobClient]:
-    """Join the kind's status topic under a group of its own, from the beginning."""
+    """Join the kind's status topic with a new group, from the beginning."""
     async with open_broker(settings) as broker, asyncio.TaskGroup() as tasks:
         client = JobClient(kind, site, broker, settings, f"client-{uuid.uuid4().hex[:8]}")
         joined = asyncio.Event()
@@ -173,7 +173,7 @@ async def open_job_worker(kind: Kind, settings: AudioSettings) -> AsyncGenerator
 
 @asynccontextmanager
 async def open_job_process(kind: Kind, settings: AudioSettings) -> AsyncGenerator[ServiceProcess]:
-    """Run the service with this kind as a process of its own, until it is ready."""
+    """Run the service with this kind as a separate process, and wait until it is ready."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", kind.program, cwd=ROOT, env=child_environment(environment_of(settings))
     )

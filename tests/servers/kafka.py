@@ -1,8 +1,8 @@
-"""Apache Kafka itself (KRaft, one node) on 127.0.0.1, which can be killed and brought back on the same data.
+"""Apache Kafka itself (KRaft, one node) on 127.0.0.1, which can be killed and restarted on the same data.
 
-Needs Java 17 and, once, Maven, which copies the broker into `.cache/`. Where a program is missing, the tests that want
-it are skipped, naming it; where both are there, whatever keeps the broker from starting is a failure. A broker that
-KAFKA_BROKERS names is used instead, but for the tests that kill it or need its other listeners.
+Needs Java 17 and, once, Maven, which copies the broker into `.cache/`. Where one of them is not
+installed, the tests that need it are skipped, naming it; otherwise a broker that does not start is a failure. A broker
+that KAFKA_BROKERS names is used instead, except by tests that kill it or need its other listeners.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _fetch_failures: dict[Path, str] = {}
 """Why jars could not be copied to a place; empty if they were."""
 
 ADMIN, STRANGER = ("alice", "alice-secret"), ("bob", "bob-secret")
-"""SCRAM users: one who may do everything, one who may do nothing."""
+"""SCRAM users: one with all rights, one with none."""
 
 
 @dataclass(slots=True)
 class Kafka:
     """One broker. Empty listeners do not exist on a broker that the environment names.
 
-    `detour` is a plain listener that tells clients another address than its own: that of a forwarder in front of it.
+    `detour` is a plain listener that advertises another address than its own: that of a forwarder in front of it.
     """
 
     bootstrap: str
@@ -69,7 +69,7 @@ class Kafka:
         """Start on the data that is there, and wait until it answers."""
         assert self.directory is not None
         with (self.directory / "log.txt").open("ab") as log:
-            # Not asyncio's own: tests on loops of their own share a broker.
+            # Not asyncio.subprocess: tests on different event loops share a broker.
             self.process = subprocess.Popen(  # noqa: ASYNC220 - starting it takes no time
                 [*_JAVA, "-cp", _classpath(), "kafka.Kafka", str(self.directory / "server.properties")],
                 stdin=subprocess.DEVNULL,
@@ -96,10 +96,10 @@ class Kafka:
 
     @contextmanager
     def frozen(self) -> Generator[None]:
-        """Connected and silent, as behind a network that swallows everything."""
+        """Stop the process (SIGSTOP): connections stay open, without answers, as on a network that drops packets."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
-        # Until all of its threads stand still: one may be about to answer.
+        # Until all of its threads are stopped: one may be about to answer.
         os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
         try:
             yield
@@ -119,7 +119,7 @@ class Kafka:
 
 @asynccontextmanager
 async def open_kafka(*, forwarder: str = "") -> AsyncGenerator[Kafka]:
-    """Run a broker of our own, skipping the test where that cannot be. `forwarder` (host:port) leads to its detour."""
+    """Start a broker. `forwarder` (host:port) leads to its detour. Raises ProgramMissing, which skips a test."""
     _require()
     with tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True) as name:
         kafka = await _prepare(Path(name), forwarder)
@@ -133,7 +133,7 @@ async def open_kafka(*, forwarder: str = "") -> AsyncGenerator[Kafka]:
 
 @asynccontextmanager
 async def open_shared_kafka() -> AsyncGenerator[Kafka]:
-    """The broker that KAFKA_BROKERS names, or one of our own."""
+    """Use the broker that KAFKA_BROKERS names, or start one."""
     if named := os.environ.get("KAFKA_BROKERS"):
         yield Kafka(named)
         return

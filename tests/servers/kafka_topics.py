@@ -1,4 +1,4 @@
-"""What an operator does to topics, by aiokafka's own admin client: the adapter under test has no such orders."""
+"""What an operator does to topics, by aiokafka's admin client: the adapter under test has no such operations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def _admin(bootstrap: str) -> AsyncGenerator[Any]:
 
 
 async def create_topic(bootstrap: str, topic: str, **configs: str) -> None:
-    """Make a topic of one partition."""
+    """Create a topic with one partition."""
     async with _admin(bootstrap) as admin:
         await admin.create_topics(
             [NewTopic(topic, 1, 1, topic_configs={k.replace("_", "."): v for k, v in configs.items()})]
@@ -44,7 +44,7 @@ async def delete_topic(bootstrap: str, topic: str) -> None:
 
 
 async def add_partitions(bootstrap: str, topic: str, total: int) -> None:
-    """Let the topic have so many partitions."""
+    """Raise the number of the topic's partitions to `total`."""
     async with _admin(bootstrap) as admin:
         await admin.create_partitions({topic: NewPartitions(total)})
 
@@ -67,7 +67,7 @@ async def config_of(bootstrap: str, topic: str) -> dict[str, str]:
 async def publish_raw(
     bootstrap: str, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, Any]]
 ) -> None:
-    """Publish what our own publisher would not."""
+    """Publish without the checks of the adapter's publisher."""
     producer: Any = AIOKafkaProducer(bootstrap_servers=bootstrap)
     await producer.start()
     try:

@@ -1,8 +1,8 @@
-"""Makes media files for tests, with PyAV, when they are asked for: nothing binary lives in the repository.
+"""Makes media files for tests on demand, with PyAV: the repository holds no binary files.
 
 `make("webm_opus", directory, seconds=3)` returns a path; the same parameters return the same file again. Sounds
 longer than a few seconds repeat the encoded packets with growing timestamps where the codec allows it, so an hour
-takes seconds. Not a place for assertions: what a file must become is the business of the tests.
+takes seconds. No assertions here: what a file must become is for the tests to say.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def make(  # noqa: PLR0913 - each option is one independent property of the file
 
     Args:
         kind: a key of RECIPES.
-        directory: where it goes; "hls" makes a folder of its own there, and the path is the playlist's.
+        directory: where it goes; "hls" makes a folder there, and the path is the playlist's.
         seconds: length of the sound.
         sound: a 440 Hz tone, a sweep from 100 Hz to 8 kHz, silence, or noise.
         layout: "mono", "stereo", "5.1", …, instead of the recipe's.

@@ -1,8 +1,8 @@
-"""A web site on loopback that hands out media, well or badly: what the sources are tested against.
+"""A web site on loopback that serves media, with faults on request: what the sources are tested against.
 
 `async with open_media_site(directory) as site:` serves the files of `directory` below `/files/`; `site.file(name, …)`
-and its neighbours give URLs, and query parameters say how the site misbehaves (see `_Behaviour`). `site.gate(name)`
-lets a test hold a body at a byte and release it; `site.repaired = True` ends all misbehaviour. `site.gets[path]` counts
+and its neighbours give URLs, and query parameters choose faults (see `_Behaviour`). `site.gate(name)`
+lets a test hold a body at a byte and release it; `site.repaired = True` ends all faults. `site.gets[path]` counts
 GETs that got a body, `site.bytes_sent[path]` its bytes. yt-dlp opens a direct media URL once to look at it and again to
 download it, and only once when a page leads to it: assert "one download" on files behind `site.page` or `site.jsonld`.
 
@@ -43,17 +43,17 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(slots=True)
 class Gate:
-    """A place where a body waits: `reached` is set when it is there, `release` lets it go on."""
+    """A byte position at which bodies wait: `reached` is set when one is there, `release` lets them continue."""
 
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def release(self) -> None:
-        """Let every body that waits here, or comes here later, pass."""
+        """Let the bodies that wait here continue, and later ones pass."""
         self.released.set()
 
     async def wait(self) -> None:
-        """Be a body: say that it is here, and wait."""
+        """Set `reached`, and wait for the release."""
         self.reached.set()
         await self.released.wait()
 
@@ -64,19 +64,19 @@ class _Behaviour:
 
     Attributes:
         hold: stop at this byte until the gate (`gate=NAME`, default "gate") is released.
-        stall: stop at this byte for ever.
+        stall: stop at this byte without an end.
         cut: close the connection at this byte.
         rate: bytes per second.
         claim: the Content-Length to announce instead of the true one.
         delay: milliseconds between the headers and the body.
         kill: the process that reads the body is killed (SIGKILL) at this byte.
-        times: the misbehaviour (stall, cut, kill, fail) is shown to so many GETs of the URL; the later ones go well.
+        times: number of GETs of the URL that get the fault (stall, cut, kill, fail); later ones get the file.
         fail: answer this status instead.
         ranges: False ignores Range headers.
         etag: another ETag than the file's own ("changing": a new one at each GET).
         type: another Content-Type.
         silent: never answer at all.
-        damage: the bytes after the first KB are nonsense.
+        damage: the bytes after the first KB are XORed with 0x5A.
     """
 
     gate: str = "gate"
@@ -126,7 +126,7 @@ class _Behaviour:
 
 
 class MediaSite:
-    """The running site: its address, what it sent, and the URLs of what it can do."""
+    """The running site: its address, what it sent, and URLs for each behaviour."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -273,7 +273,7 @@ class MediaSite:
     async def _send_body(
         self, request: web.Request, response: web.StreamResponse, data: bytes, position: int, behaviour: _Behaviour
     ) -> None:
-        await asyncio.sleep(behaviour.delay / 1000)  # not a wait: a site that takes its time, as long as it was told
+        await asyncio.sleep(behaviour.delay / 1000)  # not a wait for anything: the delay is the behaviour
         while True:
             stop = position + _BLOCK
             if position == behaviour.cut and request.transport is not None:
@@ -296,7 +296,7 @@ class MediaSite:
             self.bytes_sent[quote(request.path)] += len(block)
             position += len(block)
             if behaviour.rate:
-                await asyncio.sleep(len(block) / behaviour.rate)  # the same: a slow line
+                await asyncio.sleep(len(block) / behaviour.rate)  # as above: the rate is the behaviour
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
         folder = Path(request.match_info["name"]).parent.as_posix()

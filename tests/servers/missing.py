@@ -1,4 +1,4 @@
-"""What a server of the tests says when it cannot be started here."""
+"""The error of a server whose program is not installed."""
 
 from __future__ import annotations
 

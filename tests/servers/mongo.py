@@ -1,4 +1,4 @@
-"""The real mongod as a replica set on 127.0.0.1, with members that can be killed and brought back.
+"""The real mongod as a replica set on 127.0.0.1, with members that can be killed and restarted.
 
 `open_mongo` starts its own servers; `open_shared_mongo` takes the one that MONGO_HOST names, when the environment names
 one. Credentials and certificates are made at test time and live in the temporary directory.
@@ -53,7 +53,7 @@ class Member:
 
 @dataclass(slots=True)
 class Mongo:
-    """A running replica set. `options` are what a pymongo client needs to be let in (credentials, TLS)."""
+    """A running replica set. `options` are the pymongo options for credentials and TLS."""
 
     members: list[Member]
     options: dict[str, Any]
@@ -102,9 +102,9 @@ class Mongo:
 
     @contextmanager
     def frozen(self) -> Generator[None]:
-        """Connected and silent, all members: as behind a network that swallows everything."""
+        """Stop all members (SIGSTOP): connections stay open, without answers, as on a network that drops packets."""
         running = [member.process for member in self.members if member.process is not None]
-        assert running, "a server that is not ours cannot be stopped"
+        assert running, "an external server cannot be stopped"
         for process in running:
             process.send_signal(signal.SIGSTOP)
         try:
@@ -263,7 +263,7 @@ async def open_shared_mongo() -> AsyncGenerator[Mongo]:
 
 @dataclass(slots=True)
 class _Named(Mongo):
-    """A server that somebody else runs: it is neither started nor killed here."""
+    """An external server: it is neither started nor killed here."""
 
     named: tuple[str, ...] = ()
     replica_set: str = ""
@@ -284,7 +284,7 @@ class _Named(Mongo):
 
 @asynccontextmanager
 async def fresh_database(mongo: Mongo) -> AsyncGenerator[str]:
-    """Name a database that nobody uses, and drop it afterwards."""
+    """Name a new database, and drop it afterwards."""
     name = f"test_{secrets.token_hex(6)}"
     try:
         yield name

@@ -1,8 +1,8 @@
 """A network that can be cut: a TCP forwarder on 127.0.0.1 in front of a server.
 
-`cut` ends every connection at once and refuses new ones, as when a host goes. `hang` keeps connections and takes new
-ones, and nothing comes through, as when packets are swallowed; what was under way arrives after `restore`.
-Forwards bytes; knows no protocol.
+`cut` closes every connection at once and refuses new ones, as when a host is down. `hang` keeps connections and accepts
+new ones, and forwards nothing, as when packets are dropped; what is in flight arrives after `restore`. Forwards bytes;
+knows no protocol.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Forwarder:
         assert connection is not None
         self._running.add(connection)
         try:
-            # Being cut is how a connection ends here: nothing that its task would have to report.
+            # A cut connection is expected: its task has nothing to report.
             with contextlib.suppress(asyncio.CancelledError, OSError):
                 await self._join(reader, writer)
         finally:
@@ -72,7 +72,7 @@ class Forwarder:
             there = asyncio.ensure_future(self._pump(reader, far_writer))
             back = asyncio.ensure_future(self._pump(far_reader, writer))
             try:
-                # Whichever side ends the connection, ends it for both: no protocol here speaks after a half close.
+                # If one side closes, both are closed: no protocol here sends anything after a half close.
                 await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 there.cancel()
@@ -90,7 +90,7 @@ class Forwarder:
 
 @asynccontextmanager
 async def open_forwarder(target: str, port: int) -> AsyncGenerator[Forwarder]:
-    """Forward a port that nobody else gets (`free_port`) to `target` ("host:port") until the block ends."""
+    """Forward a reserved port (`free_port`) to `target` ("host:port") until the block ends."""
     forwarder = Forwarder(target, port)
     await forwarder.restore()
     try:

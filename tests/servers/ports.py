@@ -1,4 +1,4 @@
-"""Ports for servers that are told theirs from outside, and for nobody."""
+"""Free ports for servers that get theirs by a setting, and for addresses at which no server listens."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import socket
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens, and which nobody else is given while this process lives.
+    """Return a port of 127.0.0.1 on which no server listens, reserved for the life of this process.
 
-    A socket stays bound to it and does not listen. A server that reuses addresses, as all of them do, gets the port
-    all the same, and again after it was killed; who takes any port, or connects from one, does not.
+    A socket stays bound to it without listening. A server that binds it with SO_REUSEADDR, as all of ours do, succeeds,
+    also when it is restarted; the kernel does not choose it for a bind to port 0 or for an outgoing connection.
     """
     placeholder = socket.socket()
     placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

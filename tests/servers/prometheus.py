@@ -1,7 +1,7 @@
 """Prometheus itself on 127.0.0.1, and promtool: from PATH, or once from Debian's package `prometheus` into `.cache/`.
 
-`apt-get` fetches and `dpkg-deb` unpacks it, without installing anything and without root. Where that cannot be, the
-tests that want it are skipped, and `make check` goes on without it, both saying so.
+`apt-get` fetches and `dpkg-deb` unpacks it, without installing anything and without root. Where that is not possible,
+the tests that need it are skipped, and `make check` leaves it out; both say so.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _UNPACKED = _CACHE / "unpacked" / "usr" / "bin"
 
 
 def promtool() -> str:
-    """Return where promtool is, skipping the test where it cannot be had."""
+    """Return the path of promtool. Raises ProgramMissing, which skips a test."""
     return str(find("promtool"))
 
 

@@ -1,5 +1,5 @@
-"""The audio service for whole-system tests: settings in a temporary directory, workers here or in processes of their
-own, and a client that asks and listens as a bot does.
+"""The audio service for whole-system tests: settings in a temporary directory, workers in this process or in
+separate ones, and a client that publishes and consumes as a bot does.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def settings_for(directory: Path, *allowed: str, **overrides: Any) -> AudioSettings:  # noqa: ANN401 - any setting
-    """Return settings that keep everything in `directory`, with leases short enough to wait for."""
+    """Return settings that keep everything in `directory`, with short leases."""
     values: dict[str, Any] = {
         "embedded_broker_path": directory / "broker.db",
         "sqlite_path": directory / "library.db",
@@ -69,7 +69,7 @@ def environment_of(settings: AudioSettings) -> dict[str, str]:
 
 @dataclass(slots=True)
 class Client:
-    """Publishes requests, and hears every status and progress event, in order."""
+    """Publishes requests, and receives every status and progress event, in order."""
 
     broker: Broker
     settings: AudioSettings
@@ -79,7 +79,7 @@ class Client:
     heard: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def ask(self, song: str, *, provider: str = "youtube", times: int = 1, key: str = "key") -> DownloadRequest:
-        """Publish a request, as often as told. Where there are partitions, `key` chooses one."""
+        """Publish a request `times` times. `key` chooses the partition, if the broker has them."""
         request = DownloadRequest.new(song, user_id="42", provider_type=provider)
         for _ in range(times):
             await self.publish(request.to_bytes(), request.request_id, key=key)
@@ -126,7 +126,7 @@ class Client:
 
 @asynccontextmanager
 async def open_client(settings: AudioSettings) -> AsyncGenerator[Client]:
-    """Join the status and progress topics under a group of its own, from the beginning."""
+    """Join the status and progress topics with a new group, from the beginning."""
     async with open_broker(settings) as broker, asyncio.TaskGroup() as tasks:
         client = Client(broker, settings, f"client-{uuid.uuid4().hex[:8]}")
         ready = [asyncio.Event(), asyncio.Event()]
@@ -158,7 +158,7 @@ async def open_client(settings: AudioSettings) -> AsyncGenerator[Client]:
 
 
 async def _ack(delivery: Delivery) -> None:
-    """Ack, however long the broker is away. What it delivers again for that reason was heard already."""
+    """Ack, waiting for the broker without a limit. A redelivery for that reason is a duplicate."""
 
     async def acked() -> bool:
         try:
@@ -185,7 +185,7 @@ async def open_worker(settings: AudioSettings) -> AsyncGenerator[Services]:
 
 @dataclass(frozen=True, slots=True)
 class ServiceProcess:
-    """`python -m audio_service`, or the bot, as a process of its own. `url` is its HTTP server's."""
+    """`python -m audio_service`, or the bot, as a separate process. `url` is its HTTP server's."""
 
     process: asyncio.subprocess.Process
     url: str
@@ -218,7 +218,7 @@ async def open_audio_process(
 
 
 async def answers(process: asyncio.subprocess.Process, url: str) -> None:
-    """Wait until a program that has been started answers there, and well; fails at once when it has ended."""
+    """Wait until a started program answers with a success at `url`; fails at once when it has ended."""
 
     async def well() -> bool:
         assert process.returncode is None, f"it ended with {process.returncode}"

@@ -104,15 +104,15 @@ class FakeYouTubeApi:
         }
 
     def add_playlist(self, playlist_id: str, *video_ids: str, title: str = "A playlist") -> None:
-        """Publish a playlist; its videos may be gone."""
+        """Publish a playlist; it may list removed videos."""
         self._playlists[playlist_id] = (title, list(video_ids))
 
     def remove_video(self, video_id: str) -> None:
-        """Take a video away; searches find it a while longer, as they do."""
+        """Remove a video; searches go on to find it, as the real index is updated later."""
         self._unlisted.add(video_id)
 
     def fail_with(self, reason: str | None, *, method: str = "") -> None:
-        """Answer every call, or those of one method, with that reason until told None.
+        """Answer every call, or those of one method, with that reason; None ends it.
 
         Reasons are the API's own ("quotaExceeded", "keyInvalid", ...), and: "500", "garbage" (200, not JSON), "shape"
         (200, another JSON), "html" (403 by a proxy), "drop" (the connection ends), "slow" (no answer until the end).
@@ -157,7 +157,7 @@ class FakeYouTubeApi:
         return web.json_response(answer)
 
     def close(self) -> None:
-        """Let slow answers go."""
+        """Send the slow answers."""
         self._closing.set()
 
     async def _fail(self, request: web.Request, reason: str) -> web.StreamResponse:

@@ -206,7 +206,6 @@ def matching(pattern: re.Pattern[Any]) -> list[Any]:
         max_examples=EXAMPLES * 10,
         derandomize=True,
         database=None,
-        deadline=None,
         phases=[Phase.generate],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )

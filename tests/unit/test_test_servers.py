@@ -1,4 +1,4 @@
-"""What the tests' own servers promise to whoever reads "skipped" at the end of a run."""
+"""When a server of the tests is skipped, and when it fails."""
 
 from __future__ import annotations
 

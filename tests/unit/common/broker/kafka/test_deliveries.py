@@ -20,6 +20,7 @@ from common.broker.kafka.publisher import Publisher
 from common.broker.kafka.subscription import KafkaSubscription
 from common.errors import BrokerUnavailable
 from tests.servers.ports import free_port
+from tests.waiting import patience
 
 HOUR_SECONDS = 3600.0
 NEW = CommittedOffset(0, "")
@@ -167,7 +168,7 @@ async def test_a_deferred_message_that_becomes_due_is_staged_by_a_timer() -> Non
     deliveries.defer(take(deliveries), 0.01, 2)
     commit(deliveries)
     deliveries.changed.clear()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(patience(60)):
         await deliveries.changed.wait()
     commit(deliveries)
     assert take(deliveries).attempt == 2
