@@ -196,6 +196,14 @@ async def test_buttons_act_silently_and_a_skip_tells_its_user(bot: LocalBot) -> 
     await until(lambda: bot.counted("commands", name="button", outcome="ok") == 9)
 
 
+async def test_no_view_that_was_sent_is_kept_in_memory(bot: LocalBot) -> None:
+    await playing(bot)
+    message = await bot.send(player_view(bot.player.snapshot))
+    assert bot.client.persistent_views == []
+    await bot.ana.press(message, "⏯️").deferred()
+    assert bot.player.snapshot.phase is Phase.PAUSED
+
+
 async def test_who_does_not_listen_presses_in_vain(bot: LocalBot) -> None:
     await playing(bot)
     shown = await bot.send(player_view(bot.player.snapshot))
