@@ -35,6 +35,7 @@ from audio_service.children.limits import (
     ResourceLimits,
     end_group,
     end_with_parent,
+    lift_job_limit,
     limit_job,
     limit_process,
     resident_memory,
@@ -151,7 +152,9 @@ def main() -> None:
             work_while(lambda: pipe.silent, steps)
             job = pipe.receive()
         limit_job(limits)
-        pipe.send({**_outcome(runner, job, pipe), "resident_bytes": resident_memory()})
+        outcome = _outcome(runner, job, pipe)
+        lift_job_limit()
+        pipe.send({**outcome, "resident_bytes": resident_memory()})
 
 
 def work_while(idle: Callable[[], bool], steps: Iterator[None]) -> None:

@@ -47,6 +47,12 @@ def limit_job(limits: ResourceLimits) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
+def lift_job_limit() -> None:
+    """End the CPU limit of a job: what the process does between jobs is not counted."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
+
+
 def resident_memory() -> int:
     """Return this process's resident memory in bytes (without procfs: its peak)."""
     try:

@@ -25,7 +25,7 @@ from common.errors import (
 from tests.servers.reaper import child_environment
 from tests.unit.audio_service.children import troubled_child
 from tests.unit.audio_service.sources.conftest import settings_for
-from tests.waiting import patience
+from tests.waiting import patience, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -161,6 +161,12 @@ async def test_each_job_has_its_cpu_time_whatever_the_ones_before_it_used() -> N
     assert len(pids) == 1
 
 
+async def test_between_jobs_a_child_may_warm_up_whatever_the_last_job_used(pool: ChildPool, tmp_path: Path) -> None:
+    note = tmp_path / "unlimited"
+    assert (await call(pool, "watch_cpu_limit", note=str(note)))["limit"] > 0
+    await until(note.exists)
+
+
 async def test_a_child_that_opens_files_without_end_reaches_its_limit(pool: ChildPool) -> None:
     with pytest.raises(InternalError, match="Too many open files"):
         await call(pool, "open", count=300)
@@ -202,7 +208,6 @@ async def test_settings_that_a_child_refuses_are_told_to_the_caller() -> None:
 PARENT = """
 import asyncio
 from audio_service.children.pool import open_children
-from audio_service.children import child
 from audio_service.children.jobs import ChildJob
 from tests.unit.audio_service.sources.conftest import settings_for
 

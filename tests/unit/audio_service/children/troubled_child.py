@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -95,6 +96,18 @@ class TroubledRunner(child_main.JobRunner):
         while time.process_time() < end:
             pass
         return {"pid": os.getpid()}
+
+    def do_watch_cpu_limit(self, report: OnProgress, note: str) -> JsonObject:
+        """Write the note once this process has no CPU limit."""
+        del report
+
+        def watch() -> None:
+            while resource.getrlimit(resource.RLIMIT_CPU)[0] != resource.RLIM_INFINITY:
+                time.sleep(0.01)  # nothing announces a limit
+            Path(note).touch()
+
+        threading.Thread(target=watch, daemon=True).start()
+        return {"limit": resource.getrlimit(resource.RLIMIT_CPU)[0]}
 
     def do_open(self, report: OnProgress, count: int) -> JsonObject:
         del report

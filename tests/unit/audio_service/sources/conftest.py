@@ -52,8 +52,7 @@ class Bench:
         return await open_ytdlp(self.settings, self.pool).resolve(query)
 
     async def fetch(self, resolved: Resolved, *, seconds: float | None = None) -> Fetched:
-        for old in self.directory.iterdir():
-            old.unlink()
+        self._clear()
         return await fetch(
             self.pool,
             resolved,
@@ -64,10 +63,16 @@ class Bench:
         )
 
     async def run(self, url: str) -> Fetched:
+        self._clear()
         return await self.fetch(await self.resolve(url))
 
     def leftovers(self) -> list[str]:
         return [path.name for path in self.directory.iterdir()]
+
+    def _clear(self) -> None:
+        """Remove what the test before this one has fetched: tests run in any order."""
+        for old in self.directory.iterdir():
+            old.unlink()
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +95,7 @@ async def bench(media: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncG
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def impatient(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Bench]:
     """The same site, and a pool that soon gives up on one that sends nothing."""
-    settings = settings_for(bench.site.address, network_timeout_seconds=patience(0.5))
+    settings = bench.settings.model_copy(update={"network_timeout_seconds": patience(0.5)})
     async with open_children(settings) as pool:
         impatient = Bench(bench.site, pool, settings, tmp_path_factory.mktemp("job"), bench.refusing)
         with suppress(SourceUnavailable):
