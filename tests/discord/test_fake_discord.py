@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from common.dca import DcaMetadata, DcaWriter
 from tests.discord import (
@@ -29,7 +28,6 @@ from tests.servers.reaper import child_environment
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 700
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass
@@ -68,9 +66,10 @@ async def a_small_bot(discord: FakeDiscord, song: Path) -> AsyncGenerator[asynci
         await process.wait()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Stage]:
-    song = a_song(tmp_path_factory.mktemp("song") / "song.dca")
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncGenerator[Stage]:
+    """A bot and a Discord of their own for each test: most tests break one of the two."""
+    song = a_song(tmp_path / "song.dca")
     async with open_fake_discord() as discord:
         guild = discord.guild()
         voice, ana = guild.voice_channel(), guild.member("ana")
@@ -79,7 +78,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Stag
             yield Stage(discord, guild, voice, ana, frames_of(song))
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
 async def playing(stage: Stage) -> AsyncGenerator[Stage]:
     """Ana has started the song, and it is heard."""
     stage.ana.join(stage.voice)
