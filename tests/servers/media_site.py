@@ -72,6 +72,7 @@ class _Behaviour:
         kill: the process that reads the body is killed (SIGKILL) at this byte.
         times: number of GETs of the URL that get the fault (stall, cut, kill, fail); later ones get the file.
         fail: answer this status instead.
+        then: answer this status to every GET of the URL but the first.
         ranges: False ignores Range headers.
         etag: another ETag than the file's own ("changing": a new one at each GET).
         type: another Content-Type.
@@ -106,6 +107,7 @@ class _Behaviour:
 
         times = number("times")
         bad = times is None or seen < times
+        fail = number("fail") if bad else None
         return cls(
             gate=query.get("gate", "gate"),
             hold=number("hold"),
@@ -116,7 +118,7 @@ class _Behaviour:
             kill=number("kill") if bad else None,
             claim=number("claim"),
             times=times,
-            fail=number("fail") if bad else None,
+            fail=number("then") if seen and "then" in query else fail,
             ranges=query.get("ranges") != "no",
             etag=f'"{seen}"' if query.get("etag") == "changing" else query.get("etag", '"file"'),
             type=query.get("type", ""),

@@ -105,6 +105,16 @@ async def test_a_body_that_breaks_off_before_anything_was_kept_starts_again(benc
     assert (await bench.run(url)).encoded.mode == "passthrough"
 
 
+async def test_a_download_that_is_refused_midway_is_not_extracted_again(bench: Bench, media: Path) -> None:
+    file = bench.site.file(longer_song(media), cut=HALF, then=403)
+    resolved = await bench.resolve(bench.site.page(file))
+    before = len(bench.site.requests)
+    with pytest.raises(SourceForbidden):
+        await bench.fetch(resolved)
+    assert not [request for request in bench.site.requests[before:] if "/page" in request]
+    assert bench.leftovers() == []
+
+
 async def test_media_that_grows_when_unpacked_is_cut_off(bench: Bench) -> None:
     with pytest.raises((MediaTooLarge, MediaUnsupported)):
         await bench.run(bench.site.to("/gzip-media.mp3"))

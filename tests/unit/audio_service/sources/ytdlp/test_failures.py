@@ -11,6 +11,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 import pytest
+from yt_dlp.networking.exceptions import IncompleteRead
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UnsupportedError, UserNotLive
 
 from audio_service.addresses import AllowList
@@ -30,6 +31,7 @@ from common.errors import (
     MediaUnsupported,
     ProcessingLimitExceeded,
     SourceAuthRequired,
+    SourceTruncated,
     SourceUnavailable,
     StorageFull,
     UrlNotAllowed,
@@ -158,3 +160,12 @@ def test_the_detail_is_one_short_line_without_colours() -> None:
     detail = said(DownloadError("\x1b[0;31mERROR:\x1b[0m some\nthing " + "x" * 1000)).detail
     assert detail.startswith("some thing xxx")
     assert len(detail) <= 300
+
+
+@pytest.mark.parametrize("in_body", [False, True])
+def test_an_earlier_failure_of_the_network_counts_only_where_the_message_repeats_it(*, in_body: bool) -> None:
+    transfer = Transfer(0)
+    transfer.failure, transfer.broken_body = IncompleteRead(10, expected=20), in_body
+    private, repeated = DownloadError("This video is private"), DownloadError(f"Giving up: {transfer.failure}")
+    assert type(translate(private, transfer, Guard(AllowList()))) is MediaPrivate
+    assert type(translate(repeated, transfer, Guard(AllowList()))) is SourceTruncated
