@@ -36,7 +36,7 @@ test: $(VENV)/.dev ## Install what the tests need and run them all, in a random 
 	@$(PYTEST) --numprocesses $(JOBS)
 
 unit: $(VENV)/.dev ## The tests that need no server and take no time: under two minutes
-	@$(PYTEST) --numprocesses 2 -m "not server and not slow"
+	@$(PYTEST) --numprocesses 2 -m "not server and not slow" --ignore tests/discord --ignore tests/e2e
 
 coverage: $(VENV)/.dev ## Run all tests and measure branches, child processes included; fails below the floor
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage

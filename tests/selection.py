@@ -19,7 +19,7 @@ _WHOLE_SYSTEMS = tuple(_ROOT / name for name in ("discord", "e2e"))
 _FIXTURES = frozenset({"kafka", "mongo"})
 _ENGINES = _FIXTURES | {"mongodb"}
 _MODULES = frozenset({f"tests.servers.{name}" for name in ("clustered", "kafka", "mongo", "prometheus")})
-_POOL = "open_children"
+_POOL = frozenset({"open_children", "open_questions"})
 _POOL_FIXTURES = frozenset({"bench", "impatient"})
 _OPENERS = frozenset(
     {"open_audio_process", "open_bot_process", "open_house", "open_kafka", "open_mongo", "open_prometheus"}
@@ -74,7 +74,7 @@ def uses_server(item: pytest.Item) -> bool:
 def _starts_pool(item: pytest.Item) -> bool:
     module: ModuleType | None = getattr(item, "module", None)
     names = vars(module) if module else {}
-    return _POOL in names or bool(_POOL_FIXTURES & set(getattr(item, "fixturenames", ())))
+    return bool(_POOL & names.keys()) or bool(_POOL_FIXTURES & set(getattr(item, "fixturenames", ())))
 
 
 def _words_of(item: pytest.Item) -> set[str]:

@@ -487,6 +487,7 @@ async def test_mongodb_walks_through_no_collection_to_find_something(mongo: Mong
     assert not any(row.get("hasSortStage") for row in asked)
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_away_is_said_in_time_and_is_no_failure_at_start() -> None:
     settings = bot_settings(database_backend="mongodb", mongo_host=f"127.0.0.1:{free_port()}")
     async with asyncio.timeout(patience(30)), open_mongodb(settings, operation_seconds=patience(0.5)) as store:

@@ -172,6 +172,7 @@ def test_a_release_pushes_each_image_for_each_architecture_and_joins_them(tmp_pa
     assert step_of_a_release("push", "riscv64", **environment).returncode == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("schema", "pattern"),
     [

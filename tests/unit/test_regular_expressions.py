@@ -89,6 +89,7 @@ def function_of_re(node: ast.AST) -> str | None:
 
 def uses() -> Iterator[Use]:
     trees = list(parsed())
+    calls = method_calls(trees)
     for path, tree in trees:
         names = dict(pair for node in ast.walk(tree) for pair in assigned(node))
         for node in ast.walk(tree):
@@ -99,7 +100,7 @@ def uses() -> Iterator[Use]:
             module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
             where = f"{module}:{node.lineno}"
             pattern = evaluated(module, node, function, where)
-            methods = {function} if function != "compile" else applied(names.get(node, ""), path, trees)
+            methods = {function} if function != "compile" else applied(names.get(node, ""), path, calls)
             yield Use(where, pattern, frozenset(methods))
 
 
@@ -113,18 +114,22 @@ def assigned(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
             pass
 
 
-def applied(name: str, path: Path, trees: list[tuple[Path, ast.Module]]) -> set[str]:
+def method_calls(trees: list[tuple[Path, ast.Module]]) -> dict[str, set[tuple[Path, str]]]:
+    """Where methods of a name are called, and which ones."""
+    found: dict[str, set[tuple[Path, str]]] = {}
+    for path, tree in trees:
+        for node in ast.walk(tree):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=method)):
+                    found.setdefault(name, set()).add((path, method))
+                case _:
+                    pass
+    return found
+
+
+def applied(name: str, path: Path, calls: dict[str, set[tuple[Path, str]]]) -> set[str]:
     """The methods that are called on a pattern of that name; all where nothing tells."""
-    found = {
-        node.func.attr
-        for other, tree in trees
-        if other == path or not name.startswith("_")
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and isinstance(node.func.value, ast.Name)
-        and node.func.value.id == name
-    }
+    found = {method for other, method in calls.get(name, ()) if other == path or not name.startswith("_")}
     return found & set(FLAGS) or set(FLAGS) - {"compile"}
 
 
@@ -152,6 +157,7 @@ def test_the_patterns_of_every_package_are_found() -> None:
     assert len(USES) >= lines > 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", USES, ids=lambda use: use.where)
 def test_a_pattern_takes_linear_time(use: Use) -> None:
     strings = list(hostile(use.pattern))
@@ -161,6 +167,7 @@ def test_a_pattern_takes_linear_time(use: Use) -> None:
             assert size is None, f"{use.where}: {name} of {prefix!r} + {unit!r} * n + {end!r} is not linear ({size})"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pattern", "method"),
     [(r"(a+)+b", "match"), (r"\s*\s*x", "match"), (r"\s+$", "search"), (r"[^:]+:", "findall"), (r"eyJ\w{5,}\.", "sub")],

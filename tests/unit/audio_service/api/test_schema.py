@@ -21,6 +21,8 @@ from audio_service.access.scopes import SCOPES
 from tests.unit.audio_service.api.library import add_failure, add_song, open_api, served
 from tests.unit.audio_service.api.test_openapi import OPERATIONS
 
+pytestmark = pytest.mark.slow
+
 # What HTTP itself refuses is the same for every operation, and has the document's `default`.
 EVERYWHERE = {404, 405}
 WITH_PARAMETERS = OPERATIONS[:6]
