@@ -61,7 +61,11 @@ async def test_head_has_the_headers_of_get_and_no_body(api: Api, route: str) -> 
     head = await api.client.head(route)
     got = await api.client.get(route)
     assert (head.status_code, head.content) == (got.status_code, b"")
-    assert headers_of(head) == headers_of(got)
+    of_head, of_get = headers_of(head), headers_of(got)
+    if route == "/api/v1/health":  # measured anew for each answer: the numbers differ in length
+        assert of_head.pop("content-length")
+        assert of_get.pop("content-length")
+    assert of_head == of_get
 
 
 async def test_every_route_answers_head(api: Api) -> None:
