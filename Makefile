@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PROFILE ?=
+FOLLOW ?= --follow
 COMPOSE = docker compose $(if $(PROFILE),--profile $(PROFILE))
 SCRIPTS = deploy.sh $(shell find docker scripts -name '*.sh')
 # One seed for the order of the tests and for Hypothesis.
@@ -14,7 +15,7 @@ PYTEST = $(BIN)/pytest --dist loadfile --no-loadscope-reorder --randomly-seed $(
 # Through the environment, so that quotes and dollars in a title stay what they are.
 export SONG
 
-.PHONY: help run up down logs test unit coverage check lint types imports deploy-lint commits audit vulnerabilities sbom format lock bench bench-full clean
+.PHONY: help run up down logs health test unit coverage check lint types imports deploy-lint commits audit vulnerabilities sbom format lock bench bench-full clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,8 +30,11 @@ up: | docker-ready ## Build the image and start everything with Docker Compose (
 down: | docker-ready ## Stop what `make up` started; what it stored stays
 	@$(COMPOSE) --profile '*' down --remove-orphans
 
-logs: | docker-ready ## Follow the logs of what `make up` started
-	@$(COMPOSE) logs --follow --tail 100
+logs: | docker-ready ## Follow the logs of what `make up` started (FOLLOW= to print and end)
+	@$(COMPOSE) logs $(FOLLOW) --tail 100
+
+health: ## Ask what `make up` started how it is; fails unless all is well
+	@curl --fail-with-body --silent --show-error http://127.0.0.1:8080/api/v1/health && echo
 
 test: $(VENV)/.dev ## Install what the tests need and run them all, in a random order (SEED=n repeats one)
 	@$(PYTEST) --numprocesses $(JOBS)
@@ -58,6 +62,7 @@ imports: $(VENV)/.dev ## import-linter: who may import whom
 
 deploy-lint: $(VENV)/.dev ## Compose file, Dockerfiles, shell scripts, Kubernetes manifests, alerts
 	@$(BIN)/docker-compose --file docker-compose.yml --profile '*' config --quiet
+	@$(BIN)/python -m tests.deploy.compose
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/shellcheck .ci/run $(SCRIPTS)

@@ -76,6 +76,15 @@ def test_workflows_call_make_targets_and_the_steps_of_a_release_and_nothing_else
         assert not called or called[1] in targets, command
 
 
+def test_ci_builds_the_images_and_brings_everything_up() -> None:
+    job = workflow(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]["compose"]
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert commands == ["make up", "make health", "make logs", "make down"]
+    assert job["env"] == {"PROFILE": "monitoring", "FOLLOW": ""}
+    assert "up --detach --build --wait" in made("up").stdout
+    assert "http://127.0.0.1:8080/api/v1/health" in made("health").stdout
+
+
 def test_what_ci_uses_is_pinned_to_a_commit_and_says_which_version_that_is() -> None:
     text = "".join(path.read_text() for path in WORKFLOWS)
     uses = re.findall(r"uses: (.+)", text)
