@@ -38,7 +38,7 @@ class _Tree(app_commands.CommandTree["MusicBot"]):
         """Answer errors raised before a command runs, such as options that do not convert, and defects."""
         log.error("command.crashed", exc_info=error)
         locale = locale_of(interaction, interaction.client.settings.locale)
-        await send(interaction, Reply(f"❌ {explain(error, locale)}", private=True))
+        await send(interaction, Reply(f"❌ {explain(error, locale)}", private=True), locale)
 
 
 class MusicBot(discord.Client):

@@ -35,11 +35,12 @@ def component_actions(interactions: Interactions) -> Actions:
         await interactions.respond(interaction, "button", work)
 
     async def turn_page(interaction: Interaction, page: int) -> None:
-        if interaction.guild_id is None:
-            return
-        snapshot = interactions.players.of(interaction.guild_id).snapshot
-        embed = queue_embed(snapshot, page, interactions.prefix, interactions.locale(interaction))
-        await interaction.response.edit_message(embed=embed, view=queue_view(snapshot, page))
+        async def work(member: discord.Member, locale: Locale) -> Reply:
+            snapshot = interactions.player(member).snapshot
+            embed = queue_embed(snapshot, page, interactions.prefix, locale)
+            return Reply(embed=embed, view=queue_view(snapshot, page), in_place=True)
+
+        await interactions.respond(interaction, "button", work)
 
     async def choose(interaction: Interaction, song: str, title: str) -> None:
         await interactions.play(interaction, song, title=title)

@@ -6,17 +6,25 @@ sent here can mention anyone. A message that cannot be sent is logged.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from http import HTTPStatus
+from typing import TypeVar
 
 import aiohttp
 import discord
 
+from bot_service.discord_ui.replies import texts
 from bot_service.discord_ui.replies.answer import NO_MENTIONS
+from bot_service.discord_ui.replies.limits import CONTENT, cut
 from bot_service.store.base import PendingRequest
+from common.errors import Locale
 from common.messages.base import utc_now
 from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
+
+T = TypeVar("T")
 
 TOKEN_LIFE = timedelta(minutes=14, seconds=30)
 DISCORD_FAILURES = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError)
@@ -35,11 +43,15 @@ class Followups:
             return False
         webhook = discord.Webhook.partial(request.application_id, request.interaction_token, client=self._client)
         webhook.proxy = self._client.http.proxy  # a partial webhook does not take the client's
-        try:
+
+        async def show(text: str) -> None:
             if request.message_id is None:
-                await webhook.send(content, allowed_mentions=NO_MENTIONS)
+                await webhook.send(text, allowed_mentions=NO_MENTIONS)
             else:
-                await webhook.edit_message(request.message_id, content=content, allowed_mentions=NO_MENTIONS)
+                await webhook.edit_message(request.message_id, content=text, allowed_mentions=NO_MENTIONS)
+
+        try:
+            await _or_one_line(show, content, request.locale)
         except DISCORD_FAILURES as exc:
             log.info("reply.update_failed", request_id=request.request_id, error=repr(exc))
             return False
@@ -48,13 +60,29 @@ class Followups:
     async def edit_or_send(self, request: PendingRequest, content: str) -> None:
         """Edit the reply to the command, or else write to the channel of the command."""
         if not await self.edit(request, content):
-            await self.send(request.text_channel_id, f"<@{request.user_id}> {content}")
+            await self.send(request.text_channel_id, f"<@{request.user_id}> {content}", request.locale)
 
-    async def send(self, channel_id: int, content: str) -> int | None:
+    async def send(self, channel_id: int, content: str, locale: Locale) -> int | None:
         """Send a message to a channel. Returns its id, None if Discord refused."""
+        channel = self._client.get_partial_messageable(channel_id)
+
+        async def show(text: str) -> discord.Message:
+            return await channel.send(text, allowed_mentions=NO_MENTIONS)
+
         try:
-            sent = await self._client.get_partial_messageable(channel_id).send(content, allowed_mentions=NO_MENTIONS)
+            sent = await _or_one_line(show, content, locale)
         except DISCORD_FAILURES as exc:
             log.warning("channel.message_failed", channel_id=channel_id, error=repr(exc))
             return None
         return sent.id
+
+
+async def _or_one_line(show: Callable[[str], Awaitable[T]], content: str, locale: Locale) -> T:
+    """Show a text within Discord's limit, or one line in its place if Discord does not take it (400)."""
+    try:
+        return await show(cut(content, CONTENT))
+    except discord.HTTPException as exc:
+        if exc.status != HTTPStatus.BAD_REQUEST:
+            raise
+        log.exception("reply.refused", discord_code=exc.code, detail=exc.text)
+        return await show(texts.REPLY_REFUSED.to(locale))

@@ -124,8 +124,9 @@ class PlayerMessages:
             snapshot, notice = message.notices.popleft()
             if snapshot.text_channel_id is None:
                 continue
-            words = describe_notice(notice, self._locale_of(snapshot))
-            if sent := await self._followups.send(snapshot.text_channel_id, words):
+            locale = self._locale_of(snapshot)
+            words = describe_notice(notice, locale)
+            if sent := await self._followups.send(snapshot.text_channel_id, words, locale):
                 self._latest_messages.note(snapshot.text_channel_id, sent)
 
     async def _show(self, guild_id: int, message: _GuildMessage) -> None:

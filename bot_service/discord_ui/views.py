@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import discord
+from discord import SelectOption
 from discord.ui import Button, DynamicItem, Item, Select, View
 
 from bot_service.discord_ui.replies import texts
@@ -19,13 +20,13 @@ from bot_service.discord_ui.replies.answer import Interaction
 from bot_service.discord_ui.replies.embeds import page_count
 from bot_service.discord_ui.replies.escape import label
 from bot_service.discord_ui.replies.formatting import length
+from bot_service.discord_ui.replies.limits import options_within
 from bot_service.player.rules.model import LoopMode, Phase
 from bot_service.player.snapshot import Snapshot
 from bot_service.requests.tracks import Suggestion
 from common.errors import Locale
 
 _PLAYER, _QUEUE, _SEARCH = "butakero:player:", "butakero:queue:", "butakero:found"
-_MAX_VALUE = 100
 
 _EMOJI = {
     "previous": "⏮️",
@@ -108,13 +109,19 @@ def queue_view(snapshot: Snapshot, page: int) -> View | None:
     return view
 
 
-def search_view(found: list[Suggestion], locale: Locale) -> View:
-    """Return the menu below search results; a value is the id of a library song, or a URL."""
-    menu: Select[View] = Select(custom_id=_SEARCH, placeholder=texts.SEARCH_PICK.to(locale))
-    for item in found:
-        value = item.track.video_id if item.track is not None else item.url
-        if 0 < len(value) <= _MAX_VALUE:
-            menu.add_option(label=label(item.title), value=value, description=label(_details(item)))
+def search_view(found: list[Suggestion], locale: Locale) -> View | None:
+    """Return the menu below search results, None if none fits in one; a value is a library song's id, or a URL."""
+    options = options_within(
+        SelectOption(
+            label=label(item.title),
+            value=item.track.video_id if item.track is not None else item.url,
+            description=label(_details(item)),
+        )
+        for item in found
+    )
+    if not options:
+        return None
+    menu: Select[View] = Select(custom_id=_SEARCH, placeholder=texts.SEARCH_PICK.to(locale), options=options)
     return _view().add_item(menu)
 
 

@@ -188,9 +188,12 @@ class Songs:
             raise source
         records = [] if isinstance(library, BaseException) else library
         stored = [Suggestion.of_track(track_of_record(record)) for record in records]
-        known = {identity(suggestion.url) for suggestion in stored}
-        items = [] if isinstance(source, BaseException) else source
-        return [*stored, *(Suggestion.of_item(item) for item in items if identity(item.url) not in known)][:limit]
+        found = [*stored, *map(Suggestion.of_item, [] if isinstance(source, BaseException) else source)]
+        once: dict[str, Suggestion] = {}
+        for suggestion in found:
+            stored_id = suggestion.track.video_id if suggestion.track is not None else ""
+            once.setdefault(identity(suggestion.url) or stored_id, suggestion)
+        return list(once.values())[:limit]
 
     async def expand(self, url: str, limit: int) -> Playlist | None:
         """Return at most `limit` items of a playlist's URL; None for any other text.

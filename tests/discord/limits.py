@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from tests.discord.core import Json, RestError, listed, object_of
@@ -16,6 +17,7 @@ _CHOICES = 25
 _COMPONENTS_V2 = 1 << 15
 _COMPONENTS_V2_MOST = 40
 _LINK = 5
+_URL = re.compile(r"attachment://\S+|https?://[^\s/?#]+\.[^\s/?#]+(?:[/?#]\S*)?", re.IGNORECASE)
 
 
 def check_message(body: Json, *, new: bool) -> None:
@@ -71,8 +73,8 @@ def _embed(embed: Json) -> Iterator[str]:
     links: list[str | None] = [embed.get("url")]
     links += [object_of(embed, key).get("url") for key in ("thumbnail", "image")]
     for link in links:
-        if link and not link.startswith(("http://", "https://", "attachment://")):
-            yield f"not a URL: {link!r}"
+        if link and not _URL.fullmatch(link):
+            yield f"Not a well formed URL: {link!r}"
 
 
 def _component(part: Json) -> Iterator[str]:

@@ -11,6 +11,7 @@ from bot_service.discord_ui.replies.answer import Interaction, Reply
 from bot_service.discord_ui.replies.embeds import search_embed
 from bot_service.discord_ui.replies.escape import label, plain
 from bot_service.discord_ui.replies.formatting import length
+from bot_service.discord_ui.replies.limits import choices_within
 from bot_service.discord_ui.replies.locales import localised
 from bot_service.discord_ui.views import search_view
 from common.errors import Locale
@@ -52,10 +53,8 @@ class PlayCommands(commands.Cog):
         """Suggest songs of the library."""
         del interaction
         found = await self._interactions.services.songs.suggest(typed)
-        return [
-            app_commands.Choice(name=label(f"{track.title} · {length(track.duration_ms)}"), value=track.video_id)
-            for track in found
-        ]
+        offered = choices_within([(label(f"{one.title} · {length(one.duration_ms)}"), one.video_id) for one in found])
+        return [app_commands.Choice(name=name, value=value) for name, value in offered]
 
     @app_commands.command(
         name="search",

@@ -1,14 +1,18 @@
-"""The bot's embeds: player message, pages of the queue, lists of songs. Untrusted titles are escaped here."""
+"""The bot's embeds: player message, pages of the queue, lists of songs. Untrusted titles are escaped here.
+
+What they return is within Discord's limits.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import discord
 
 from bot_service.discord_ui.replies import texts
 from bot_service.discord_ui.replies.escape import plain
 from bot_service.discord_ui.replies.formatting import clock, length, position_bar
+from bot_service.discord_ui.replies.limits import bounded, lines_within, web_url
 from bot_service.player.rules.model import Entry, LoopMode, Phase
 from bot_service.player.snapshot import Snapshot
 from bot_service.requests.tracks import Suggestion
@@ -30,7 +34,7 @@ def player_embed(snapshot: Snapshot, locale: Locale) -> discord.Embed:
     bar = position_bar(snapshot.position_ms, track.duration_ms)
     shown = discord.Embed(
         title=plain(track.title, _TITLE),
-        url=_web(track.url),
+        url=web_url(track.url),
         description=f"{bar}\n`{clock(snapshot.position_ms)} / {length(track.duration_ms)}`",
         colour=_COLOUR,
     )
@@ -40,9 +44,9 @@ def player_embed(snapshot: Snapshot, locale: Locale) -> discord.Embed:
     if snapshot.loop is not LoopMode.OFF:
         shown.add_field(name=texts.LOOP_FIELD.to(locale), value=texts.LOOP_NAMES[snapshot.loop].to(locale))
     shown.add_field(name=texts.UP_NEXT.to(locale), value=_up_next(snapshot, locale), inline=False)
-    if thumbnail := _web(track.thumbnail_url):
+    if thumbnail := web_url(track.thumbnail_url):
         shown.set_thumbnail(url=thumbnail)
-    return shown
+    return bounded(shown)
 
 
 def page_count(snapshot: Snapshot) -> int:
@@ -55,50 +59,57 @@ def queue_embed(snapshot: Snapshot, page: int, prefix: str, locale: Locale) -> d
     pages = page_count(snapshot)
     page = min(max(page, 1), pages)
     start = (page - 1) * PAGE
-    lines = [
-        _line(start + index, entry, locale) for index, entry in enumerate(snapshot.entries[start : start + PAGE], 1)
-    ]
-    if snapshot.current is not None:
-        lines.insert(0, f"**{_state_of(snapshot).to(locale)}:** {plain(snapshot.current.title, _TITLE)}\n")
-    if not snapshot.entries:
-        lines.append(texts.QUEUE_EMPTY.to(locale).format(prefix=prefix))
-    shown = discord.Embed(title=texts.QUEUE_TITLE.to(locale), description="\n".join(lines), colour=_COLOUR)
+
+    def lines_at(most: int) -> list[str]:
+        shown_entries = enumerate(snapshot.entries[start : start + PAGE], start + 1)
+        lines = [_line(number, entry, locale, most) for number, entry in shown_entries]
+        if snapshot.current is not None:
+            lines.insert(0, f"**{_state_of(snapshot).to(locale)}:** {plain(snapshot.current.title, most)}\n")
+        if not snapshot.entries:
+            lines.append(texts.QUEUE_EMPTY.to(locale).format(prefix=prefix))
+        return lines
+
+    shown = _list(texts.QUEUE_TITLE.to(locale), lines_at)
     total = sum(entry.track.duration_ms for entry in snapshot.entries if entry.track is not None)
     footer = texts.QUEUE_FOOTER.to(locale).format(
         page=page, pages=pages, count=len(snapshot.entries), time=clock(total)
     )
-    return shown.set_footer(text=footer)
+    return bounded(shown.set_footer(text=footer))
 
 
 def search_embed(words: str, found: Sequence[Suggestion], locale: Locale) -> discord.Embed:
     """Return search results, numbered as in the menu."""
-    lines = [
-        f"`{number}.` {plain(item.title, _TITLE)} `{length(item.duration_ms)}`" for number, item in enumerate(found, 1)
-    ]
-    title = texts.SEARCH_TITLE.to(locale).format(words=plain(words, _TITLE))
-    return discord.Embed(title=title, description="\n".join(lines), colour=_COLOUR)
+
+    def lines_at(most: int) -> list[str]:
+        numbered = enumerate(found, 1)
+        return [f"`{number}.` {plain(item.title, most)} `{length(item.duration_ms)}`" for number, item in numbered]
+
+    return _list(texts.SEARCH_TITLE.to(locale).format(words=plain(words, _TITLE)), lines_at)
 
 
 def history_embed(played: Sequence[Played], locale: Locale) -> discord.Embed:
     """Return the history, newest first."""
-    lines = [
-        f"`{number}.` {plain(line.track.title, _TITLE)} · <@{line.user_id}> · <t:{int(line.at.timestamp())}:R>"
-        for number, line in enumerate(played, 1)
-    ]
-    description = "\n".join(lines) or texts.HISTORY_EMPTY.to(locale)
-    return discord.Embed(title=texts.HISTORY_TITLE.to(locale), description=description, colour=_COLOUR)
+
+    def lines_at(most: int) -> list[str]:
+        return [
+            f"`{number}.` {plain(line.track.title, most)} · <@{line.user_id}> · <t:{int(line.at.timestamp())}:R>"
+            for number, line in enumerate(played, 1)
+        ] or [texts.HISTORY_EMPTY.to(locale)]
+
+    return _list(texts.HISTORY_TITLE.to(locale), lines_at)
 
 
 def favourites_embed(tracks: Sequence[Track], prefix: str, locale: Locale) -> discord.Embed:
     """Return a user's favourites, numbered as `favorites play` and `favorites remove` count them."""
-    lines = [
-        f"`{number}.` {plain(track.title, _TITLE)} `{length(track.duration_ms)}`"
-        for number, track in enumerate(tracks[:_LISTED], 1)
-    ]
-    if len(tracks) > _LISTED:
-        lines.append(texts.MORE.to(locale).format(count=len(tracks) - _LISTED))
-    description = "\n".join(lines) or texts.FAVOURITES_EMPTY.to(locale).format(prefix=prefix)
-    return discord.Embed(title=texts.FAVOURITES_TITLE.to(locale), description=description, colour=_COLOUR)
+
+    def lines_at(most: int) -> list[str]:
+        numbered = enumerate(tracks[:_LISTED], 1)
+        lines = [f"`{number}.` {plain(track.title, most)} `{length(track.duration_ms)}`" for number, track in numbered]
+        if len(tracks) > _LISTED:
+            lines.append(texts.MORE.to(locale).format(count=len(tracks) - _LISTED))
+        return lines or [texts.FAVOURITES_EMPTY.to(locale).format(prefix=prefix)]
+
+    return _list(texts.FAVOURITES_TITLE.to(locale), lines_at)
 
 
 def settings_embed(rules: GuildSettings, locale: Locale) -> discord.Embed:
@@ -117,7 +128,7 @@ def settings_embed(rules: GuildSettings, locale: Locale) -> discord.Embed:
     shown = discord.Embed(title=texts.SETTINGS_TITLE.to(locale), colour=_COLOUR)
     for name, value in values.items():
         shown.add_field(name=texts.SETTING_NAMES[name].to(locale), value=value)
-    return shown
+    return bounded(shown)
 
 
 def status_embed(title: str, facts: Sequence[tuple[str, str]]) -> discord.Embed:
@@ -125,7 +136,12 @@ def status_embed(title: str, facts: Sequence[tuple[str, str]]) -> discord.Embed:
     shown = discord.Embed(title=title, colour=_COLOUR)
     for name, value in facts:
         shown.add_field(name=name, value=value, inline=False)
-    return shown
+    return bounded(shown)
+
+
+def _list(title: str, lines_at: Callable[[int], list[str]]) -> discord.Embed:
+    """Return an embed of lines; `lines_at(n)` returns them with titles of at most n characters."""
+    return bounded(discord.Embed(title=title, description=lines_within(lines_at), colour=_COLOUR))
 
 
 def _state_of(snapshot: Snapshot) -> Text:
@@ -141,10 +157,6 @@ def _up_next(snapshot: Snapshot, locale: Locale) -> str:
     return plain(snapshot.entries[0].title, _TITLE) + more
 
 
-def _line(number: int, entry: Entry, locale: Locale) -> str:
+def _line(number: int, entry: Entry, locale: Locale, most: int) -> str:
     state = length(entry.track.duration_ms) if entry.track is not None else texts.FETCHING.to(locale)
-    return f"`{number}.` {plain(entry.title, _TITLE)} `{state}` · <@{entry.requester_id}>"
-
-
-def _web(url: str) -> str | None:
-    return url if url.startswith(("http://", "https://")) else None
+    return f"`{number}.` {plain(entry.title, most)} `{state}` · <@{entry.requester_id}>"

@@ -6,6 +6,8 @@ import unicodedata
 
 import discord
 
+from bot_service.discord_ui.replies.limits import cut
+
 _MAX_TITLE = 200
 
 
@@ -23,8 +25,8 @@ def plain(text: str, limit: int = _MAX_TITLE) -> str:
 
 def label(text: str, limit: int = 100) -> str:
     """Return `text` for menu options and autocomplete, which Discord shows verbatim: one line, cut, unescaped."""
-    one_line = " ".join("".join(" " if _is_unwanted(character) else character for character in text).split()) or "—"
-    return one_line if len(one_line) <= limit else one_line[: limit - 1].rstrip() + "…"
+    one_line = " ".join("".join(" " if _is_unwanted(character) else character for character in text).split())
+    return cut(one_line, limit) or "—"
 
 
 def _is_unwanted(character: str) -> bool:

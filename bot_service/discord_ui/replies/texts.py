@@ -8,6 +8,10 @@ from __future__ import annotations
 from bot_service.health import Part
 from common.errors import Text
 
+REPLY_REFUSED = Text(
+    "⚠️ Discord no aceptó mi respuesta. Mirá cómo quedó todo con «queue» o «status».",
+    "⚠️ Discord did not take my reply. See how things stand with “queue” or “status”.",
+)
 SEARCHING = Text("🔎 Buscando {song}…", "🔎 Looking for {song}…")
 PLAYING_NOW = Text("▶️ Sonando: {title}", "▶️ Playing: {title}")
 ADDED = Text(

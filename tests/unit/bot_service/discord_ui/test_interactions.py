@@ -111,6 +111,42 @@ async def test_an_answer_that_discord_refuses_ends_nothing(bot: LocalBot) -> Non
     assert "La cola está vacía" in (await bot.say("list")).text
 
 
+async def test_a_reply_that_discord_refuses_is_followed_by_one_line(bot: LocalBot) -> None:
+    bot.discord.rest.faults.fail("/callback$", status=400, code=50035)
+    assert (await bot.say("list")).text.startswith("⚠️ Discord no aceptó mi respuesta.")
+    bot.discord.rest.faults.fail("/messages/@original$", status=400, code=50035)
+    assert (await bot.say("play", input=SONG.video_id)).text.startswith("⚠️ Discord no aceptó mi respuesta.")
+
+
+async def test_a_later_edit_that_discord_refuses_is_followed_by_one_line(bot: LocalBot) -> None:
+    answer = await bot.say("play", input="volver")
+    [request] = await bot.services.store.open_requests()
+    bot.discord.rest.faults.fail(f"/messages/{answer.id}$", status=400, code=50035)
+    await bot.parts.replies.timed_out(request)
+    assert answer.text.startswith("⚠️ Discord no aceptó mi respuesta.")
+
+
+async def test_a_page_that_discord_refuses_is_followed_by_one_line(bot: LocalBot) -> None:
+    for number in range(12):
+        await bot.interactions.play_requests.play_tracks([track(f"t{number:02}")], bot.requester())
+    first = await bot.say("queue")
+    bot.discord.rest.faults.fail("/callback$", status=400, code=50035)
+    assert (await bot.ana.press(first, "▶️").message()).text.startswith("⚠️ Discord no aceptó mi respuesta.")
+
+
+async def test_an_expired_interaction_is_no_crash_and_its_work_is_done(
+    bot: LocalBot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bot_service.discord_ui.replies.answer._DEFER_AFTER_SECONDS", 0)
+    await playing(bot)
+    bot.discord.rest.faults.fail("/callback$", status=404, code=10062, times=None)
+    await bot.ask("pause")
+    await until(lambda: bot.player.snapshot.phase is Phase.PAUSED)
+    await bot.ask("play", input=OTHER.video_id)
+    await until(lambda: bot.counted("commands", name="play", outcome="expired") == 1)
+    assert not [record for record in caplog.records if "crashed" in record.getMessage()]
+
+
 async def test_the_outcome_of_a_command_is_the_reply(bot: LocalBot) -> None:
     await playing(bot)
     await bot.say("play", input=OTHER.video_id)
