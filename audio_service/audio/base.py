@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from common.errors import MediaCorrupt
+from common.errors import SourceTruncated
 
 SAMPLE_RATE = 48_000
 FRAME_SAMPLES = 960
@@ -14,8 +14,10 @@ FRAME_MS = 20
 CHANNELS = 2
 """Channels of a DCA file at most; more are mixed down."""
 
-COMPLETE_SHARE = 0.9
-"""Media that reaches this share of its stated length counts as complete: stated lengths are rough."""
+MISSING_SHARE = 0.02
+"""Media that ends short of its stated length by more than this share of it was cut off."""
+ROUGH_MS = 100
+"""Stated lengths are rounded and count padding: less than this is never missing."""
 
 Mode = Literal["passthrough", "repacketised", "transcoded"]
 
@@ -62,7 +64,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A finished DCA file. Sizes in bytes; `sha256` is of the whole file, in hex; `reason` says why this mode."""
+    """A finished DCA file. Sizes in bytes; `sha256` is of the whole file, in hex; `reason` says why this mode.
+
+    `states_length`: whether the source says how long it is, so that its end was checked.
+    """
 
     mode: Mode
     reason: str
@@ -71,6 +76,7 @@ class Encoded:
     sha256: str
     source_codec: str
     source_container: str
+    states_length: bool = True
 
     @property
     def duration_ms(self) -> int:
@@ -84,7 +90,10 @@ class WholeFileNeededError(Exception):
     """
 
 
-def check_reached(reached_ms: int, stated_ms: int) -> None:
-    """Raise MediaCorrupt for media that ends well before the duration it states."""
-    if reached_ms < stated_ms * COMPLETE_SHARE:
-        raise MediaCorrupt(f"ends at {reached_ms} ms of {stated_ms}")
+def check_reached(reached_ms: int, stated_ms: int, first_ms: int = 0) -> None:
+    """Raise SourceTruncated for media that ends well before the duration it states.
+
+    `first_ms` is when its sound begins on the clock of the two others: what is missing is missing from the sound.
+    """
+    if stated_ms - reached_ms > max((stated_ms - first_ms) * MISSING_SHARE, ROUGH_MS):
+        raise SourceTruncated(f"ends at {reached_ms} ms of {stated_ms}")

@@ -10,6 +10,7 @@ import io
 from typing import BinaryIO
 
 from audio_service.audio.base import WholeFileNeededError
+from audio_service.audio.mp3 import FIRST_FRAME_BYTES, ID3_HEADER_BYTES, id3_end
 
 KEPT_BYTES = 256 * 1024
 HEAD_BYTES = 16
@@ -69,6 +70,7 @@ class SequentialFile:
     def __init__(self, source: BinaryIO) -> None:
         self._source = source
         self._boxes = BoxWatch()
+        self._behind_tag = BehindTag()
         self.failure: BaseException | None = None
         self.head = b""
         self.bytes_read = 0
@@ -80,6 +82,18 @@ class SequentialFile:
             self.failure = WholeFileNeededError("the index comes after the media data")
             return b""
         return data
+
+    def behind_tag(self) -> bytes:
+        """Return the FIRST_FRAME_BYTES behind the ID3v2 tag, or those of the file's start without a tag."""
+        return self._behind_tag.data
+
+    def size(self) -> int:
+        """Return the size of the whole file, whose rest is read. Raises what the source raises."""
+        while self._read(KEPT_BYTES):
+            pass
+        if self.failure is not None:
+            raise self.failure
+        return self.bytes_read
 
     def _read(self, size: int) -> bytes:
         if self.failure is not None:
@@ -93,6 +107,7 @@ class SequentialFile:
             self.failure = ValueError(f"the source gave {len(data)} bytes when asked for {size}")
             return b""
         self.bytes_read += len(data)
+        self._behind_tag.take(data)
         if len(self.head) < HEAD_BYTES:
             self.head += data[: HEAD_BYTES - len(self.head)]
         return data
@@ -116,6 +131,43 @@ class SeekableFile(SequentialFile):
     def tell(self) -> int:
         """Return the position in bytes."""
         return self._source.tell()
+
+    def behind_tag(self) -> bytes:
+        """As SequentialFile.behind_tag."""
+        here = self._source.tell()
+        self._source.seek(0)
+        self._source.seek(id3_end(self._source.read(ID3_HEADER_BYTES)))
+        data = self._source.read(FIRST_FRAME_BYTES)
+        self._source.seek(here)
+        return data
+
+    def size(self) -> int:
+        """Return the file's size."""
+        here = self._source.tell()
+        size = self._source.seek(0, io.SEEK_END)
+        self._source.seek(here)
+        return size
+
+
+class BehindTag:
+    """Keeps what comes behind an ID3v2 tag, which may hold a picture of a megabyte. `data`: FIRST_FRAME_BYTES of it."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self._left: int | None = None
+
+    def take(self, data: bytes) -> None:
+        """Take the file's next bytes."""
+        if len(self.data) >= FIRST_FRAME_BYTES and not self._left:
+            return
+        self.data += data
+        if self._left is None:
+            if len(self.data) < ID3_HEADER_BYTES:
+                return
+            self._left = id3_end(self.data)
+        passed = min(self._left, len(self.data))
+        self._left -= passed
+        self.data = self.data[passed : passed + FIRST_FRAME_BYTES]
 
 
 class BoxWatch:

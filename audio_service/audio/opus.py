@@ -73,8 +73,8 @@ class AudioInput(Protocol):
         """Yield the stream's packets."""
         ...
 
-    def check_complete(self, played_ms: int) -> None:
-        """Raise MediaCorrupt when the media ended well before the length it states."""
+    def check_complete(self, played_ms: int) -> bool:
+        """Return whether the media states its length. Raises SourceTruncated when it ended well before it."""
         ...
 
 
@@ -110,7 +110,8 @@ def encode_dca(
     Raises:
         WholeFileNeededError: `source` cannot be seeked and this media needs it; call again with the complete file.
         MediaUnsupported: no audio that can be decoded here.
-        MediaCorrupt: damaged, without any audio frame, or ending well before the duration it states.
+        MediaCorrupt: damaged, or without any audio frame.
+        SourceTruncated: it ends well before the length it states.
         MediaTooLong: more audio than `options.max_duration_ms`.
         whatever `source.read`, `out.write` and `on_frames` raise, unchanged.
     """
@@ -175,7 +176,7 @@ def _encode(
     if not sink.frames:
         raise MediaCorrupt("no audio in the stream")
     size, sha256 = sink.finish()
-    media.check_complete(sink.frames * FRAME_MS)
+    states_length = media.check_complete(sink.frames * FRAME_MS)
     return Encoded(
         mode=plan.mode,
         reason=plan.reason,
@@ -184,6 +185,7 @@ def _encode(
         sha256=sha256,
         source_codec=media.probed.codec,
         source_container=media.probed.container,
+        states_length=states_length,
     )
 
 

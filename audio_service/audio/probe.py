@@ -17,9 +17,10 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 
-from audio_service.audio.base import COMPLETE_SHARE, Probed, check_reached
+from audio_service.audio import mp3
+from audio_service.audio.base import MISSING_SHARE, Probed, check_reached
 from audio_service.audio.files import SeekableFile, SequentialFile
-from common.errors import MediaCorrupt, MediaUnsupported
+from common.errors import MediaCorrupt, MediaUnsupported, SourceTruncated
 
 MAX_PACKET_BYTES = 8 * 1024 * 1024
 """A compressed packet of audio is a thousandth of this; the longest legal FLAC frame is a quarter."""
@@ -52,6 +53,7 @@ class FfmpegAudio:
         self._container = container
         self._stream = stream
         self._file = file
+        self._first: Packet[AudioStream] | None = None
         self._last: Packet[AudioStream] | None = None
         context = stream.codec_context
         self.extradata = context.extradata or b""
@@ -83,30 +85,41 @@ class FfmpegAudio:
                     continue
                 if size > MAX_PACKET_BYTES:
                     raise MediaCorrupt(f"a packet of {size} bytes")
+                self._first = self._first or packet
                 self._last = packet
                 yield packet
         if self._file.failure is not None:
             raise self._file.failure
 
-    def check_complete(self, played_ms: int) -> None:
-        """Raise MediaCorrupt when the container states a duration or size and the media ended well before it.
+    def check_complete(self, played_ms: int) -> bool:
+        """Return whether the container states a duration or size. Raises SourceTruncated when the media ended well
+        before it.
 
         `played_ms` is what the packets amounted to; timestamps count as well, since gaps are legal.
         """
-        if self.probed.container == "wav":
-            self._check_riff_size()
+        states_size = self.probed.container == "wav" and self._check_riff_size()
         stated = self._stated_ms()
         if stated is None:
-            return
-        check_reached(max(played_ms, self._last_timestamp_ms()), stated)
+            return states_size
+        first, last = self._clock_ms()
+        if self._counts_from_the_first_packet(first, stated):
+            first, last = 0, last - first
+        check_reached(max(last, first + played_ms), stated, first)
+        return True
 
-    def _check_riff_size(self) -> None:
+    def _check_riff_size(self) -> bool:
         """For WAV, whose duration FFmpeg corrects by the file's size. 0 and all ones mean that it was streamed."""
         size = int.from_bytes(self._file.head[4:8], "little")
-        if size < _RIFF_UNKNOWN and self._file.bytes_read < size * COMPLETE_SHARE:
-            raise MediaCorrupt(f"ends at {self._file.bytes_read} bytes of {size}")
+        if not 0 < size < _RIFF_UNKNOWN:
+            return False
+        there = self._file.size()
+        if there < size * (1 - MISSING_SHARE):
+            raise SourceTruncated(f"ends at {there} bytes of {size}")
+        return True
 
     def _stated_ms(self) -> int | None:
+        if self.probed.container == "mp3":
+            return mp3.stated_ms(self._file.behind_tag())
         if self.probed.container not in _STATING:
             return None
         stream = self._stream
@@ -115,11 +128,22 @@ class FfmpegAudio:
         # Of a file's duration it is unknown which stream it belongs to, unless there is one stream only.
         return self.probed.duration_ms if len(self._container.streams) == 1 else None
 
-    def _last_timestamp_ms(self) -> int:
-        last = self._last
-        if last is None or last.pts is None:
-            return 0
-        return int((last.pts - (self._stream.start_time or 0) + (last.duration or 0)) * last.time_base * 1000)
+    def _counts_from_the_first_packet(self, first_ms: int, stated_ms: int) -> bool:
+        """Whether the stated duration leaves out what is before the first packet.
+
+        That of an MP4's track does, when an index lists its packets. Of a Matroska file it is where the last packet
+        ends on the file's own clock, which the fragments of an MP4 follow as well.
+        """
+        indexed = self.probed.container == "mov" and self._stream.frames > 0
+        return indexed or stated_ms < first_ms
+
+    def _clock_ms(self) -> tuple[int, int]:
+        """Return when the first packet begins (0 for one before the start) and the last one ends, by timestamps."""
+        first, last = self._first, self._last
+        if first is None or first.pts is None or last is None or last.pts is None:
+            return 0, 0
+        end = last.pts + (last.duration or 0)
+        return max(0, int(first.pts * first.time_base * 1000)), int(end * last.time_base * 1000)
 
 
 @contextmanager

@@ -237,9 +237,14 @@ def describe(encoded: Encoded, resolved: Resolved, services: Services) -> Stored
         metadata=resolved.metadata.model_copy(update={"duration_ms": encoded.duration_ms}),
         file=FileData(file_path=audio_key(resolved.media_id), file_size=human_size(encoded.size), file_type=AUDIO_TYPE),
         size_bytes=encoded.size,
-        encoding=Encoding(encoded.mode, encoded.reason, encoded.frames, encoded.sha256),
+        encoding=Encoding(encoded.mode, reason_of(encoded), encoded.frames, encoded.sha256),
         message=DOWNLOADED.to(services.settings.locale),
     )
+
+
+def reason_of(encoded: Encoded) -> str:
+    """Return why the mode was chosen, and whether the end of the file could not be checked."""
+    return encoded.reason if encoded.states_length else f"{encoded.reason}; length not stated"
 
 
 def outcome_of(job: DownloadJob, media: Media, waiters: Sequence[Waiter], services: Services) -> Outcome:

@@ -92,6 +92,7 @@ def make(  # noqa: PLR0913 - each option is one independent property of the file
     layout: str | None = None,
     rate: int | None = None,
     gain: int = 0,
+    start: float = 0.0,
     codec_options: Mapping[str, str] | None = None,
 ) -> Path:
     """Return the path of a media file in `directory`, made now unless the same was made before.
@@ -104,6 +105,7 @@ def make(  # noqa: PLR0913 - each option is one independent property of the file
         layout: "mono", "stereo", "5.1", …, instead of the recipe's.
         rate: sample rate in Hz instead of the recipe's.
         gain: Opus output gain in 1/256 dB, written into OpusHead.
+        start: when the first packet begins on the file's clock, in seconds.
         codec_options: for the encoder, e.g. `{"frame_duration": "60"}`, `{"application": "voip", "b": "16000"}`.
     """
     base = RECIPES[kind]
@@ -113,7 +115,7 @@ def make(  # noqa: PLR0913 - each option is one independent property of the file
         layout=layout or base.layout,
         codec_options={**base.codec_options, **(codec_options or {})},
     )
-    name = _name(kind, recipe, seconds, sound, gain)
+    name = _name(kind, recipe, seconds, sound, gain, start)
     folder = directory / name if kind == "hls" else directory
     path = folder / f"{name}.{recipe.suffix}"
     if path.exists():
@@ -121,7 +123,7 @@ def make(  # noqa: PLR0913 - each option is one independent property of the file
     folder.mkdir(parents=True, exist_ok=True)
     # The playlist names its segments after itself, so only single files are renamed into place.
     target = path if kind == "hls" else path.with_suffix(f".part.{recipe.suffix}")
-    _write(recipe, target, seconds, sound)
+    _write(recipe, target, seconds, sound, start)
     if gain:
         target.write_bytes(set_opus_gain(target.read_bytes(), gain))
     return target.rename(path)
@@ -144,12 +146,12 @@ def samples(sound: Sound, seconds: float, rate: int, channels: int) -> Iterator[
         yield np.repeat((wave * _AMPLITUDE).astype(np.int16), channels)[None, :]
 
 
-def _name(kind: str, recipe: Recipe, seconds: float, sound: Sound, gain: int) -> str:
-    facts = repr((kind, recipe, seconds, sound, gain)).encode()
+def _name(kind: str, recipe: Recipe, seconds: float, sound: Sound, gain: int, start: float) -> str:  # noqa: PLR0913, PLR0917 - the options of `make`
+    facts = repr((kind, recipe, seconds, sound, gain, start)).encode()
     return f"{kind}-{hashlib.sha256(facts).hexdigest()[:12]}"
 
 
-def _write(recipe: Recipe, path: Path, seconds: float, sound: Sound) -> None:
+def _write(recipe: Recipe, path: Path, seconds: float, sound: Sound, start: float) -> None:
     with av.open(str(path), "w", format=recipe.muxer, options=dict(recipe.muxer_options)) as opened:
         container = cast("Untyped", opened)
         video = _video_stream(container) if recipe.with_video else None
@@ -162,6 +164,7 @@ def _write(recipe: Recipe, path: Path, seconds: float, sound: Sound) -> None:
             _write_repeated(container, stream, seconds, sound)
         else:
             for packet in _encode(stream, seconds, sound):
+                packet.pts = packet.dts = packet.pts + round(start / packet.time_base)
                 container.mux(packet)
 
 

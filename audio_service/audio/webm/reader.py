@@ -72,16 +72,21 @@ class WebmAudio:
         if self._first is None:
             raise NotPlainError("no packet")
 
-    def check_complete(self, played_ms: int) -> None:
-        """Raise MediaCorrupt when the file states a duration and the packets ended well before it.
+    def check_complete(self, played_ms: int) -> bool:
+        """Return whether the file states a duration. Raises SourceTruncated when the packets ended well before it.
 
-        `played_ms` is what the packets amounted to; timestamps count as well, since gaps are legal. Of a file with
-        several tracks it is unknown which of them the duration belongs to.
+        `played_ms` is what the packets amounted to; timestamps count as well, since gaps are legal. The duration is
+        where the last packet ends on the file's own clock, which need not begin at 0. Of a file with several tracks it
+        is unknown which of them the duration belongs to.
         """
         info = self._header.info
-        if info.stated_ms is not None and len(self._header.track_numbers) == 1:
-            reached = (self._last - (self._first or 0)) * info.scale // 1_000_000
-            check_reached(max(played_ms, reached), info.stated_ms)
+        if info.stated_ms is None or len(self._header.track_numbers) > 1:
+            return False
+        first, last = (max(0, ticks) * info.scale // 1_000_000 for ticks in (self._first or 0, self._last))
+        if info.stated_ms < first:
+            first, last = 0, last - first
+        check_reached(max(last, first + played_ms), info.stated_ms, first)
+        return True
 
     def _clusters(self) -> Iterator[bytes]:
         window, last = self._window, self._header.end

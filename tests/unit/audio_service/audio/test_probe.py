@@ -15,7 +15,7 @@ from av.error import FFmpegError
 
 from audio_service.audio.base import WholeFileNeededError
 from audio_service.audio.probe import Probed, open_media, probe
-from common.errors import MediaCorrupt, MediaUnsupported
+from common.errors import MediaCorrupt, MediaUnsupported, SourceTruncated
 from tests.servers.media_damage import truncated
 from tests.servers.media_files import RECIPES, make
 from tests.unit.audio_service.audio.pcm import OnceOnly, demuxed, once_only
@@ -221,9 +221,9 @@ def read_through(file: BinaryIO) -> None:
 def test_a_file_that_ends_long_before_its_stated_length_is_noticed(kind: str, media: Path) -> None:
     whole = make(kind, media, 10)
     path = truncated(whole, 0.5)
-    with path.open("rb") as file, pytest.raises(MediaCorrupt, match=r"ends at \d+ (ms|bytes) of "):
+    with path.open("rb") as file, pytest.raises(SourceTruncated, match=r"ends at \d+ (ms|bytes) of "):
         read_through(file)
-    with pytest.raises((MediaCorrupt, WholeFileNeededError)):
+    with pytest.raises((SourceTruncated, WholeFileNeededError)):
         read_through(once_only(path))
     with whole.open("rb") as file:
         read_through(file)

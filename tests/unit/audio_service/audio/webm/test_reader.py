@@ -19,7 +19,7 @@ from audio_service.audio.base import Encoded, EncodeOptions, Origin, WholeFileNe
 from audio_service.audio.files import KEPT_BYTES
 from audio_service.audio.webm.ebml import NotPlainError
 from audio_service.audio.webm.reader import WebmAudio
-from common.errors import MediaCorrupt, MediaTooLong, MediaUnsupported
+from common.errors import MediaCorrupt, MediaTooLong, MediaUnsupported, SourceTruncated
 from tests.servers.media_damage import truncated
 from tests.servers.media_files import RECIPES, make
 from tests.unit.audio_service.audio.pcm import OnceOnly, demuxed
@@ -67,7 +67,7 @@ def outcome(file: BinaryIO) -> Outcome:
     options = EncodeOptions(max_duration_ms=60_000)
     try:
         result = opus.encode_dca(file, out, origin=Origin(), options=options, on_frames=lambda _frames: None)
-    except (MediaCorrupt, MediaUnsupported, MediaTooLong, WholeFileNeededError) as exc:
+    except (MediaCorrupt, MediaUnsupported, MediaTooLong, SourceTruncated, WholeFileNeededError) as exc:
         return type(exc), str(exc)
     return result, out.getvalue()
 
@@ -140,10 +140,10 @@ def test_damage_has_the_outcome_it_has_with_ffmpeg(seed: int, media: Path) -> No
         assert outcome(in_order(data)) == by_ffmpeg(in_order(data))
 
 
-def test_half_a_file_is_corrupt_in_the_same_words(media: Path) -> None:
+def test_half_a_file_is_truncated_in_the_same_words(media: Path) -> None:
     data = truncated(make("webm_opus", media, 10), 0.5).read_bytes()
     failed, words = by_ffmpeg(io.BytesIO(data))
-    assert failed is MediaCorrupt
+    assert failed is SourceTruncated
     assert "ms of 10008" in str(words)
     assert plain_packets(data)
     assert outcome(in_order(data)) == (failed, words)
@@ -302,7 +302,7 @@ def test_a_gap_in_the_clock_counts_as_played(duration_ms: float) -> None:
     parts = (webm.tracks(webm.track()), webm.cluster(0, blocks()), webm.cluster(1500, blocks(20)))
     data = webm.header() + webm.segment(webm.info(duration_ms), *parts)
     found = outcome(io.BytesIO(data))
-    assert (found[0] is MediaCorrupt) == (duration_ms > 2000)
+    assert (found[0] is SourceTruncated) == (duration_ms > 2000)
     assert isinstance(by_ffmpeg(io.BytesIO(data))[0], Encoded) == isinstance(found[0], Encoded)
 
 

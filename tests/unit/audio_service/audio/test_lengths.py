@@ -1,0 +1,93 @@
+"""What a file says about its length, and what of it is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from audio_service.audio.mp3 import ID3_HEADER_BYTES, frame_header, id3_end
+from common.errors import SourceTruncated
+from tests.servers.media_damage import truncated
+from tests.servers.media_files import make
+from tests.unit.audio_service.audio.pcm import encode, once_only
+
+LATE_SECONDS = 4.0
+FIRST_FRAMES = range(150, 153)
+"""3 s are 150 frames; the encoder's look-ahead and the source codec's padding may add some."""
+
+
+@pytest.mark.parametrize("kind", ["webm_opus", "webm_vorbis", "m4a_faststart", "mp4_opus", "fmp4"])
+def test_sound_that_begins_late_is_whole(kind: str, media: Path) -> None:
+    path = make(kind, media, start=LATE_SECONDS)
+    assert encode(path)[0].frames in FIRST_FRAMES
+    assert encode(once_only(path))[0].frames in FIRST_FRAMES
+
+
+@pytest.mark.parametrize("kind", ["webm_opus", "webm_vorbis", "m4a_faststart", "mp4_opus"])
+@pytest.mark.parametrize("keep", [0.5, 0.93])
+def test_sound_that_begins_late_and_breaks_off_is_truncated(kind: str, keep: float, media: Path) -> None:
+    path = truncated(make(kind, media, 10, sound="noise", start=30.0), keep)
+    with pytest.raises(SourceTruncated, match=r"ends at \d+ ms of "):
+        encode(path)
+    with pytest.raises(SourceTruncated, match=r"ends at \d+ ms of "):
+        encode(once_only(path))
+
+
+@pytest.mark.parametrize("kind", ["webm_opus", "m4a_faststart", "flac", "wav"])
+@pytest.mark.parametrize(("keep", "whole"), [(0.95, False), (0.995, True)])
+def test_two_in_a_hundred_may_be_missing(kind: str, keep: float, media: Path, *, whole: bool) -> None:
+    path = truncated(make(kind, media, 20, sound="noise"), keep)
+    if whole:
+        assert encode(path)[0].states_length
+        return
+    with pytest.raises(SourceTruncated):
+        encode(path)
+    with pytest.raises(SourceTruncated):
+        encode(once_only(path))
+
+
+def test_what_follows_the_samples_of_a_wav_counts_as_there(media: Path, tmp_path: Path) -> None:
+    """A chunk of tags that FFmpeg has no reason to read."""
+    data = bytearray(make("wav", media, 1).read_bytes())
+    tags = b"LIST" + (200_000).to_bytes(4, "little") + bytes(200_000)
+    data[4:8] = (len(data) + len(tags) - 8).to_bytes(4, "little")
+    path = tmp_path / "tags.wav"
+    path.write_bytes(data + tags)
+    assert encode(path)[0].frames == encode(once_only(path))[0].frames
+
+
+@pytest.mark.parametrize("tag", [0, 300_000])
+def test_an_mp3_that_states_more_than_there_is_breaks_off(tag: int, media: Path, tmp_path: Path) -> None:
+    whole = make("mp3", media, 10).read_bytes()
+    body = whole[id3_end(whole[:ID3_HEADER_BYTES]) :]
+    if tag:
+        size = bytes((tag >> shift & 0x7F) for shift in (21, 14, 7, 0))
+        body = b"ID3\x04\0\0" + size + bytes(tag) + body
+    path = tmp_path / "song.mp3"
+    path.write_bytes(body)
+    assert encode(path)[0].states_length
+    assert encode(once_only(path))[0].states_length
+    path = truncated(path, 0.5 if not tag else 0.85)
+    with pytest.raises(SourceTruncated):
+        encode(path)
+    with pytest.raises(SourceTruncated):
+        encode(once_only(path))
+
+
+def test_an_mp3_that_states_nothing_is_read_to_its_end(media: Path, tmp_path: Path) -> None:
+    whole = make("mp3", media, 10).read_bytes()
+    start = id3_end(whole[:ID3_HEADER_BYTES])
+    header = frame_header(whole, start)
+    assert header is not None
+    path = tmp_path / "bare.mp3"
+    path.write_bytes(whole[start + header.size : len(whole) // 2])
+    for source in (path, once_only(path)):
+        made = encode(source)[0]
+        assert not made.states_length
+        assert made.frames == pytest.approx(250, abs=5)
+
+
+@pytest.mark.parametrize("kind", ["aac", "mpegts"])
+def test_what_states_no_length_says_so(kind: str, media: Path) -> None:
+    assert not encode(make(kind, media))[0].states_length
