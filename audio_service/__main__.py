@@ -15,6 +15,7 @@ from audio_service.retention import keep_within_limit
 from audio_service.serving import open_listeners, serve_http
 from audio_service.settings import AudioSettings
 from audio_service.worker.worker import Worker
+from common.launch import read_launch
 from common.observability.gauges import watch_lag, watch_loop
 from common.observability.telemetry import configure_logging
 from common.observability.tracing import tracing_or_exit
@@ -24,12 +25,13 @@ from common.settings import load_or_exit, or_exit
 
 def main(registry: Registry = PIPELINES) -> int:
     """Return the process's exit code. `registry` holds the pipelines that PIPELINES may name."""
+    launch = read_launch()
     settings = load_or_exit(AudioSettings, Path(".env"))
     pipelines = or_exit(lambda: chosen(settings.pipelines, registry))
     configure_logging(settings.log_level, settings.log_format)
 
     async def program(stop: asyncio.Event) -> None:
-        with open_listeners(settings) as listeners:
+        with open_listeners(settings, launch.listener) as listeners:
             async with open_services(settings) as services, asyncio.TaskGroup() as tasks:
                 api = serve_http(ApiDeps.of(services), listeners, stop)
                 tasks.create_task(until_stopped(stop, "api", api))
@@ -46,7 +48,7 @@ def main(registry: Registry = PIPELINES) -> int:
                     tasks.create_task(until_stopped(stop, "worker", Worker(services, pipelines).run(stop)))
 
     with tracing_or_exit(settings, "butakero-audio"):
-        return run(program, drain=timedelta(seconds=settings.drain_seconds))
+        return run(program, drain=timedelta(seconds=settings.drain_seconds), lifeline=launch.lifeline)
 
 
 if __name__ == "__main__":

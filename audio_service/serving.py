@@ -27,10 +27,10 @@ class Listeners:
 
 
 @contextmanager
-def open_listeners(settings: AudioSettings) -> Generator[Listeners]:
-    """Bind before anything else is opened. Raises AddressInUse."""
+def open_listeners(settings: AudioSettings, inherited: int | None = None) -> Generator[Listeners]:
+    """Bind before anything else is opened; the API's socket may be inherited. Raises AddressInUse."""
     with ExitStack() as stack:
-        api = stack.enter_context(listen(settings.http_host, settings.http_port))
+        api = stack.enter_context(listen(settings.http_host, settings.http_port, inherited=inherited))
         metrics = None
         if settings.metrics_port is not None:
             metrics = stack.enter_context(listen(settings.http_host, settings.metrics_port, key="METRICS_PORT"))

@@ -14,6 +14,7 @@ from bot_service.running import run_bot
 from bot_service.services import Services
 from bot_service.settings import BotSettings
 from common.http.server import listen
+from common.launch import read_launch
 from common.observability.gauges import watch_lag, watch_loop
 from common.observability.telemetry import configure_logging
 from common.observability.tracing import tracing_or_exit
@@ -24,6 +25,7 @@ from common.tasks import running_alongside
 
 def main() -> int:
     """Run the bot; return the exit code."""
+    launch = read_launch()
     settings = load_or_exit(BotSettings, Path(".env"))
     configure_logging(settings.log_level, settings.log_format)
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -32,12 +34,13 @@ def main() -> int:
         logging.getLogger(talkative).setLevel(logging.WARNING)
 
     async def program(stop: asyncio.Event) -> None:
-        with listen(settings.bot_http_host, settings.bot_http_port, prefix="BOT_") as listener:
+        address = settings.bot_http_host, settings.bot_http_port
+        with listen(*address, prefix="BOT_", inherited=launch.listener) as listener:
             async with open_services(settings) as services, running_alongside(_watch(services, stop)):
                 await run_bot(services, listener, stop)
 
     with tracing_or_exit(settings, "butakero-bot"):
-        return run(program, drain=timedelta(seconds=settings.drain_seconds))
+        return run(program, drain=timedelta(seconds=settings.drain_seconds), lifeline=launch.lifeline)
 
 
 async def _watch(services: Services, stop: asyncio.Event) -> None:

@@ -1,7 +1,8 @@
 """The audio service (or the bot) as a child process: start, readiness, exit, stop.
 
 It runs in a new session, so that Ctrl-C at the terminal signals `butakero` alone, which sends one SIGTERM: a second
-signal would abort the drain.
+signal would abort the drain. Its standard input is a pipe that `butakero` holds open, so that it also stops when
+`butakero` is killed.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from typing import Any, BinaryIO, cast
 
 import httpx
 
+from common.launch import Launch, listen_on
 from common.tasks import running_alongside
 
 SERVICE_COMMAND = (sys.executable, "-m", "audio_service")
 LOG_PATH = Path("data/logs/audio_service.log")
 BOT_COMMAND = (sys.executable, "-m", "bot_service")
 BOT_LOG_PATH = Path("data/logs/bot_service.log")
+STOP_MARGIN_SECONDS = 10.0
 _LOG_KEEP_BYTES = 10 * 1024 * 1024
 _LAST_BYTES = 16 * 1024
 _POLL_SECONDS = 0.1
@@ -57,6 +60,11 @@ class Service:
     def pid(self) -> int:
         """Its process id, which is also its session and process group id."""
         return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.returncode is None
 
     async def watch(self) -> None:
         """Wait for its exit. Raises ServiceDied."""
@@ -102,21 +110,31 @@ class Service:
 
 @asynccontextmanager
 async def run_service(
-    environment: Mapping[str, str], *, log_path: Path = LOG_PATH, command: Sequence[str] = SERVICE_COMMAND
+    environment: Mapping[str, str],
+    *,
+    log_path: Path = LOG_PATH,
+    command: Sequence[str] = SERVICE_COMMAND,
+    listener: socket.socket | None = None,
 ) -> AsyncGenerator[Service]:
     """Start the service with `environment` over ours; its process group is killed on leaving.
+
+    It serves on `listener`, which is closed here: from then on the port is in use exactly as long as the service runs.
 
     Raises:
         OSError: the log cannot be written, or the program cannot be started.
     """
-    with _open_log(log_path) as log:
+    with _open_log(log_path) as log, listener or contextlib.nullcontext():
+        descriptors = [listener.fileno()] if listener is not None else []
+        launch = Launch(lifeline=0, listener=descriptors[0] if descriptors else None)
         log_start = log.tell()
         process = await asyncio.create_subprocess_exec(
             *command,
-            stdin=asyncio.subprocess.DEVNULL,
+            *launch.arguments(),
+            stdin=asyncio.subprocess.PIPE,
             stdout=log,
             stderr=log,
             env={**os.environ, **environment},
+            pass_fds=descriptors,
             start_new_session=True,
         )
     service = Service(process, log_path, log_start)
@@ -137,22 +155,20 @@ async def wait_until_ready(service: Service, url: str, limit_seconds: float) -> 
         await service.ready(url)
 
 
-def reserve_port(host: str, port: int) -> int:
-    """Return a port that can be listened on: `port`, or a free one for 0.
+def open_port(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on `port`, or on a free one for 0: `run_service` hands it to the service.
 
-    Checked before the service starts: otherwise the readiness check could reach another server on that port.
+    It is opened before the service starts: another server on the port could answer the readiness check in its place.
 
     Raises:
         PortTaken: in use.
         OSError: the host is not an address of this machine, or the port is not permitted.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        with socket.create_server((host, port), family=family) as listener:
-            return cast("int", listener.getsockname()[1])
+        return listen_on(host, port)
     except OSError as exc:
         if exc.errno in _IN_USE:
-            raise PortTaken(port) from exc
+            raise PortTaken(os.strerror(errno.EADDRINUSE)) from exc
         raise
 
 

@@ -127,7 +127,18 @@ HEALTH = Text("Salud", "Health")
 METRICS = Text("Métricas", "Metrics")
 LOGS = Text("Registro", "Logs")
 BOT = Text("Bot de Discord", "Discord bot")
-BOT_RUNNING = Text("andando; registro en {path}", "running; logs in {path}")
+BOT_STARTING = Text("arrancando; registro en {path}", "starting; logs in {path}")
+BOT_RUNNING = Text("andando, conectado a Discord", "running, connected to Discord")
+BOT_AWAY = Text(
+    "sin conexión con Discord, o sin su base de datos; sigue intentando (ver {path})",
+    "no connection to Discord, or none to its database; it goes on trying (see {path})",
+)
+BOT_PORT_UNUSABLE = Text(
+    "El bot de Discord no arranca: no se puede escuchar en {host}:{port} ({reason}); ¿hay otro andando? Elegí otro con "
+    "BOT_HTTP_PORT.",
+    "The Discord bot does not start: cannot listen on {host}:{port} ({reason}); does another one run? Choose another "
+    "with BOT_HTTP_PORT.",
+)
 BOT_DIED = Text(
     "El bot de Discord terminó (código {code}); el servicio de audio sigue. Lo último que dijo:",
     "The Discord bot ended (code {code}); the audio service goes on. The last it said:",

@@ -8,38 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+import socket
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import httpx
-from pydantic import SecretStr
 from rich.status import Status
 
+from butakero.discord_bot import discord_bot
 from butakero.layout import print_facts
 from butakero.request import follow
 from butakero.result import show_result
-from butakero.screen import plain, safe_json, visible
+from butakero.screen import plain, safe_json
 from butakero.service import (
-    BOT_COMMAND,
-    BOT_LOG_PATH,
+    STOP_MARGIN_SECONDS,
     PortTaken,
     Service,
     ServiceDied,
     base_url,
-    reserve_port,
+    open_port,
     run_service,
     wait_until_ready,
 )
-from butakero.shell import ENV_FILE, Shell
+from butakero.service_log import show_last_log_lines
+from butakero.shell import Shell
 from butakero.signals import Signals, StopRequested, open_signals
 from butakero.texts import (
     ANSWER,
     API,
     ASKING,
-    BOT,
-    BOT_DIED,
-    BOT_RUNNING,
     CRASHED,
     DEMO_FAILED,
     DEMO_SONG,
@@ -49,26 +46,22 @@ from butakero.texts import (
     HOST_UNUSABLE,
     KILLED,
     LOGS,
-    LOGS_AT,
     METRICS,
     NO_ANSWER,
     PORT_IN_USE,
     PRESS_CTRL_C,
     RUNNING,
-    SAID_NOTHING,
     STARTING,
     STOPPED,
     STOPPING,
     STUCK_AT_START,
     TRY_IT,
 )
-from common.errors import AppError, Text
+from common.errors import AppError
 from common.messages.downloads import DownloadRequest
-from common.settings import SharedSettings, load
 from common.tasks import running_alongside
 
 EXIT_ERROR = 1
-_STOP_MARGIN_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +74,11 @@ class Plan:
     program: str = "butakero"
 
 
-class _BotToken(SharedSettings):
-    """Whether DISCORD_TOKEN is set. The bot validates its other settings itself."""
-
-    discord_token: SecretStr = SecretStr("")
-
-
 def run_up(shell: Shell, plan: Plan) -> int:
     """Run the service until a signal. Returns the exit code: 0 after a clean stop, else the service's own or 1."""
     host = shell.settings.http_host
     try:
-        port = reserve_port(host, shell.settings.http_port)
+        listener = open_port(host, shell.settings.http_port)
     except PortTaken:
         shell.err.print(shell.say(PORT_IN_USE, host=host, port=shell.settings.http_port), style="red")
         return EXIT_ERROR
@@ -99,10 +86,12 @@ def run_up(shell: Shell, plan: Plan) -> int:
         words = shell.say(HOST_UNUSABLE, host=host, port=shell.settings.http_port, reason=exc.strerror)
         shell.err.print(words, style="red")
         return EXIT_ERROR
-    return asyncio.run(_up(shell, plan, port))
+    with listener:
+        return asyncio.run(_up(shell, plan, listener))
 
 
-async def _up(shell: Shell, plan: Plan, port: int) -> int:
+async def _up(shell: Shell, plan: Plan, listener: socket.socket) -> int:
+    port: int = listener.getsockname()[1]
     base = base_url(shell.settings.http_host, port)
     async with AsyncExitStack() as stack:
         signals = stack.enter_context(open_signals())
@@ -111,43 +100,20 @@ async def _up(shell: Shell, plan: Plan, port: int) -> int:
         if plan.demo and not song:
             song, allow = _open_demo(stack, shell)
             environment["NETWORK_ALLOW"] = allow
-        service = await stack.enter_async_context(run_service(environment))
+        service = await stack.enter_async_context(run_service(environment, listener=listener))
         try:
             async with running_alongside(signals.watch()):
                 await _start(shell, service, base, plan.start_limit_seconds)
-                async with running_alongside(service.watch()), _discord_bot(shell, base, signals.forced):
+                async with running_alongside(service.watch()), discord_bot(shell, base, signals.forced):
                     await _serve(shell, plan, service, base, song)
         except StopRequested:
             return await _stop(shell, service, signals)
         except ServiceDied as exc:
-            _show_last_log_lines(shell, service, CRASHED, code=exc.code)
+            show_last_log_lines(shell, service, CRASHED, code=exc.code)
             return exc.code
         except _NotStarted as exc:
             return exc.code
     raise AssertionError("the service is watched until something ends it")
-
-
-@asynccontextmanager
-async def _discord_bot(shell: Shell, base: str, forced: asyncio.Event) -> AsyncGenerator[None]:
-    """Run the Discord bot too if DISCORD_TOKEN is set; the audio service does not depend on it."""
-    if not load(_BotToken, ENV_FILE).discord_token.get_secret_value():
-        yield
-        return
-    environment = {"AUDIO_PROCESSOR_URL": base}
-    async with run_service(environment, log_path=BOT_LOG_PATH, command=BOT_COMMAND) as bot:
-        print_facts(shell.out, [(shell.say(BOT), shell.say(BOT_RUNNING, path=bot.log_path))])
-        try:
-            async with running_alongside(_watch_bot(shell, bot)):
-                yield
-        finally:
-            await bot.stop(shell.settings.drain_seconds + _STOP_MARGIN_SECONDS, forced)
-
-
-async def _watch_bot(shell: Shell, bot: Service) -> None:
-    try:
-        await bot.watch()
-    except ServiceDied as exc:
-        _show_last_log_lines(shell, bot, BOT_DIED, code=exc.code)
 
 
 class _NotStarted(Exception):
@@ -164,10 +130,10 @@ async def _start(shell: Shell, service: Service, base: str, limit_seconds: float
         with _waiting(shell):
             await wait_until_ready(service, f"{base}/readyz", limit_seconds)
     except ServiceDied as exc:
-        _show_last_log_lines(shell, service, DIED_AT_START, code=exc.code)
+        show_last_log_lines(shell, service, DIED_AT_START, code=exc.code)
         raise _NotStarted(exc.code) from exc
     except TimeoutError as exc:
-        _show_last_log_lines(shell, service, STUCK_AT_START, seconds=limit_seconds)
+        show_last_log_lines(shell, service, STUCK_AT_START, seconds=limit_seconds)
         raise _NotStarted(EXIT_ERROR) from exc
 
 
@@ -229,7 +195,7 @@ async def _stop(shell: Shell, service: Service, signals: Signals) -> int:
     """Let the service drain. Writing to a closed terminal fails, which must not prevent the drain."""
     with contextlib.suppress(OSError):
         shell.out.print(f"\n{shell.say(STOPPING)}")  # the terminal shows ^C where the cursor is
-    grace_seconds = shell.settings.drain_seconds + _STOP_MARGIN_SECONDS
+    grace_seconds = shell.settings.drain_seconds + STOP_MARGIN_SECONDS
     in_time = await service.stop(grace_seconds, signals.forced)
     with contextlib.suppress(OSError):
         if in_time:
@@ -237,13 +203,6 @@ async def _stop(shell: Shell, service: Service, signals: Signals) -> int:
         else:
             shell.err.print(shell.say(KILLED), style="yellow")
     return 0 if in_time else EXIT_ERROR
-
-
-def _show_last_log_lines(shell: Shell, service: Service, text: Text, **values: object) -> None:
-    shell.err.print(shell.say(text, **values), style="red")
-    for line in service.last_log_lines() or [shell.say(SAID_NOTHING)]:
-        shell.err.print(f"  {visible(line)}", soft_wrap=True)
-    shell.err.print(shell.say(LOGS_AT, path=service.log_path))
 
 
 def _open_demo(stack: AsyncExitStack, shell: Shell) -> tuple[str, str]:

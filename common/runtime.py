@@ -1,6 +1,7 @@
 """Runs a program: signals set a stop event, draining has a deadline, a crash of any task ends the process.
 
-- SIGTERM or SIGINT sets `stop`; the program's tasks finish the jobs in progress and return. Exit code 0.
+- SIGTERM, SIGINT or the end of `lifeline` sets `stop`; the program's tasks finish the jobs in progress and return. Exit
+  code 0.
 - Tasks still running after `drain` are cancelled, which releases their deliveries; a second signal does so at once.
   Exit code 0.
 - A task under `until_stopped` that raises, or returns before `stop` is set, ends the program with a non-zero exit code:
@@ -53,11 +54,14 @@ async def until_stopped(stop: asyncio.Event, name: str, work: Awaitable[None]) -
         raise TaskEndedError(name)
 
 
-def run(main: Callable[[asyncio.Event], Awaitable[None]], *, drain: timedelta) -> int:
-    """Run `main(stop)` on uvloop and return the exit code: EX_CONFIG for an error that needs an operator."""
+def run(main: Callable[[asyncio.Event], Awaitable[None]], *, drain: timedelta, lifeline: int | None = None) -> int:
+    """Run `main(stop)` on uvloop and return the exit code: EX_CONFIG for an error that needs an operator.
+
+    `lifeline` is the reading end of a pipe that the parent process holds open: its end stops the program.
+    """
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_supervise(main, drain))
+            runner.run(_supervise(main, drain, lifeline))
     except AppError as exc:
         log.critical("program.failed", code=exc.code, detail=exc.detail)
         return EX_CONFIG if exc.needs_operator else 1
@@ -67,7 +71,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]], *, drain: timedelta) -
     return 0
 
 
-async def _supervise(main: Callable[[asyncio.Event], Awaitable[None]], drain: timedelta) -> None:
+async def _supervise(main: Callable[[asyncio.Event], Awaitable[None]], drain: timedelta, lifeline: int | None) -> None:
     stop = asyncio.Event()
     again = asyncio.Event()
 
@@ -77,6 +81,8 @@ async def _supervise(main: Callable[[asyncio.Event], Awaitable[None]], drain: ti
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    if lifeline is not None:
+        _stop_at_the_end_of(lifeline, stop)
 
     program = asyncio.ensure_future(main(stop))
     deadline = asyncio.ensure_future(_drain_deadline(stop, again, drain))
@@ -101,6 +107,19 @@ async def _drain_deadline(stop: asyncio.Event, again: asyncio.Event, drain: time
             await again.wait()
     except TimeoutError:
         return
+
+
+def _stop_at_the_end_of(lifeline: int, stop: asyncio.Event) -> None:
+    """Set `stop` once the other end of the pipe is closed: the kernel does so when the parent ends in any way."""
+    loop = asyncio.get_running_loop()
+
+    def on_readable() -> None:
+        if not os.read(lifeline, 4096):
+            loop.remove_reader(lifeline)
+            log.warning("program.parent_ended")
+            stop.set()
+
+    loop.add_reader(lifeline, on_readable)
 
 
 def _exit_unless_cleaned_up() -> None:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from common.errors import AppError
 from common.http.protocol import BoundedHttpToolsProtocol
+from common.launch import inherited_listener, listen_on
 from common.tasks import pause
 
 _SHUTDOWN_SECONDS = 5
@@ -40,15 +41,20 @@ class _Server(uvicorn.Server):
         yield
 
 
-def listen(host: str, port: int, *, prefix: str = "", key: str = "HTTP_PORT") -> socket.socket:
+def listen(
+    host: str, port: int, *, prefix: str = "", key: str = "HTTP_PORT", inherited: int | None = None
+) -> socket.socket:
     """Bind the socket. Programs do it before opening anything else, so that a port in use is one clear error line.
+
+    `inherited` is the descriptor of a socket that listens already (`common.launch`); it is used instead.
 
     Raises:
         AddressInUse: the detail names HTTP_HOST and `key`, with this program's `prefix`.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if inherited is not None:
+        return inherited_listener(inherited)
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return listen_on(host, port)
     except OSError as exc:
         raise AddressInUse(f"{prefix}HTTP_HOST {host}, {prefix}{key} {port}: {exc.strerror}") from exc
 

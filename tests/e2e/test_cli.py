@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from butakero.demo_site import DemoSite, open_demo_site
+from butakero.service import open_port
 from common.broker import open_broker
 from common.broker.base import Broker
 from common.messages.downloads import StatusEvent
@@ -128,6 +129,46 @@ def test_a_crash_of_the_service_ends_up_at_once(place: Place) -> None:
         assert "ended by itself (exit code 137)" in running.rest()
         assert running.process.returncode == 137
     assert not psutil.wait_procs(descendants, timeout=patience(10))[1]
+
+
+def test_kill_9_of_up_ends_the_service_and_its_children_and_frees_the_port(place: Place) -> None:
+    with place.start("up") as running:
+        running.until("Ctrl-C")
+        descendants = running.descendants()
+        assert len(descendants) > 1
+        running.process.kill()
+        running.process.wait(patience())
+        assert not psutil.wait_procs(descendants, timeout=patience(30))[1]
+    open_port("127.0.0.1", int(place.environment["HTTP_PORT"])).close()
+    # It has drained as after a signal, so its deliveries are handed back.
+    assert "program.draining" in (place.path / "data" / "logs" / "audio_service.log").read_text()
+
+
+@pytest.mark.parametrize("module", ["typer", "audio_service.settings", "butakero.texts"])
+def test_ctrl_c_while_the_command_loads_is_silent(place: Place, module: str) -> None:
+    """The first second of a command is imports; the interrupt arrives in the midst of one of them."""
+    (place.path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    place.environment["PYTHONPATH"] = str(place.path)
+    done = place.run("up")  # asserts that there is no traceback
+    assert done.returncode in {-signal.SIGINT, 130}
+    assert done.stdout + done.stderr == ""
+
+
+def test_a_second_up_at_the_same_time_says_that_the_port_is_taken(place: Place) -> None:
+    with place.start("up") as first:
+        first.until("Starting")  # it has its port, its service does not answer yet
+        second = place.run("up")
+        first.until("Ctrl-C")
+    assert second.returncode == 1
+    assert "is running" not in second.stdout
+    assert "HTTP_PORT" in second.stderr
 
 
 def test_a_closed_terminal_stops_the_service_as_gently(place: Place) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 
@@ -16,17 +15,20 @@ from butakero.service import (
     PortTaken,
     ServiceDied,
     base_url,
-    reserve_port,
+    open_port,
     run_service,
     wait_until_ready,
 )
 
 SERVER = """
-import http.server, sys
+import http.server
+from common.launch import inherited_listener, read_launch
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers()
-http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)
+server.socket = inherited_listener(read_launch().listener)
+server.serve_forever()
 """
 FOREVER = "import signal; signal.pause()"
 # These write to the FIFO that they are given, and keep it open until they exit.
@@ -55,10 +57,15 @@ def fifo(tmp_path: Path) -> str:
     return str(path)
 
 
-async def test_ready_when_it_answers(tmp_path: Path) -> None:
-    port = reserve_port("127.0.0.1", 0)
-    async with run_service({}, log_path=tmp_path / "log", command=python(SERVER, str(port))) as service:
+async def test_ready_when_it_answers_on_the_port_that_it_was_given(tmp_path: Path) -> None:
+    listener = open_port("127.0.0.1", 0)
+    port: int = listener.getsockname()[1]
+    async with run_service({}, log_path=tmp_path / "log", command=python(SERVER), listener=listener) as service:
         await wait_until_ready(service, f"http://127.0.0.1:{port}/readyz", 30)
+        # From before its start to its end, no other program can take the port and answer in its place.
+        with pytest.raises(PortTaken):
+            open_port("127.0.0.1", port)
+    open_port("127.0.0.1", port).close()
 
 
 @pytest.mark.parametrize(("program", "code"), [("exit(78)", 78), ("exit(0)", 1), ("import os; os.abort()", 134)])
@@ -138,13 +145,13 @@ async def test_a_large_log_is_rotated(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_differs_from_a_foreign_host() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with open_port("127.0.0.1", 0) as taken:
         port: int = taken.getsockname()[1]
         with pytest.raises(PortTaken):
-            reserve_port("127.0.0.1", port)
-    assert reserve_port("127.0.0.1", port) == port
+            open_port("127.0.0.1", port)
+    open_port("127.0.0.1", port).close()
     with pytest.raises(OSError, match="assign"):
-        reserve_port("203.0.113.1", 0)
+        open_port("203.0.113.1", 0)
 
 
 @pytest.mark.parametrize(

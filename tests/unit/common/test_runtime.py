@@ -16,7 +16,7 @@ from tests.waiting import patience
 ROOT = Path(__file__).parents[3]
 
 
-def start(body: str, drain: float = 5.0) -> subprocess.Popen[str]:
+def start(body: str, drain: float = 5.0, *, lifeline: bool = False) -> subprocess.Popen[str]:
     """Run `async def program(stop)` with `body`; it has printed "up" when this returns."""
     source = f"""
 import asyncio, sys
@@ -27,11 +27,12 @@ configure_logging("info", "json")
 async def program(stop):
     print("up", flush=True)
 {textwrap.indent(textwrap.dedent(body), "    ")}
-sys.exit(run(program, drain=timedelta(seconds={drain})))
+sys.exit(run(program, drain=timedelta(seconds={drain}), lifeline={0 if lifeline else None}))
 """
     process = subprocess.Popen(
         [sys.executable, "-c", source],
         cwd=ROOT,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -52,6 +53,13 @@ def test_a_signal_lets_tasks_finish_and_exits_zero(number: signal.Signals) -> No
     process = start("await stop.wait(); print('drained', flush=True)")
     process.send_signal(number)
     assert end(process)[:2] == (0, "drained\n")
+
+
+def test_the_end_of_the_parent_is_a_signal_too() -> None:
+    process = start("await stop.wait(); print('drained', flush=True)", lifeline=True)
+    code, out, err = end(process)  # closes its standard input, as the kernel does when the parent is killed
+    assert (code, out) == (0, "drained\n")
+    assert "program.parent_ended" in err
 
 
 def test_work_that_outlasts_the_deadline_is_cancelled_and_cleans_up() -> None:

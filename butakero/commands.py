@@ -1,0 +1,206 @@
+"""The commands of `butakero`, their options and exit codes.
+
+Each command is implemented in its own module. A user's mistake ends in one line, never in a traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from audio_service.access.scopes import SCOPES, known_scopes
+from butakero import dlq, keys, library
+from butakero.inspect import run_inspect
+from butakero.request import run_request
+from butakero.screen import open_screen, plain
+from butakero.shell import Shell, open_shell, user_locale
+from butakero.texts import EMPTY_SONG, KEY_NAME_WRONG, SYSTEM_REFUSED, say
+from butakero.up import Plan, run_up
+from common.errors import AppError
+from common.messages.downloads import DownloadRequest
+
+EXIT_ERROR = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    help="A music system for Discord: ask for songs, look at what was made of them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+library_app = typer.Typer(help="What the library holds.", no_args_is_help=True)
+dlq_app = typer.Typer(help="Dead letters: messages that nobody could work on.", no_args_is_help=True)
+app.add_typer(library_app, name="library")
+keys_app = typer.Typer(help="API keys: who may use the HTTP API.", no_args_is_help=True)
+app.add_typer(dlq_app, name="dlq")
+app.add_typer(keys_app, name="keys")
+
+_ALL_SCOPES = ["media:read", "sources:read"]
+Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
+DlqTopic = Annotated[str, typer.Option("--topic", help="The topic they came from. [default: download requests]")]
+KeysFile = Annotated[Path | None, typer.Option("--file", metavar="FILE", help="Instead of API_KEYS_FILE.")]
+Position = Annotated[str, typer.Argument(metavar="POSITION", help="As `dlq list` shows it.")]
+
+
+def run() -> NoReturn:
+    """Run the command line and exit."""
+    try:
+        sys.exit(app())
+    except AppError as exc:
+        _fail(f"{exc.message(user_locale())} ({exc.code}: {exc.detail})")
+    except OSError as exc:
+        reason = f"{exc.strerror or type(exc).__name__}: {exc.filename}" if exc.filename else str(exc)
+        _fail(say(SYSTEM_REFUSED, user_locale(), reason=reason))
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+@app.command()
+def up(
+    *,
+    demo: Annotated[bool, typer.Option("--demo", help="Make a short song, serve it here and ask for it.")] = False,
+    song: Annotated[str, typer.Option(help="Ask for this song once the service is ready.")] = "",
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Instead of HTTP_PORT; 0: any free one.")] = None,
+    start_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until a stuck start is given up.")] = 60.0,
+) -> None:
+    """Start the audio service on this machine; Ctrl-C stops it.
+
+    Exit codes: 0 stopped by a signal; 1 the port is taken or the start got stuck; else the service's own.
+    """
+    shell = open_shell(http_port=port)
+    plan = Plan(song=song.strip(), demo=demo, start_limit_seconds=start_timeout, program=_program())
+    raise typer.Exit(run_up(shell, plan))
+
+
+@app.command()
+def request(
+    song: Annotated[str, typer.Argument(help="A name or a URL.")],
+    *,
+    provider: Annotated[str, typer.Option(help="Who is to provide it.")] = "youtube",
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the answer.")] = 600.0,
+    user: Annotated[str, typer.Option(metavar="ID", help="On whose behalf.")] = "butakero",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the status event alone, as JSON.")] = False,
+) -> None:
+    """Ask for a song and wait for it.
+
+    Exit codes: 0 it is there; 1 it failed (the code says why); 2 wrong usage; 3 no answer within the time-out (the
+    request stays queued); 130 Ctrl-C (the request goes on).
+    """
+    shell = open_shell()
+    if not song.strip():
+        _refuse(shell, shell.say(EMPTY_SONG))
+    wanted = DownloadRequest.new(song, user_id=user, provider_type=provider)
+    raise typer.Exit(run_request(shell, wanted, timeout_seconds=timeout, as_json=as_json))
+
+
+@app.command()
+def inspect(file: Annotated[Path, typer.Argument(metavar="FILE", help="A .dca file.")]) -> None:
+    """Look into a DCA file and read it through.
+
+    Exit codes: 0 whole; 1 damaged; 2 no DCA file, or not to be read.
+    """
+    raise typer.Exit(run_inspect(file, user_locale(), open_screen(), open_screen(stderr=True)))
+
+
+@library_app.command("list")
+def library_list(
+    *, limit: Limit = 50, everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False
+) -> None:
+    """List the records, last updated first."""
+    raise typer.Exit(library.run_list(open_shell(), limit=None if everything else limit))
+
+
+@library_app.command("search")
+def library_search(text: Annotated[str, typer.Argument(help="Part of a title.")], *, limit: Limit = 10) -> None:
+    """Find songs by a part of their title."""
+    raise typer.Exit(library.run_search(open_shell(), text, limit=limit))
+
+
+@dlq_app.command("list")
+def dlq_list(topic: Annotated[str, typer.Argument(help="The topic they came from.")] = "") -> None:
+    """List the dead letters that were not replayed."""
+    shell = open_shell()
+    raise typer.Exit(dlq.run_list(shell, _topic(shell, topic)))
+
+
+@dlq_app.command("show")
+def dlq_show(position: Position, *, topic: DlqTopic = "") -> None:
+    """Show one dead letter: why it is there, its headers and its body."""
+    shell = open_shell()
+    raise typer.Exit(dlq.run_show(shell, _topic(shell, topic), position))
+
+
+@dlq_app.command("replay")
+def dlq_replay(
+    position: Annotated[str | None, typer.Argument(metavar="[POSITION]", help="As `dlq list` shows it.")] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    topic: DlqTopic = "",
+) -> None:
+    """Send dead letters back to the topic they came from."""
+    shell = open_shell()
+    raise typer.Exit(dlq.run_replay(shell, _topic(shell, topic), position, everything=everything))
+
+
+def _check_scopes(scopes: list[str]) -> list[str]:
+    if unknown := [scope for scope in scopes if scope not in SCOPES]:
+        raise typer.BadParameter(f"{unknown[0]!r} is not one of {', '.join(SCOPES)}.")
+    return scopes
+
+
+@keys_app.command("create")
+def keys_create(
+    name: Annotated[str, typer.Argument(help="Whose it is to be.")],
+    *,
+    scope: Annotated[
+        list[str], typer.Option(help=f"One of {', '.join(SCOPES)}; may be given several times.", callback=_check_scopes)
+    ] = _ALL_SCOPES,
+    days: Annotated[int, typer.Option(min=0, max=36_500, help="Days until it expires; 0: it does not.")] = 365,
+    file: KeysFile = None,
+) -> None:
+    """Make a key and print it, this once."""
+    shell = open_shell()
+    if not 0 < len(name.strip()) <= keys.MAX_NAME:
+        _refuse(shell, shell.say(KEY_NAME_WRONG, most=keys.MAX_NAME))
+    raise typer.Exit(keys.run_create(shell, file, name.strip(), sorted(known_scopes(scope)), days))
+
+
+@keys_app.command("list")
+def keys_list(*, file: KeysFile = None) -> None:
+    """List the keys: whose, what for, until when. None of it lets anybody in."""
+    raise typer.Exit(keys.run_list(open_shell(), file))
+
+
+@keys_app.command("revoke")
+def keys_revoke(
+    key: Annotated[str, typer.Argument(metavar="ID", help="As `keys list` shows it.")], *, file: KeysFile = None
+) -> None:
+    """Make a key useless from its next request on."""
+    raise typer.Exit(keys.run_revoke(open_shell(), file, key))
+
+
+def _topic(shell: Shell, named: str) -> str:
+    """Return the origin topic; the dead-letter topic's name is accepted too."""
+    return named.removesuffix(".dlq") or shell.settings.topic_download_requests
+
+
+def _program() -> str:
+    """Return the command line that starts this program from the working directory."""
+    called = Path(sys.argv[0])
+    if called.name != "butakero":
+        return f"{Path(sys.executable).name} -m butakero"
+    return str(called.relative_to(Path.cwd())) if called.is_relative_to(Path.cwd()) else str(called)
+
+
+def _fail(line: str) -> NoReturn:
+    open_screen(stderr=True).print(plain(line), style="red")
+    sys.exit(EXIT_ERROR)
+
+
+def _refuse(shell: Shell, line: str) -> NoReturn:
+    shell.err.print(line, style="red")
+    raise typer.Exit(EXIT_USAGE)
