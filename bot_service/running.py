@@ -77,7 +77,7 @@ async def _run_in_discord(services: Services, bot: MusicBot, parts: BotParts, st
     async with running_alongside(stay_connected(bot)):
         await _first(stop, bot.first_ready)
         await _restore(parts.players, stop)
-        async with asyncio.TaskGroup() as tasks:
+        async with running_alongside(bot.remove_stale_commands()), asyncio.TaskGroup() as tasks:
             tasks.create_task(until_stopped(stop, "player messages", parts.messages.run(stop)))
             tasks.create_task(until_stopped(stop, "requests", services.pending.run(stop, parts.replies.handler)))
             bot.interactions.ready.set()

@@ -14,11 +14,13 @@ from discord import app_commands
 
 from bot_service.discord_ui.cogs import root_command
 from bot_service.discord_ui.components import component_actions
+from bot_service.discord_ui.followups import DISCORD_FAILURES
 from bot_service.discord_ui.interactions import Interactions
+from bot_service.discord_ui.replies import texts
 from bot_service.discord_ui.replies.answer import NO_MENTIONS, Reply, locale_of, send
 from bot_service.discord_ui.replies.errors import explain
 from bot_service.discord_ui.replies.locales import DescriptionTranslator
-from bot_service.discord_ui.views import dynamic_items
+from bot_service.discord_ui.views import dynamic_items, is_handled
 from bot_service.settings import BotSettings
 from common.observability.telemetry import get_logger
 
@@ -26,6 +28,8 @@ log = get_logger(__name__)
 
 # Guilds count as complete after this long without a further one.
 _GUILDS_SECONDS = 1.0
+# Between questions to Discord about one guild each, so that they delay no reply.
+_COMMANDS_SECONDS = 0.1
 
 VoiceStateChanged = Callable[[discord.Member, discord.VoiceState, discord.VoiceState], None]
 GuildRemoved = Callable[[int], Awaitable[None]]
@@ -36,9 +40,17 @@ class _Tree(app_commands.CommandTree["MusicBot"]):
         self, interaction: discord.Interaction[MusicBot], error: app_commands.AppCommandError, /
     ) -> None:
         """Answer errors raised before a command runs, such as options that do not convert, and defects."""
-        log.error("command.crashed", exc_info=error)
-        locale = locale_of(interaction, interaction.client.settings.locale)
-        await send(interaction, Reply(f"❌ {explain(error, locale)}", private=True), locale)
+        settings = interaction.client.settings
+        locale = locale_of(interaction, settings.locale)
+        if isinstance(error, app_commands.CommandNotFound | app_commands.CommandSignatureMismatch):
+            log.info("command.stale", error=str(error))
+            if interaction.type is discord.InteractionType.autocomplete:
+                return
+            words = texts.STALE_COMMAND.to(locale).format(prefix=settings.command_prefix)
+        else:
+            log.error("command.crashed", exc_info=error)
+            words = f"❌ {explain(error, locale)}"
+        await send(interaction, Reply(words, private=True), locale)
 
 
 class MusicBot(discord.Client):
@@ -85,19 +97,50 @@ class MusicBot(discord.Client):
         return sum(len(player.snapshot.entries) for player in self.interactions.players.all())
 
     async def setup_hook(self) -> None:
-        """Register the commands: globally, or only in DISCORD_GUILDS, where registration takes effect at once."""
+        """Register the commands: globally, or only in DISCORD_GUILDS, where registration takes effect at once.
+
+        With DISCORD_GUILDS the global ones of an earlier start are removed, or each would be offered twice.
+        """
         await self.tree.set_translator(DescriptionTranslator())
         self.add_dynamic_items(*dynamic_items(component_actions(self.interactions)))
         guilds = [discord.Object(guild_id) for guild_id in self.settings.guild_ids]
         root = root_command(self.interactions)
         self.tree.add_command(root, guilds=guilds or discord.utils.MISSING, override=True)
-        for guild in guilds or [None]:
+        for guild in (None, *guilds):
             try:
                 synced = await self.tree.sync(guild=guild)
             except discord.Forbidden:
                 log.warning("commands.not_registered", guild_id=guild.id if guild is not None else None)
             else:
                 log.info("commands.registered", commands=[command.name for command in synced])
+
+    async def remove_stale_commands(self) -> None:
+        """Remove the commands that an earlier start registered in guilds which DISCORD_GUILDS does not name now.
+
+        Discord tells nobody where they are: each guild is asked. A failure is logged; the next start asks again.
+        """
+        application_id = self.application_id
+        if application_id is None:
+            return
+        for guild in list(self.guilds):
+            if guild.id in self.settings.guild_ids:
+                continue
+            try:
+                if await self.http.get_guild_commands(application_id, guild.id):
+                    await self.http.bulk_upsert_guild_commands(application_id, guild.id, [])
+                    log.info("commands.removed", guild_id=guild.id)
+            except DISCORD_FAILURES as exc:
+                log.info("commands.not_removed", guild_id=guild.id, error=repr(exc))
+            await asyncio.sleep(_COMMANDS_SECONDS)
+
+    async def on_interaction(self, interaction: discord.Interaction[MusicBot]) -> None:
+        """Answer a button or menu that no handler knows: of an older version, or of another bot with this account."""
+        data = interaction.data or {}
+        custom_id = str(data.get("custom_id", ""))
+        if interaction.type is discord.InteractionType.component and not is_handled(custom_id):
+            locale = locale_of(interaction, self.settings.locale)
+            words = texts.STALE_BUTTON.to(locale).format(prefix=self.settings.command_prefix)
+            await send(interaction, Reply(words, private=True), locale)
 
     async def on_connect(self) -> None:
         """Handle a new gateway session."""

@@ -14,6 +14,7 @@ from bot_service.discord_ui.permissions import (
     BotRefusalCode,
     check_bot_may_play,
     check_dj,
+    check_may_end_songs,
     check_same_channel,
     humans_in,
     may_skip_without_vote,
@@ -21,8 +22,9 @@ from bot_service.discord_ui.permissions import (
     votes_needed,
 )
 from bot_service.player.players import Players
-from bot_service.player.rules.events import Command, Skip
+from bot_service.player.rules.events import Command, Jump, Previous, Seek, Skip, Stop
 from bot_service.player.rules.outcomes import Outcome, PlayerRefusal, RefusalCode
+from bot_service.player.snapshot import Snapshot
 from bot_service.store.base import FavouritesFull, GuildStore
 
 
@@ -74,9 +76,15 @@ class MemberCommands:
         snapshot = player.snapshot
         check_same_channel(member, snapshot.voice_channel_id)
         if isinstance(command, Skip):
-            command = Skip(member.id, may_skip_without_vote(member, snapshot.rules), votes_needed(member))
+            command = replace(
+                command,
+                may_skip=may_skip_without_vote(member, snapshot.rules),
+                votes_needed=votes_needed(member),
+                present=frozenset(humans_in(voice_channel_of(member))),
+            )
         else:
             check_dj(member, snapshot.rules)
+            check_may_end_songs(member, snapshot.rules, _requesters_of_ended(command, snapshot))
         return await player.ask(command)
 
     async def add_favourite(self, member: discord.Member) -> FavouriteAdded:
@@ -95,3 +103,16 @@ class MemberCommands:
         except FavouritesFull as exc:
             raise BotRefusal(BotRefusalCode.FAVOURITES_FULL) from exc
         return FavouriteAdded(current.title, is_new)
+
+
+def _requesters_of_ended(command: Command, snapshot: Snapshot) -> set[int]:
+    """Return who asked for the songs that the command ends before their time."""
+    if snapshot.current is None:
+        return set()
+    match command:
+        case Jump() | Previous() | Seek():
+            return {snapshot.current.requester_id}
+        case Stop():
+            return {entry.requester_id for entry in (snapshot.current, *snapshot.entries)}
+        case _:
+            return set()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from bot_service.discord_ui.replies.answer import Interaction, Reply, answer, lo
 from bot_service.discord_ui.replies.outcomes import describe, describe_play
 from bot_service.player.guild_player import GuildPlayer
 from bot_service.player.players import Players
-from bot_service.player.rules.events import Command
+from bot_service.player.rules.events import Command, Previous, Skip
 from bot_service.requests.entries import Failure
 from bot_service.requests.play import PlayRequests
 from bot_service.requests.songs import Requester
@@ -56,6 +57,7 @@ class Interactions:
         self.failures = failures
         self.ready = asyncio.Event()
         self._latest_messages = latest_messages
+        self._being_ended: dict[int, str] = {}
 
     @property
     def prefix(self) -> str:
@@ -92,11 +94,34 @@ class Interactions:
 
     async def command(self, interaction: Interaction, name: str, command: Command) -> None:
         """Perform a command of the player and reply with its outcome."""
+        with self.about_seen_song(interaction, command) as meant:
 
-        async def work(member: discord.Member, locale: Locale) -> Reply:
-            return Reply(describe(command, await self.commands.perform(member, command), locale))
+            async def work(member: discord.Member, locale: Locale) -> Reply:
+                return Reply(describe(meant, await self.commands.perform(member, meant), locale))
 
-        await self.respond(interaction, name, work)
+            await self.respond(interaction, name, work)
+
+    @contextmanager
+    def about_seen_song(self, interaction: Interaction, command: Command) -> Generator[Command]:
+        """Bind a command that ends the current song to the song that its user saw. Use it around the whole answer.
+
+        While the reply to another such command is under way, that is still the song which that one ends: two users who
+        skip at the same moment skip one song.
+        """
+        guild_id = interaction.guild_id
+        if guild_id is None or not isinstance(command, Skip | Previous) or command.entry_id:
+            yield command
+            return
+        player = self.players.get(guild_id)
+        current = player.snapshot.current if player is not None else None
+        seen = self._being_ended.get(guild_id) or (current.entry_id if current is not None else "")
+        is_first = guild_id not in self._being_ended
+        self._being_ended.setdefault(guild_id, seen)
+        try:
+            yield replace(command, entry_id=seen)
+        finally:
+            if is_first:
+                del self._being_ended[guild_id]
 
     async def play(self, interaction: Interaction, song: str, *, front: bool = False, title: str = "") -> None:
         """Play a typed text, or a menu's value with its `title`.

@@ -22,6 +22,7 @@ class BotRefusalCode(StrEnum):
     CANNOT_SPEAK = "cannot_speak"
     CHANNEL_FULL = "channel_full"
     DJ_ONLY = "dj_only"
+    VOTE_FIRST = "vote_first"
     MANAGERS_ONLY = "managers_only"
     BAD_TIME = "bad_time"
     NO_FAVOURITES = "no_favourites"
@@ -121,6 +122,16 @@ def may_skip_without_vote(member: discord.Member, rules: GuildSettings) -> bool:
     if is_dj(member, rules):
         return True
     return not rules.vote_skip and rules.dj_role_id is None
+
+
+def check_may_end_songs(member: discord.Member, rules: GuildSettings, requesters: set[int]) -> None:
+    """Require that no vote is needed to end songs of these requesters: otherwise the vote could be bypassed.
+
+    Raises:
+        BotRefusal: vote_first.
+    """
+    if rules.vote_skip and not is_dj(member, rules) and other_listeners(member) > 0 and requesters - {member.id}:
+        raise BotRefusal(BotRefusalCode.VOTE_FIRST)
 
 
 def votes_needed(member: discord.Member) -> int:

@@ -167,7 +167,7 @@ class PlayerMessages:
     async def _edit(self, message: _GuildMessage, snapshot: Snapshot) -> bool:
         """Edit the message if its content changed. False: it was deleted."""
         embed = player_embed(snapshot, self._locale_of(snapshot))
-        content = (embed.to_dict(), snapshot.phase is Phase.PAUSED)
+        content = _content(embed, snapshot)
         if content == message.content:
             return True
         if message.message_id is None or message.channel_id is None:
@@ -186,7 +186,7 @@ class PlayerMessages:
         channel = self._client.get_partial_messageable(channel_id)
         sent = await channel.send(embed=embed, view=player_view(snapshot), allowed_mentions=NO_MENTIONS)
         message.message_id, message.channel_id = sent.id, channel_id
-        message.content = (embed.to_dict(), snapshot.phase is Phase.PAUSED)
+        message.content = _content(embed, snapshot)
         self._latest_messages.note(channel_id, sent.id)
 
     async def _delete(self, message: _GuildMessage) -> None:
@@ -208,3 +208,9 @@ class PlayerMessages:
         if language == "es":
             return "es"
         return "en" if language == "en" else self._locale
+
+
+def _content(embed: discord.Embed, snapshot: Snapshot) -> object:
+    """Return what a message shows, to compare it with what it is to show."""
+    entry_id = snapshot.current.entry_id if snapshot.current is not None else ""
+    return embed.to_dict(), snapshot.phase is Phase.PAUSED, entry_id

@@ -27,6 +27,11 @@ from bot_service.requests.tracks import Suggestion
 from common.errors import Locale
 
 _PLAYER, _QUEUE, _SEARCH = "butakero:player:", "butakero:queue:", "butakero:found"
+_ENTRY = "[A-Za-z0-9_-]{1,50}"
+_PRESS = rf"{_PLAYER}(?P<action>[a-z]+)(?::(?P<entry>{_ENTRY}))?"
+_TURN_PAGE = rf"{_QUEUE}(?P<page>[0-9]{{1,5}})"
+# Pressed twice, or by two users at once, it skips one song: the one on the message.
+_ABOUT_THE_SONG = frozenset({"skip"})
 
 _EMOJI = {
     "previous": "⏮️",
@@ -45,11 +50,12 @@ _LOOP_EMOJI = {LoopMode.OFF: "🔁", LoopMode.QUEUE: "🔁", LoopMode.TRACK: "�
 class Actions:
     """What buttons and menus do.
 
-    `press(interaction, action)`: a button of the player message, "pause", "skip", ... `turn_page(interaction, page)`:
+    `press(interaction, action, entry_id)`: a button of the player message, "pause", "skip", ..., and the song that the
+    message showed ("": unknown). `turn_page(interaction, page)`:
     a button below the queue, pages from 1. `choose(interaction, song, title)`: a search result, as what `play` takes.
     """
 
-    press: Callable[[Interaction, str], Awaitable[None]]
+    press: Callable[[Interaction, str, str], Awaitable[None]]
     turn_page: Callable[[Interaction, int], Awaitable[None]]
     choose: Callable[[Interaction, str, str], Awaitable[None]]
 
@@ -59,7 +65,7 @@ def dynamic_items(actions: Actions) -> list[type[DynamicItem[Item[View]]]]:
 
     async def press(interaction: Interaction, item: Item[View], match: re.Match[str]) -> None:
         del item
-        await actions.press(interaction, match["action"])
+        await actions.press(interaction, match["action"], match["entry"] or "")
 
     async def turn_page(interaction: Interaction, item: Item[View], match: re.Match[str]) -> None:
         del item
@@ -73,15 +79,22 @@ def dynamic_items(actions: Actions) -> list[type[DynamicItem[Item[View]]]]:
             await actions.choose(interaction, song, title)
 
     return [
-        _dynamic_item(_PLAYER + r"(?P<action>[a-z]+)", press),
-        _dynamic_item(_QUEUE + r"(?P<page>[0-9]{1,5})", turn_page),
+        _dynamic_item(_PRESS, press),
+        _dynamic_item(_TURN_PAGE, turn_page),
         _dynamic_item(_SEARCH, choose),
     ]
+
+
+def is_handled(custom_id: str) -> bool:
+    """Whether an item of `dynamic_items` takes presses of this id."""
+    return any(re.fullmatch(template, custom_id) for template in (_PRESS, _TURN_PAGE, _SEARCH))
 
 
 def player_view(snapshot: Snapshot) -> View:
     """Return the buttons of the player message; those of an active state are highlighted."""
     view = _view()
+    entry_id = snapshot.current.entry_id if snapshot.current is not None else ""
+    shown = f":{entry_id}" if re.fullmatch(_ENTRY, entry_id) else ""
     for action, emoji in _EMOJI.items():
         active = (action == "loop" and snapshot.loop is not LoopMode.OFF) or (
             action == "pause" and snapshot.phase is Phase.PAUSED
@@ -90,7 +103,7 @@ def player_view(snapshot: Snapshot) -> View:
             Button(
                 emoji=_LOOP_EMOJI[snapshot.loop] if action == "loop" else emoji,
                 style=discord.ButtonStyle.primary if active else discord.ButtonStyle.secondary,
-                custom_id=_PLAYER + action,
+                custom_id=_PLAYER + action + (shown if action in _ABOUT_THE_SONG else ""),
                 row=1 if action in _SECOND_ROW else 0,
             )
         )

@@ -176,6 +176,10 @@ REFUSALS: dict[RefusalCode | BotRefusalCode, Text] = {
         "Acá eso lo maneja quien tiene el rol de DJ. Pedíselo a alguien con ese rol.",
         "Here that is up to people with the DJ role. Ask one of them.",
     ),
+    BotRefusalCode.VOTE_FIRST: Text(
+        "Acá se vota para cambiar de tema, y ese lo pidió otra persona. Votá con «skip».",
+        "Here a change of song is voted on, and somebody else asked for this one. Vote with “skip”.",
+    ),
     BotRefusalCode.MANAGERS_ONLY: Text(
         "Los ajustes los cambia quien puede gestionar el servidor. Pedíselo a alguien con ese permiso.",
         "Settings are changed by people who may manage the server. Ask one of them.",

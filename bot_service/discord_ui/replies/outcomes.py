@@ -8,6 +8,7 @@ from bot_service.discord_ui.replies.escape import plain
 from bot_service.discord_ui.replies.formatting import clock
 from bot_service.player.rules.events import Command, Pause, Resume, SetLoop, Shuffle
 from bot_service.player.rules.outcomes import (
+    AlreadySkipped,
     Cleared,
     Enqueued,
     Moved,
@@ -53,6 +54,9 @@ def describe(command: Command, outcome: Outcome, locale: Locale) -> str:  # noqa
             first = texts.SKIPPED.to(locale).format(title=plain(left.title)) if left is not None else ""
             then = texts.NEXT_IS.to(locale).format(title=plain(entry.title)) if entry is not None else ""
             return "\n".join(line for line in (first, then or texts.NOTHING_MORE.to(locale)) if line)
+        case AlreadySkipped(entry):
+            then = texts.NEXT_IS.to(locale).format(title=plain(entry.title)) if entry is not None else ""
+            return f"{texts.ALREADY_SKIPPED.to(locale)}\n{then}".rstrip()
         case VoteCast(votes, needed):
             return texts.VOTE_CAST.to(locale).format(votes=votes, needed=needed)
         case Stopped(count):

@@ -49,6 +49,15 @@ LEFT_OUT = Text(
 
 SKIPPED = Text("⏭️ Salteada: {title}", "⏭️ Skipped: {title}")
 NEXT_IS = Text("Ahora suena: {title}", "Now playing: {title}")
+ALREADY_SKIPPED = Text("⏭️ Ya se había pasado de tema.", "⏭️ The song had been changed already.")
+STALE_BUTTON = Text(
+    "Ese botón es de una versión anterior del bot. Usá /{prefix}, por ejemplo /{prefix} playing.",
+    "That button is of an older version of the bot. Use /{prefix}, for example /{prefix} playing.",
+)
+STALE_COMMAND = Text(
+    "Ese comando ya no existe o cambió: ahora es /{prefix}. Si no lo ves, reiniciá Discord.",
+    "That command is gone or has changed: it is /{prefix} now. If you do not see it, restart Discord.",
+)
 NOTHING_MORE = Text("No queda nada en la cola.", "Nothing is left in the queue.")
 VOTE_CAST = Text("🗳️ Voto anotado: {votes} de {needed} para saltearla.", "🗳️ Vote noted: {votes} of {needed} to skip it.")
 STOPPED = Text(

@@ -71,6 +71,10 @@ def skip(transition: Transition, command: ev.Skip) -> out.Outcome:
     """Count the vote; go on to the next song if the votes suffice."""
     state = transition.state
     left = _current(state)
+    if command.entry_id not in {"", left.entry_id}:
+        return out.AlreadySkipped(left)
+    if command.present is not None:
+        state.votes &= command.present
     if not command.may_skip and command.user_id != left.requester_id:
         state.votes.add(command.user_id)
         if len(state.votes) < command.votes_needed:
@@ -159,11 +163,13 @@ def set_loop(transition: Transition, command: ev.SetLoop) -> out.Done:
     return out.Done()
 
 
-def previous(transition: Transition, _command: ev.Previous) -> out.Skipped:
+def previous(transition: Transition, command: ev.Previous) -> out.Outcome:
     """Play the previous song."""
     state = transition.state
     _has_channel(state)
     left = state.current
+    if left is not None and command.entry_id not in {"", left.entry_id}:
+        return out.AlreadySkipped(left)
     entry = state.queue.take_previous(left)
     if entry is None:
         raise PlayerRefusal(RefusalCode.NOTHING_BEFORE)

@@ -54,12 +54,18 @@ class Dropped:
 class Skip:
     """Go on to the next song, also under loop `track`. `may_skip`: this user needs no vote (nor does the requester).
 
-    Outcome: Skipped or VoteCast. Refusals: nothing_playing.
+    Outcome: Skipped, VoteCast, or AlreadySkipped if `entry_id` is given and is not the current song. Refusals:
+    nothing_playing.
+
+    `entry_id`: the song that the user saw; "": the current one. `present`: the listeners, whose votes alone count;
+    None: all votes count.
     """
 
     user_id: int
     may_skip: bool = True
     votes_needed: int = 1
+    entry_id: str = ""
+    present: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,12 @@ class SetLoop:
 
 @dataclass(frozen=True, slots=True)
 class Previous:
-    """Play the previous song; the current one comes next. Outcome: Skipped. Refusals: nothing_before, no_channel."""
+    """Play the previous song; the current one comes next.
+
+    Outcome: Skipped, or AlreadySkipped, as for Skip. Refusals: nothing_before, no_channel.
+    """
+
+    entry_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def step(state: PlayerState, event: ev.Event, now: datetime) -> tuple[out.Outcom
     transition = Transition(state, now)
     outcome = _STEPS[type(event)](transition, event)
     transition.settle()
-    if not isinstance(outcome, out.Ignored | out.VoteCast):
+    if not isinstance(outcome, out.Ignored | out.VoteCast | out.AlreadySkipped):
         transition.emit(out.Save())
         if not isinstance(event, _SHOW_NOTHING):
             transition.emit(out.Refresh())

@@ -91,6 +91,13 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class AlreadySkipped:
+    """The song that was meant is over already; nothing was changed. `entry`: the current song."""
+
+    entry: Entry | None
+
+
+@dataclass(frozen=True, slots=True)
 class VoteCast:
     """A vote was counted: `votes` of `needed`. A second vote of a user is a no-op."""
 
@@ -134,7 +141,20 @@ class Sought:
     position_ms: int
 
 
-Outcome = Done | Ignored | Enqueued | Arrived | Skipped | VoteCast | Removed | Moved | Cleared | Stopped | Sought
+Outcome = (
+    Done
+    | Ignored
+    | Enqueued
+    | Arrived
+    | Skipped
+    | AlreadySkipped
+    | VoteCast
+    | Removed
+    | Moved
+    | Cleared
+    | Stopped
+    | Sought
+)
 
 
 # Effects.

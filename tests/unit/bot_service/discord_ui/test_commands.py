@@ -10,7 +10,7 @@ import pytest
 
 from bot_service.discord_ui.commands import FavouriteAdded, MemberCommands
 from bot_service.discord_ui.permissions import BotRefusal, BotRefusalCode
-from bot_service.player.rules.events import Clear, Pause, SetRules, Skip, Stop
+from bot_service.player.rules.events import Clear, Command, Jump, Pause, Previous, Seek, SetRules, Skip, Stop
 from bot_service.player.rules.model import Phase
 from bot_service.player.rules.outcomes import Done, PlayerRefusal, RefusalCode, Skipped, VoteCast
 from bot_service.store.base import GuildSettings
@@ -36,7 +36,7 @@ async def playing(bot: LocalBot) -> None:
     assert bot.player.snapshot.phase is Phase.PLAYING
 
 
-async def refusal(bot: LocalBot, by: Member, *, of: Stop | Pause | Skip | None = None) -> str:
+async def refusal(bot: LocalBot, by: Member, *, of: Command | None = None) -> str:
     """Return the code with which a member is refused: a command, or to play."""
     member, commands = bot.member(by), commands_of(bot)
     try:
@@ -117,8 +117,42 @@ async def test_skips_are_voted_on_where_the_guild_wants_it(bot: LocalBot) -> Non
     await bot.player.ask(SetRules(GuildSettings(vote_skip=True)))
     beto, caro = bot.friend("beto"), bot.friend("caro")
     bot.guild.member("radio", bot=True).join(bot.voice)
-    assert await commands_of(bot).perform(bot.member(beto), Skip(0)) == VoteCast(1, 2)
-    assert isinstance(await commands_of(bot).perform(bot.member(caro), Skip(0)), Skipped)
+    assert await commands_of(bot).perform(bot.member(beto), Skip(int(beto.id))) == VoteCast(1, 2)
+    assert isinstance(await commands_of(bot).perform(bot.member(caro), Skip(int(caro.id))), Skipped)
+
+
+@pytest.mark.parametrize("command", [Jump(1), Previous(), Seek(59_980), Stop()])
+async def test_a_vote_cannot_be_bypassed(bot: LocalBot, command: Command) -> None:
+    await playing(bot)
+    beto = bot.friend("beto")
+    assert await refusal(bot, beto, of=Pause()) == "not refused"
+    await bot.player.ask(SetRules(GuildSettings(vote_skip=True)))
+    assert await refusal(bot, beto, of=command) == BotRefusalCode.VOTE_FIRST
+    assert bot.player.snapshot.current is not None
+    assert bot.player.snapshot.current.title == "Song a"
+    bot.ana.leave()
+    assert await refusal(bot, beto, of=Stop()) == "not refused", "who listens alone needs no vote"
+
+
+async def test_a_requester_may_end_the_own_song_but_not_those_of_others(bot: LocalBot) -> None:
+    await playing(bot)
+    beto = bot.friend("beto")
+    await bot.player.ask(SetRules(GuildSettings(vote_skip=True)))
+    assert await refusal(bot, bot.ana, of=Seek(59_980)) == "not refused"
+    requester = replace(bot.requester(), user_id=int(beto.id))
+    await bot.interactions.play_requests.play_tracks([track("c")], requester)
+    assert await refusal(bot, bot.ana, of=Stop()) == BotRefusalCode.VOTE_FIRST
+    assert await refusal(bot, bot.ana, of=Jump(1)) == "not refused"
+
+
+async def test_the_vote_of_a_member_who_left_does_not_count(bot: LocalBot) -> None:
+    await playing(bot)
+    await bot.player.ask(SetRules(GuildSettings(vote_skip=True)))
+    beto, caro, dani = bot.friend("beto"), bot.friend("caro"), bot.friend("dani")
+    assert await commands_of(bot).perform(bot.member(beto), Skip(int(beto.id))) == VoteCast(1, 3)
+    beto.leave()
+    assert await commands_of(bot).perform(bot.member(caro), Skip(int(caro.id))) == VoteCast(1, 2)
+    assert isinstance(await commands_of(bot).perform(bot.member(dani), Skip(int(dani.id))), Skipped)
 
 
 async def test_a_skip_needs_no_vote_where_the_guild_has_none(bot: LocalBot) -> None:

@@ -249,9 +249,65 @@ async def test_who_does_not_listen_presses_in_vain(bot: LocalBot) -> None:
     assert bot.player.snapshot.phase is Phase.PLAYING
 
 
-async def test_a_button_of_another_version_is_acknowledged(bot: LocalBot) -> None:
+@pytest.mark.parametrize("custom_id", ["butakero:player:dance", "skip_button", "butakero:queue:next"])
+async def test_a_button_of_another_version_says_what_to_do(bot: LocalBot, custom_id: str) -> None:
     await playing(bot)
-    old = View(timeout=None).add_item(Button(label="Bailar", custom_id="butakero:player:dance"))
+    old = View(timeout=None).add_item(Button(label="Bailar", custom_id=custom_id))
     pressed = bot.ana.press(await bot.send(old), "Bailar")
-    await pressed.deferred()
-    assert pressed.kinds == ["deferred update"]
+    answer = await pressed.message()
+    assert answer.ephemeral
+    assert answer.text == "Ese botón es de una versión anterior del bot. Usá /music, por ejemplo /music playing."
+
+
+async def test_two_who_press_skip_at_once_skip_one_song(bot: LocalBot) -> None:
+    await bot.interactions.play_requests.play_tracks([track("a"), track("b"), track("c")], bot.requester())
+    bot.guild.me.join(bot.voice)
+    shown = await bot.send(player_view(bot.player.snapshot))
+    pressed = [bot.ana.press(shown, "⏭️"), bot.friend("beto").press(shown, "⏭️")]
+    assert [(await one.message()).text for one in pressed] == [
+        "⏭️ Salteada: Song a\nAhora suena: Song b",
+        "⏭️ Ya se había pasado de tema.\nAhora suena: Song b",
+    ]
+    # A message that still shows the song before: pressed a second later.
+    assert (await bot.ana.press(shown, "⏭️").message()).text.startswith("⏭️ Ya se había pasado de tema.")
+    shown = await bot.send(player_view(bot.player.snapshot))
+    assert (await bot.ana.press(shown, "⏭️").message()).text == "⏭️ Salteada: Song b\nAhora suena: Song c"
+
+
+async def test_two_who_type_skip_at_once_skip_one_song_and_one_after_the_other_two(bot: LocalBot) -> None:
+    await bot.interactions.play_requests.play_tracks([track(name) for name in "abcd"], bot.requester())
+    beto = bot.friend("beto")
+    async with asyncio.TaskGroup() as tasks:
+        both = [tasks.create_task(bot.say("skip", by=one)) for one in (bot.ana, beto)]
+    assert sorted(one.result().text for one in both) == [
+        "⏭️ Salteada: Song a\nAhora suena: Song b",
+        "⏭️ Ya se había pasado de tema.\nAhora suena: Song b",
+    ]
+    assert (await bot.say("skip")).text == "⏭️ Salteada: Song b\nAhora suena: Song c"
+    assert (await bot.say("skip")).text == "⏭️ Salteada: Song c\nAhora suena: Song d"
+
+
+async def test_a_command_of_an_earlier_prefix_says_what_to_type(bot: LocalBot) -> None:
+    known = bot.discord.world.commands
+    known.replace([{**one, "name": "musica"} for one in known.everywhere], None)
+    answer = await (await bot.ana.slash("musica", "list")).message()
+    assert answer.ephemeral
+    assert answer.text.startswith("Ese comando ya no existe o cambió: ahora es /music.")
+
+
+async def test_commands_of_an_earlier_start_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bot: LocalBot
+) -> None:
+    monkeypatch.setattr("bot_service.discord_ui.bot._COMMANDS_SECONDS", 0)
+    known = bot.discord.world.commands
+    assert [command["name"] for command in known.everywhere] == ["music"]
+    guild_id = bot.guild.id
+    async with open_local_bot(tmp_path, monkeypatch, before=bot, discord_guilds=guild_id) as second:
+        assert known.everywhere == []
+        assert [command["name"] for command in known.in_guild[guild_id]] == ["music"]
+        await second.client.remove_stale_commands()
+        assert [command["name"] for command in known.in_guild[guild_id]] == ["music"]
+    async with open_local_bot(tmp_path, monkeypatch, before=bot) as third:
+        await third.client.remove_stale_commands()
+        assert not known.in_guild[guild_id]
+        assert [command["name"] for command in known.everywhere] == ["music"]

@@ -99,6 +99,23 @@ def test_skip_goes_on_under_loop_track_and_the_loop_holds_the_next_song() -> Non
     assert player.on == "b"
 
 
+def test_a_skip_of_a_song_that_is_over_changes_nothing() -> None:
+    player = playing("abc")
+    assert player.tell(ev.Skip(1, entry_id="a")) == out.Skipped(entry("a"), entry("b"))
+    assert player.tell(ev.Skip(1, entry_id="a")) == out.AlreadySkipped(entry("b"))
+    assert player.tell(ev.Previous("a")) == out.AlreadySkipped(entry("b"))
+    assert (player.on, player.effects) == ("b", [])
+    assert player.tell(ev.Skip(1, entry_id="b")) == out.Skipped(entry("b"), entry("c"))
+
+
+def test_votes_of_users_who_left_do_not_count() -> None:
+    player = playing("ab")
+    listening = frozenset({1, 5, 6, 7})
+    assert player.tell(ev.Skip(5, may_skip=False, votes_needed=3, present=listening)) == out.VoteCast(1, 3)
+    assert player.tell(ev.Skip(6, may_skip=False, votes_needed=3, present=listening)) == out.VoteCast(2, 3)
+    assert player.tell(ev.Skip(7, may_skip=False, votes_needed=2, present=frozenset({1, 7}))) == out.VoteCast(1, 2)
+
+
 def test_votes_are_counted_once_and_whoever_asked_for_the_song_needs_none() -> None:
     player = playing("abc")
     assert player.tell(ev.Skip(5, may_skip=False, votes_needed=2)) == out.VoteCast(1, 2)
