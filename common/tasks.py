@@ -33,3 +33,33 @@ async def pause(stop: asyncio.Event, duration: timedelta) -> None:
             await stop.wait()
     except TimeoutError:
         return
+
+
+class TimeLimit:
+    """A time limit for one body at a time that another task can make pass early.
+
+    Args:
+        seconds: how long the body may run.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._scope: asyncio.Timeout | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Limit the body.
+
+        Raises:
+            TimeoutError: the time is up, or `expire` was called.
+        """
+        try:
+            async with asyncio.timeout(self._seconds) as self._scope:
+                yield
+        finally:
+            self._scope = None
+
+    def expire(self) -> None:
+        """Let the time be up now. Has no effect while no body runs, or when its time is up already."""
+        if self._scope is not None and not self._scope.expired():
+            self._scope.reschedule(asyncio.get_running_loop().time())

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from audio_service.settings import AudioSettings
 from bot_service.discord_ui.replies.errors import explain_code
+from common.messages.downloads import StatusEvent
 from tests.discord import FakeDiscord, Packet, assert_plays, frames_of, open_fake_discord
 from tests.discord.bot_process import backends_of, bot_environment, open_bot_process
 from tests.discord.concert import Room, open_room
@@ -22,7 +23,7 @@ from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite, open_media_site
 from tests.servers.mongo import Mongo
 from tests.servers.system import Client, ServiceProcess, open_audio_process
-from tests.waiting import patience
+from tests.waiting import patience, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -32,13 +33,14 @@ _FRAMES = _SECONDS * 50
 
 @dataclass(slots=True)
 class Product:
-    """Everything runs. `client` overhears the topics as another bot would; nobody has asked for `song` yet."""
+    """Everything runs, and one song, "Una milonga conocida", has been played once. `client` overhears the topics."""
 
     discord: FakeDiscord
     site: MediaSite
     client: Client
     audio: AudioSettings
-    song: Path
+    known: Path
+    known_frames: list[bytes]
     process: ServiceProcess
     stack: AsyncExitStack
 
@@ -46,9 +48,22 @@ class Product:
         return open_room(self.discord, name)
 
     @property
-    def url(self) -> str:
-        """Where the song stands; what is fetched from there waits at its gate."""
-        return self.site.page(self.site.file(self.song, gate="half", hold=1000), title="Una milonga nueva")
+    def known_url(self) -> str:
+        """Where the known song stands."""
+        return self.site.page(self.site.file(self.known), title="Una milonga conocida")
+
+    def another(self, name: str, seconds: int) -> Path:
+        """Put a song on the site that no test has asked for."""
+        return make("webm_opus", self.site.directory, seconds, sound="noise").rename(self.site.directory / name)
+
+    async def statuses_of(self, title: str, number: int) -> list[StatusEvent]:
+        """Wait for `number` statuses of the song with this title and return all of its statuses."""
+
+        def found() -> list[StatusEvent]:
+            return [status for status in self.client.statuses if status.platform_metadata.title == title]
+
+        await until(lambda: len(found()) >= number)
+        return found()
 
     async def kill_audio_service(self) -> None:
         self.process.kill()
@@ -74,12 +89,21 @@ async def product(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka, mongo:
             discord, audio, directory, **backends_of(audio) | {"KAFKA_TIMEOUT_SECONDS": "3", "DRAIN_SECONDS": "5"}
         )
         await stack.enter_async_context(open_bot_process(discord, environment))
-        yield Product(discord, site, client, audio, song, process, stack)
+        running = Product(discord, site, client, audio, song, [], process, stack)
+        rehearsal = running.room("Ensayo")
+        played = await rehearsal.ana.slash("music", "play", input=running.known_url)
+        await played.message(lambda message: "Sonando" in message.text)
+        await rehearsal.voice.sound(_FRAMES)
+        [stored] = audio.local_storage_path.rglob("*.dca")
+        running.known_frames = frames_of(stored)
+        yield running
         assert not discord.problems
 
 
 async def test_a_new_song_ends_in_its_packets_and_the_second_time_nothing_is_downloaded(product: Product) -> None:
-    site, gate, url = product.site, product.site.gate("half"), product.url
+    site, gate = product.site, product.site.gate("half")
+    song = product.another("zamba.webm", _SECONDS)
+    url = site.page(site.file(song, gate="half", hold=1000), title="Una zamba nueva")
     room = product.room("Casa")
     guild, ana = room.guild, room.ana
     played = await ana.slash("music", "play", input=url)
@@ -89,20 +113,21 @@ async def test_a_new_song_ends_in_its_packets_and_the_second_time_nothing_is_dow
     await played.message(lambda message: "⏳" in message.text)
     gate.release()
     answer = await played.message(lambda message: "Sonando" in message.text)
-    assert "Una milonga nueva" in answer.text
+    assert "Una zamba nueva" in answer.text
     assert played.in_time
-    [stored] = product.audio.local_storage_path.rglob("*.dca")
+    [status] = await product.statuses_of("Una zamba nueva", 1)
+    stored = product.audio.local_storage_path / status.file_data.file_path
     first = await guild.voice.sound(_FRAMES)
     _assert_is_the_file(first, stored)
 
-    for wish in (url, "milonga nueva"):
+    for wish in (url, "zamba nueva"):
         await guild.voice.silence()
         place = guild.voice.mark
         again = await ana.slash("music", "play", input=wish)
-        await again.message(lambda message: "Una milonga nueva" in message.text)
+        await again.message(lambda message: "Una zamba nueva" in message.text)
         _assert_is_the_file(await guild.voice.sound(_FRAMES, since=place), stored)
-    assert site.gets[site.file_path(product.song)] == 1
-    [by_request, by_url] = product.client.statuses
+    assert site.gets[site.file_path(song)] == 1
+    [by_request, by_url] = await product.statuses_of("Una zamba nueva", 2)
     assert by_request.success
     assert by_url.video_id == by_request.video_id
 
@@ -111,9 +136,9 @@ async def test_without_the_audio_service_known_songs_play_and_new_ones_wait_for_
     room = product.room("Sin servicio")
     await product.kill_audio_service()
     await _plays_the_known_song(product, room)
-    known = await room.ana.slash("music", "play", input=product.url)
-    assert "Una milonga nueva" in (await known.message()).text
-    new = await room.ana.slash("music", "play", input=product.site.file(_another(product)))
+    known = await room.ana.slash("music", "play", input=product.known_url)
+    assert "Una milonga conocida" in (await known.message()).text
+    new = await room.ana.slash("music", "play", input=product.site.file(product.another("another.webm", 1)))
     asked = await new.message(lambda message: "Buscando" in message.text)
     assert "La biblioteca no responde" in asked.text
     await product.start_audio_service()
@@ -137,24 +162,19 @@ async def test_without_the_database_known_songs_play_and_new_ones_are_refused_wi
     with mongo.frozen():
         await _plays_the_known_song(product, room)
         await _refuses_a_new_one(product, room, "db_connection_failed")
-    again = await room.ana.slash("music", "play", input=product.url)
+    again = await room.ana.slash("music", "play", input=product.known_url)
     await again.message(lambda message: "milonga" in message.text)
 
 
 async def _plays_the_known_song(product: Product, room: Room) -> None:
-    [stored] = [path for path in product.audio.local_storage_path.rglob("*.dca") if len(frames_of(path)) >= _FRAMES]
-    await room.ana.slash("music", "play", input="milonga nueva")
-    assert_plays(await room.voice.sound(20), frames_of(stored))
+    await room.ana.slash("music", "play", input="milonga conocida")
+    assert_plays(await room.voice.sound(20), product.known_frames)
 
 
 async def _refuses_a_new_one(product: Product, room: Room, code: str) -> None:
-    new = await room.ana.slash("music", "play", input=f"{product.url}&never")
+    new = await room.ana.slash("music", "play", input=f"{product.known_url}&never")
     answer = await new.message(lambda message: "Buscando" not in message.text)
     assert explain_code(code, "es") in answer.text
-
-
-def _another(product: Product) -> Path:
-    return make("webm_opus", product.site.directory, 1).rename(product.site.directory / "another.webm")
 
 
 def _assert_is_the_file(packets: list[Packet], stored: Path) -> None:

@@ -31,7 +31,7 @@ from common.broker.kafka.library import (
 from common.broker.kafka.progress import CommittedOffset
 from common.errors import BrokerUnavailable
 from common.observability.telemetry import get_logger
-from common.tasks import running_alongside
+from common.tasks import TimeLimit, running_alongside
 
 log = get_logger(__name__)
 
@@ -90,7 +90,7 @@ class GroupMember(ConsumerRebalanceListener):
         self._assigned = asyncio.Event()
         self._pending_assignment: set[TopicPartition] | None = None
         self._rebalances = 0
-        self._commit_scope: asyncio.Timeout | None = None
+        self._commit_limit = TimeLimit(_STUCK_COMMIT_SECONDS)
         self._paused: set[int] = set()
 
     async def run(self) -> None:
@@ -199,7 +199,7 @@ class GroupMember(ConsumerRebalanceListener):
             try:
                 if not is_member(consumer):
                     raise kafka_errors.CommitFailedError
-                async with asyncio.timeout(_STUCK_COMMIT_SECONDS) as self._commit_scope:
+                async with self._commit_limit.running():
                     await self._commit(consumer, hands_out=True)
             except (kafka_errors.KafkaError, TimeoutError) as exc:
                 if isinstance(exc, TimeoutError) and self._assigned.is_set():
@@ -207,8 +207,6 @@ class GroupMember(ConsumerRebalanceListener):
                 log.info("broker.commit_failed", topic=self._membership.topic, error=describe_failure(exc))
                 self._deliveries.changed.set()
                 await asyncio.sleep(_BACKOFF_SECONDS)
-            finally:
-                self._commit_scope = None
 
     async def _commit(self, consumer: KafkaConsumer, *, hands_out: bool) -> None:
         commit = self._deliveries.begin_commit(hands_out=hands_out)
@@ -235,9 +233,8 @@ class GroupMember(ConsumerRebalanceListener):
         self._assigned.clear()
         self._rebalances += 1
         self._pending_assignment = None
-        if self._commit_scope is not None:
-            # aiokafka would repeat a commit under way after the rebalance, when its offsets may be another member's.
-            self._commit_scope.reschedule(asyncio.get_running_loop().time())
+        # aiokafka would repeat a commit under way after the rebalance, when its offsets may be another member's.
+        self._commit_limit.expire()
         self._deliveries.suspend()
 
     async def _leave(self, consumer: KafkaConsumer) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from common.errors import LeaseLost, MediaLive
-from common.tasks import running_alongside
+from common.tasks import TimeLimit, running_alongside
 
 
 async def test_the_companion_ends_with_the_body() -> None:
@@ -64,3 +64,46 @@ async def test_cancellation_from_outside_stays_a_cancellation() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_time_limit_that_is_made_to_pass_ends_its_body() -> None:
+    limit, started = TimeLimit(1000), asyncio.Event()
+
+    async def body() -> None:
+        async with limit.running():
+            started.set()
+            await asyncio.Event().wait()
+
+    running = asyncio.create_task(body())
+    await started.wait()
+    limit.expire()
+    with pytest.raises(TimeoutError):
+        await running
+
+
+async def test_a_time_limit_may_be_made_to_pass_at_any_time() -> None:
+    limit, passed, go = TimeLimit(1000), asyncio.Event(), asyncio.Event()
+    limit.expire()  # nothing runs yet
+
+    async def slow_to_end() -> None:
+        async with limit.running():
+            try:
+                await asyncio.Event().wait()
+            finally:
+                passed.set()
+                await go.wait()
+
+    running = asyncio.create_task(slow_to_end())
+    await asyncio.sleep(0)
+    limit.expire()
+    await passed.wait()
+    limit.expire()  # it has passed, and the body is still ending
+    go.set()
+    with pytest.raises(TimeoutError):
+        await running
+    with pytest.raises(LeaseLost):
+        async with limit.running():
+            raise LeaseLost
+    limit.expire()  # its body has failed
+    async with limit.running():
+        await asyncio.sleep(0)
