@@ -21,6 +21,7 @@ from common.broker.kafka.library import (
     KafkaConsumer,
     KafkaRecord,
     TopicPartition,
+    connect,
     kafka_errors,
     limit_log_rate,
     new_consumer,
@@ -154,7 +155,7 @@ class KafkaBroker:
         consumer = new_consumer(self._cluster.options, None)
         try:
             async with asyncio.timeout(self._cluster.timeout_seconds):
-                await consumer.start()
+                await connect(consumer.start())
                 return await _read_ranges(consumer, topic, begins, ends)
         except (kafka_errors.KafkaError, TimeoutError) as exc:
             raise BrokerUnavailable(f"looking at {topic}: {describe_failure(exc)}") from exc

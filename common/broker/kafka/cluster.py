@@ -19,6 +19,7 @@ from common.broker.kafka.library import (
     LATEST,
     KafkaClient,
     Options,
+    connect,
     create_topic_request,
     delete_group_request,
     kafka_errors,
@@ -199,7 +200,7 @@ class Cluster:
                 return self._client
             client = new_client(self.options)
             try:
-                await client.bootstrap()
+                await connect(client.bootstrap())
             except kafka_errors.KafkaError as exc:
                 await client.close()
                 addresses = ",".join(self.options["bootstrap_servers"])

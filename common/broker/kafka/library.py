@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+import traceback
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
 # Each import is unchecked for one reason: the library has no type stubs.
@@ -170,6 +171,21 @@ def new_producer(options: Options, *, max_request_bytes: int) -> KafkaProducer:
         "KafkaProducer",
         AIOKafkaProducer(**options, acks="all", enable_idempotence=True, max_request_size=max_request_bytes),
     )
+
+
+async def connect(connecting: Coroutine[Any, Any, None]) -> None:
+    """Await a client's `bootstrap` or `start`; when that is cancelled, close the connection which the library forgets.
+
+    The first connection is a local variable of the library's `bootstrap`, which closes it after errors only.
+    """
+    try:
+        await connecting
+    except asyncio.CancelledError as exc:
+        for frame, _ in traceback.walk_tb(exc.__traceback__):
+            connection = frame.f_locals.get("bootstrap_conn")
+            if connection is not None:
+                connection.close()
+        raise
 
 
 async def close_without_flush(producer: KafkaProducer) -> None:

@@ -22,6 +22,7 @@ from common.broker.kafka.library import (
     ConsumerRebalanceListener,
     KafkaConsumer,
     TopicPartition,
+    connect,
     force_close,
     is_member,
     kafka_errors,
@@ -129,7 +130,7 @@ class GroupMember(ConsumerRebalanceListener):
         consumer = new_consumer(self._cluster.options, self._membership.group, **self._membership.options())
         self._consumer = consumer
         try:
-            await consumer.start()
+            await connect(consumer.start())
             consumer.subscribe([self._membership.topic], listener=self)
             async with running_alongside(self._commit_changes(consumer)):
                 await self._read(consumer)

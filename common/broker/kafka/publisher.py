@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from common.broker.base import MAX_MESSAGE_BYTES
 from common.broker.kafka.cluster import Cluster
 from common.broker.kafka.connection import describe_failure
-from common.broker.kafka.library import KafkaProducer, close_without_flush, kafka_errors, new_producer
+from common.broker.kafka.library import KafkaProducer, close_without_flush, connect, kafka_errors, new_producer
 from common.errors import BrokerUnavailable, MessageTooLarge
 
 SLACK_BYTES = 64 * 1024
@@ -74,7 +74,7 @@ class Publisher:
             if self._producer is None:
                 producer = new_producer(self._cluster.options, max_request_bytes=MAX_MESSAGE_BYTES + SLACK_BYTES)
                 try:
-                    await producer.start()
+                    await connect(producer.start())
                 except BaseException:
                     await producer.stop()
                     raise
