@@ -18,6 +18,8 @@ from discord.http import Route
 
 from common.dca import DcaReader
 
+log = logging.getLogger(__name__)
+
 
 class Frames(discord.AudioSource):
     """The packets of a DCA file."""
@@ -124,7 +126,9 @@ class Small(app_commands.Group):
             return
         loop = asyncio.get_running_loop()
 
-        def after(_error: Exception | None) -> None:
+        def after(error: Exception | None) -> None:
+            if error is not None:
+                log.error("the library's player has failed", exc_info=error)
             asyncio.run_coroutine_threadsafe(self.bot.say("ended"), loop)
 
         client.play(Frames(self.bot.path), after=after)
