@@ -121,6 +121,7 @@ DEMO_SONG = Text(
 ANSWER = Text("Lo que responde GET {path}:", "What GET {path} answers:")
 NO_ANSWER = Text("GET {path} no respondió lo esperado ({reason}).", "GET {path} did not answer as expected ({reason}).")
 DEMO_FAILED = Text("El servicio sigue andando: podés probar con otro.", "The service stays up: try another one.")
+PAGE = Text("Página", "Page")
 API = Text("API", "API")
 DOCS = Text("Documentación", "Docs")
 HEALTH = Text("Salud", "Health")
@@ -154,8 +155,8 @@ DAMAGED = Text(
 
 # library
 LIBRARY_EMPTY = Text(
-    'La biblioteca está vacía: pedí algo con `butakero request "…"`.',
-    'The library is empty: ask for something with `butakero request "…"`.',
+    "La biblioteca está vacía: pedí algo con `butakero request '…'`.",
+    "The library is empty: ask for something with `butakero request '…'`.",
 )
 NOTHING_FOUND = Text("No hay nada con «{text}».", 'Nothing matches "{text}".')
 SEARCH_TOO_SHORT = Text(

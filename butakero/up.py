@@ -48,6 +48,7 @@ from butakero.texts import (
     LOGS,
     METRICS,
     NO_ANSWER,
+    PAGE,
     PORT_IN_USE,
     PRESS_CTRL_C,
     RUNNING,
@@ -179,6 +180,7 @@ def _show_addresses(shell: Shell, plan: Plan, service: Service, base: str, media
     print_facts(
         shell.out,
         [
+            (shell.say(PAGE), f"{base}/"),
             (shell.say(API), api),
             (shell.say(DOCS), f"{base}/docs"),
             (shell.say(HEALTH), f"{base}/api/v1/health"),
@@ -187,7 +189,7 @@ def _show_addresses(shell: Shell, plan: Plan, service: Service, base: str, media
         ],
     )
     shell.out.print()
-    shell.out.print(shell.say(TRY_IT, command=f'{plan.program} request "…"'))
+    shell.out.print(shell.say(TRY_IT, command=f"{plan.program} request '…'"))
     shell.out.print(shell.say(PRESS_CTRL_C))
 
 

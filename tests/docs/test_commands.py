@@ -89,7 +89,7 @@ async def test_make_run_takes_a_song(tmp_path: Path) -> None:
     with open_demo_site(tmp_path / "site") as site:
         session = terminal(tmp_path, NETWORK_ALLOW=site.address)
         session.filled_in = {**session.filled_in, "<URL or title>": site.url}
-        with first_run(session, 'make run SONG="<URL or title>"') as running:
+        with first_run(session, "make run SONG='<URL or title>'") as running:
             assert any(line.startswith("Listo: ") for line in running.lines)
 
 
