@@ -108,6 +108,7 @@ class JobRunner:
             bitrate=settings.opus_bitrate,
             complexity=settings.opus_complexity,
             max_duration_ms=settings.max_duration * 1000,
+            language=settings.language,
         )
         guard.install()
 

@@ -33,12 +33,14 @@ class EncodeOptions:
         bitrate: bits per second.
         complexity: libopus complexity, 0..10.
         max_duration_ms: more audio than this raises MediaTooLong, whatever the container claims.
+        language: of the sound track to take when several are as good as each other (ISO 639-1).
         force_transcode: decode and encode even where packets could be copied (benchmarks and tests).
     """
 
     bitrate: int = 128_000
     complexity: int = 5
     max_duration_ms: int = 3 * 3600 * 1000
+    language: str = ""
     force_transcode: bool = False
 
 

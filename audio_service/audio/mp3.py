@@ -1,4 +1,4 @@
-"""What the first bytes of an MP3 say: where its frames begin, and how many there are.
+"""MPEG audio of layer III by its bytes: where its frames begin, and how many the first one states.
 
 The Xing, Info or VBRI header stands in the first frame, which holds no sound. FFmpeg takes its count as the duration
 but does not say whether a duration is that count or an estimate, so it is read here.
@@ -14,6 +14,9 @@ from dataclasses import dataclass
 ID3_HEADER_BYTES = 10
 FIRST_FRAME_BYTES = 64
 """What `stated_ms` looks at: a frame header, the side information, and the count."""
+
+CHAIN = 8
+"""Frames in a row that are no accident: chance makes one frame header of some 4,000 bytes."""
 
 _ID3_FOOTER = 0x10
 _SYNC = 0xFFE0
@@ -69,6 +72,29 @@ def frame_header(data: bytes, at: int = 0) -> FrameHeader | None:
     kilobits = (_BITRATES_1 if version == _VERSION_1 else _BITRATES_2)[bitrate]
     size = (144 if version == _VERSION_1 else 72) * kilobits * 1000 // hertz + (bits >> 9 & 1) if kilobits else 0
     return FrameHeader(version, hertz, bits >> 6 & 3 == _MONO, size)
+
+
+def find_frames(data: bytes) -> int | None:
+    """Return where CHAIN frames of one kind follow each other, None when they do nowhere in `data`."""
+    at = data.find(b"\xff")
+    while at >= 0:
+        if _is_chain(data, at):
+            return at
+        at = data.find(b"\xff", at + 1)
+    return None
+
+
+def _is_chain(data: bytes, at: int) -> bool:
+    first = frame_header(data, at)
+    header = first
+    for _ in range(CHAIN):
+        if header is None or first is None or (header.version, header.rate) != (first.version, first.rate):
+            return False
+        if not header.size:
+            return False
+        at += header.size
+        header = frame_header(data, at)
+    return True
 
 
 def stated_ms(first_frame: bytes) -> int | None:

@@ -69,6 +69,10 @@ class AudioInput(Protocol):
         """For Opus, its OpusHead; b"" when there is none."""
         ...
 
+    def links(self) -> Iterator[AudioInput]:
+        """Yield this one, and then what follows it in the same file: see `FfmpegAudio.links`."""
+        ...
+
     def packets(self) -> Iterator[SupportsBytes]:
         """Yield the stream's packets."""
         ...
@@ -125,7 +129,7 @@ def encode_dca(
     while True:
         plain = plain and (plan is None or plan.mode != "transcoded")
         try:
-            with _open(file, plain=plain) as media:
+            with _open(file, options, plain=plain) as media:
                 return _encode(media, plan, options, sink, origin)
         except _PlanChanged as change:
             plan, reason = change.plan, change.plan.reason
@@ -139,14 +143,14 @@ def encode_dca(
         out.truncate()
 
 
-def _open(file: BinaryIO, *, plain: bool) -> AbstractContextManager[AudioInput]:
+def _open(file: BinaryIO, options: EncodeOptions, *, plain: bool) -> AbstractContextManager[AudioInput]:
     """Open a plain WebM here and everything else with FFmpeg. Raises NotPlainError when it was not that plain."""
     if plain:
         return nullcontext(WebmAudio(file))
     # Only now: loading FFmpeg takes longer than copying a song.
     from audio_service.audio.probe import open_media  # noqa: PLC0415 - see above
 
-    return open_media(file)
+    return open_media(file, language=options.language)
 
 
 def _start_again(file: BinaryIO | StartKept, reason: str) -> None:
@@ -163,7 +167,8 @@ def _encode(
     open_sink: Callable[[DcaMetadata], FrameSink],
     origin: Origin,
 ) -> Encoded:
-    packets = media.packets()
+    links = media.links()
+    packets = next(links).packets()
     first = next(packets, None)
     if first is None:
         raise MediaCorrupt("no audio in the stream")
@@ -172,7 +177,7 @@ def _encode(
         # Decoding needs the packets as FFmpeg's demuxer gives them.
         raise _PlanChanged(plan)
     sink = open_sink(_metadata(media, plan, origin, options))
-    _MODES[plan.mode](chain((first,), packets), sink, options)
+    _MODES[plan.mode](chain((first,), packets, _following(links, plan)), sink, options)
     if not sink.frames:
         raise MediaCorrupt("no audio in the stream")
     size, sha256 = sink.finish()
@@ -187,6 +192,18 @@ def _encode(
         source_container=media.probed.container,
         states_length=states_length,
     )
+
+
+def _following(links: Iterator[AudioInput], plan: _Plan) -> Packets:
+    """Yield the packets of the other links. Raises _PlanChanged for one that cannot be copied when the first is."""
+    for link in links:
+        packets = link.packets()
+        first = next(packets, None)
+        if first is None:
+            continue
+        if plan.mode != "transcoded" and (found := _decide(link, bytes(first))).mode == "transcoded":
+            raise _PlanChanged(found)
+        yield from chain((first,), packets)
 
 
 def _decide(media: AudioInput, first: bytes) -> _Plan:

@@ -7,8 +7,8 @@ open). Only audio decoders are allowed, so video is never decoded. All FFmpeg er
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from typing import BinaryIO, NoReturn, cast
 
 import av
@@ -19,11 +19,18 @@ from av.packet import Packet
 
 from audio_service.audio import mp3
 from audio_service.audio.base import MISSING_SHARE, Probed, check_reached
-from audio_service.audio.files import SeekableFile, SequentialFile
+from audio_service.audio.files import HEAD_BYTES, SeekableFile, SequentialFile
+from audio_service.audio.ogg_pages import PagedFile, PageWatch, Part, find_links
+from audio_service.audio.tracks import choose_track
 from common.errors import MediaCorrupt, MediaUnsupported, SourceTruncated
 
 MAX_PACKET_BYTES = 8 * 1024 * 1024
 """A compressed packet of audio is a thousandth of this; the longest legal FLAC frame is a quarter."""
+
+_MOST_JUNK_BYTES = 1024 * 1024
+"""Before the first frame of an MP3: servers put error pages, pictures and tags of other formats there."""
+
+_OPEN_AT_ONCE = 2
 
 DEMUXERS = "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,ogg,mp3,flac,wav,w64,aiff,caf,aac,mpegts,flv"
 DECODERS = frozenset(
@@ -37,6 +44,8 @@ DECODERS = frozenset(
 _STATING = frozenset({"mov", "matroska", "flac", "wav"})
 _RIFF_UNKNOWN = 0xFFFF_FF00
 _MAGIC = (b"\x1a\x45\xdf\xa3", b"OggS", b"fLaC", b"RIFF", b"ID3", b"FORM", b"caff", b"FLV\x01")
+# Of the formats without such a beginning: a packet of MPEG-TS and a frame of ADTS.
+_OTHER_STARTS = (b"\x47", b"\xff\xf0", b"\xff\xf1", b"\xff\xf8", b"\xff\xf9")
 _OPTIONS = {
     "format_whitelist": DEMUXERS,
     "codec_whitelist": ",".join(sorted(DECODERS)),
@@ -49,10 +58,19 @@ _OPTIONS = {
 class FfmpegAudio:
     """One audio stream of a file that FFmpeg has opened. `packets` reads forward; other streams are skipped."""
 
-    def __init__(self, container: InputContainer, stream: AudioStream, file: SequentialFile) -> None:
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: AudioStream,
+        file: SequentialFile,
+        watch: PageWatch | None,
+        rest: Iterator[FfmpegAudio],
+    ) -> None:
         self._container = container
         self._stream = stream
         self._file = file
+        self._watch = watch
+        self._rest = rest
         self._first: Packet[AudioStream] | None = None
         self._last: Packet[AudioStream] | None = None
         context = stream.codec_context
@@ -69,6 +87,11 @@ class FfmpegAudio:
     def sequential(self) -> bool:
         """Whether this file can be read only once."""
         return not isinstance(self._file, SeekableFile)
+
+    def links(self) -> Iterator[FfmpegAudio]:
+        """Yield this one, and then the other links of a chained Ogg file. Raises as `open_media`."""
+        yield self
+        yield from self._rest
 
     def packets(self) -> Iterator[Packet[AudioStream]]:
         """Yield the stream's packets, and raise what the source raised when it did.
@@ -97,6 +120,8 @@ class FfmpegAudio:
 
         `played_ms` is what the packets amounted to; timestamps count as well, since gaps are legal.
         """
+        if self.probed.container == "ogg":
+            return self._check_pages()
         states_size = self.probed.container == "wav" and self._check_riff_size()
         stated = self._stated_ms()
         if stated is None:
@@ -106,6 +131,15 @@ class FfmpegAudio:
             first, last = 0, last - first
         check_reached(max(last, first + played_ms), stated, first)
         return True
+
+    def _check_pages(self) -> bool:
+        """For Ogg, which states no length: each page states its own, and the last of a stream that it is the last."""
+        watch = self._watch
+        if watch is None or not watch.in_step:
+            return False
+        if watch.cut:
+            raise SourceTruncated("ends within a page")
+        return watch.ended
 
     def _check_riff_size(self) -> bool:
         """For WAV, whose duration FFmpeg corrects by the file's size. 0 and all ones mean that it was streamed."""
@@ -146,24 +180,100 @@ class FfmpegAudio:
         return max(0, int(first.pts * first.time_base * 1000)), int(end * last.time_base * 1000)
 
 
+class _Opened:
+    """The files that FFmpeg opens for one source: one as a rule, and one for each link of a chained Ogg file."""
+
+    def __init__(self, file: BinaryIO, language: str) -> None:
+        self._file = file
+        self._language = language
+        self._sources: list[SequentialFile] = []
+        self._containers: list[InputContainer] = []
+        self.watch: PageWatch | None = None
+
+    def first(self) -> FfmpegAudio:
+        """Open the source, or the first link of it."""
+        if not self._file.seekable():
+            paged = PagedFile(self._file)
+            self.watch = paged.watch
+            return self._audio(SequentialFile(cast("BinaryIO", paged)), self._links_to_come(paged))
+        starts, self.watch = find_links(self._file)
+        if len(starts) == 1:
+            return self._whole()
+        ends = (*starts[1:], None)
+        parts = [Part(self._file, *each) for each in zip(starts, ends, strict=True)]
+        rest = (self._audio(SeekableFile(cast("BinaryIO", part))) for part in self._rewound(parts[1:]))
+        parts[0].seek(0)
+        return self._audio(SeekableFile(cast("BinaryIO", parts[0])), rest)
+
+    def close(self) -> None:
+        """Close what is open."""
+        for container in self._containers:
+            container.close()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What the source raised."""
+        return next((source.failure for source in self._sources if source.failure is not None), None)
+
+    def _whole(self) -> FfmpegAudio:
+        """Open a complete file; one that begins like nothing known may be an MP3 behind something else."""
+        head = self._file.read(HEAD_BYTES)
+        start = 0
+        if not _looks_like_media(head) and not head.startswith(_OTHER_STARTS):
+            self._file.seek(0)
+            start = mp3.find_frames(self._file.read(_MOST_JUNK_BYTES)) or 0
+        self._file.seek(0)
+        if not start:
+            return self._audio(SeekableFile(self._file))
+        return self._audio(SeekableFile(cast("BinaryIO", Part(self._file, start))), kind="mp3")
+
+    def _links_to_come(self, paged: PagedFile) -> Iterator[FfmpegAudio]:
+        while paged.next_link():
+            yield self._audio(SequentialFile(cast("BinaryIO", paged)))
+
+    @staticmethod
+    def _rewound(parts: Iterable[Part]) -> Iterator[Part]:
+        # They share the position of one file.
+        for part in parts:
+            part.seek(0)
+            yield part
+
+    def _audio(
+        self, source: SequentialFile, rest: Iterator[FfmpegAudio] | None = None, kind: str | None = None
+    ) -> FfmpegAudio:
+        self._sources = [*self._sources[-1:], source]
+        container = _open(source, kind)
+        self._containers.append(container)
+        # The decoder of the link before this one has yet to give its last samples.
+        while len(self._containers) > _OPEN_AT_ONCE:
+            self._containers.pop(0).close()
+        stream = _audio_stream(container, self._language)
+        return FfmpegAudio(container, stream, source, self.watch, rest or iter(()))
+
+
 @contextmanager
-def open_media(file: BinaryIO) -> Generator[FfmpegAudio]:
-    """Open the first audio stream of `file`, which may be seekable (then it is complete) or a growing download.
+def open_media(file: BinaryIO, *, language: str = "") -> Generator[FfmpegAudio]:
+    """Open a sound track of `file`, which may be seekable (then it is complete) or a growing download.
+
+    Of several tracks it is the default one, else one in `language` (ISO 639-1).
 
     Raises, here or inside the context:
         MediaUnsupported: nothing FFmpeg may open here, or no audio in it.
         MediaCorrupt: it starts like media and is damaged.
+        SourceTruncated: it ends within a page of Ogg.
         WholeFileNeededError: a sequential MP4 whose index is at its end.
         whatever `file.read` raised, unchanged.
     """
-    source = SeekableFile(file) if file.seekable() else SequentialFile(file)
+    opened = _Opened(file, language)
     try:
-        with _open(source) as container:
-            yield FfmpegAudio(container, _audio_stream(container), source)
+        with closing(opened):
+            yield opened.first()
     except Exception as exc:
         # The source's own failure came first and caused FFmpeg's.
-        if source.failure is not None and exc is not source.failure:
-            raise source.failure from None
+        if opened.failure is not None and exc is not opened.failure:
+            raise opened.failure from None
+        if isinstance(exc, FFmpegError | MediaCorrupt) and opened.watch is not None and opened.watch.cut:
+            raise SourceTruncated("ends within a page") from exc
         if isinstance(exc, FFmpegError):
             raise MediaCorrupt(_describe(exc)) from exc
         raise
@@ -175,9 +285,9 @@ def probe(file: BinaryIO) -> Probed:
         return media.probed
 
 
-def _open(source: SequentialFile) -> InputContainer:
+def _open(source: SequentialFile, kind: str | None) -> InputContainer:
     try:
-        return av.open(source, "r", options=_OPTIONS, metadata_errors="replace", io_open=_refuse)
+        return av.open(source, "r", format=kind, options=_OPTIONS, metadata_errors="replace", io_open=_refuse)
     except FFmpegError as exc:
         if not source.head:
             raise MediaCorrupt("the file is empty") from exc
@@ -191,16 +301,20 @@ def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
     raise PermissionError(f"media may not open {url!r}")
 
 
-def _audio_stream(container: InputContainer) -> AudioStream:
+def _audio_stream(container: InputContainer, language: str) -> AudioStream:
     streams = container.streams.audio
     if not streams:
         raise MediaUnsupported(f"no audio in {container.format.name}")
-    stream = streams[0]
-    # The stubs promise a context; a codec that has no decoder in this build has none.
-    context = cast("object | None", stream.codec_context)
-    if context is None or stream.codec_context.name not in DECODERS:
+    stream = choose_track(streams, _is_decodable, language)
+    if not _is_decodable(stream):
+        # The stubs promise a context; a codec that has no decoder in this build has none.
+        context = cast("object | None", stream.codec_context)
         raise MediaUnsupported(f"codec {'unknown' if context is None else stream.codec_context.name}")
     return stream
+
+
+def _is_decodable(stream: AudioStream) -> bool:
+    return cast("object | None", stream.codec_context) is not None and stream.codec_context.name in DECODERS
 
 
 def _codec_name(decoder: str) -> str:

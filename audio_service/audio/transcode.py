@@ -49,6 +49,8 @@ def _decoded(packets: Iterable[Packet[AudioStream]]) -> Iterator[AudioFrame]:
     good = bad = 0
     stream: AudioStream | None = None
     for packet in packets:
+        if stream is not None and packet.stream is not stream:
+            yield from stream.decode(None)  # pyright: ignore[reportUnknownMemberType] - as below
         stream = packet.stream
         try:
             yield from packet.decode()

@@ -31,7 +31,10 @@ class ChildJob:
 
 @dataclass(frozen=True, slots=True)
 class ChildSettings:
-    """A child's settings, sent when it starts. Times in seconds, sizes in bytes; `cookies` is a path, "" for none."""
+    """A child's settings, sent when it starts. Times in seconds, sizes in bytes; `cookies` is a path, "" for none.
+
+    `language` (ISO 639-1) is the people's: of a file's sound tracks it decides between equals.
+    """
 
     network_allow: str
     network_timeout: float
@@ -43,6 +46,7 @@ class ChildSettings:
     opus_bitrate: int
     opus_complexity: int
     cookies: str
+    language: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,4 +165,5 @@ def _child_settings(settings: AudioSettings) -> ChildSettings:
         opus_bitrate=settings.opus_bitrate,
         opus_complexity=settings.opus_complexity,
         cookies=str(settings.cookies_youtube.resolve()) if settings.cookies_youtube else "",
+        language=settings.locale,
     )

@@ -160,7 +160,9 @@ def _tracks(body: bytes) -> tuple[WebmTrack, frozenset[int]]:
         if kind not in {_VIDEO_TYPE, _AUDIO_TYPE, _SUBTITLE_TYPE}:
             raise NotPlainError(f"track type {kind}")
         numbers.add(number)
-        if kind == _AUDIO_TYPE and chosen is None:
+        if kind == _AUDIO_TYPE:
+            if chosen is not None:
+                raise NotPlainError("several sound tracks")
             chosen = _opus_track(number, children(entry, _IN_TRACK))
     if chosen is None:
         raise NotPlainError("no audio")

@@ -65,6 +65,10 @@ class WebmAudio:
         self.extradata = track.opus_head
         self.probed = Probed("opus", "matroska", track.rate, track.channels, self._header.info.stated_ms)
 
+    def links(self) -> Iterator[WebmAudio]:
+        """Yield this one: a plain file has one segment."""
+        yield self
+
     def packets(self) -> Iterator[bytes]:
         """Yield the track's packets. A truncated file ends with its last complete block."""
         with suppress(SourceEndedError):
