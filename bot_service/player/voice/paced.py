@@ -1,8 +1,13 @@
-"""One thread that sends the packets of all voice connections of a process, instead of discord.py's thread for each.
+"""A few threads that send the packets of all voice connections of a process, instead of discord.py's thread for each.
 
 Encrypting and sending a packet costs the same either way; a hundred threads that wake up fifty times a second and
-contend for the GIL cost twice as much again. Opus only: nothing is encoded here. The pacer waits for a disconnected
-connection without limit: giving it up is the watchdog's decision. Figures: docs/adr/0023-voice-sender.md.
+contend for the GIL cost twice as much again. But where more threads want to run than there are processors, one thread
+gets the share of one, too little for many streams: so the sender's priority is raised where the system lets it, and one
+sends at most 16 streams. What is late by more than a short burst all the same is not caught up: after a stall listeners
+hear a gap, not everything at once.
+
+Opus only: nothing is encoded here. The pacer waits for a disconnected connection without limit: giving it up is the
+watchdog's decision. Figures: docs/adr/0023-voice-sender.md.
 """
 
 from __future__ import annotations
@@ -10,9 +15,12 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import ClassVar
 
 import discord
@@ -29,6 +37,11 @@ SWITCH_SECONDS = 0.0005
 _FRAME_NS = 20_000_000
 # Streams start at multiples of this: one wake-up serves several, and not all streams send at once.
 _SLOT_NS = 4_000_000
+# At most five packets of a stream go out in one go: one, and these after it.
+_BURST_NS = 4 * _FRAME_NS
+# As `nice`: ten times the share of a thread at 0.
+_PRIORITY = -10
+_STREAMS_PER_PACER = 16
 _STUCK_NS = 500_000_000
 _STUCK_SECONDS = _STUCK_NS / 1e9
 # Discord's documentation, "Voice Data Interpolation": five frames of silence at the end of sound.
@@ -103,6 +116,11 @@ class Pacer:
         self._watch: threading.Thread | None = None
         self._stepping_since: int | None = None
 
+    @property
+    def streams(self) -> int:
+        """How many streams it sends, give or take the one that is being sent."""
+        return len(self._due)
+
     def add(self, stream: Stream) -> None:
         """Send a stream, to its end."""
         now = time.monotonic_ns()
@@ -118,6 +136,7 @@ class Pacer:
             self._changed.notify()
 
     def _send(self) -> None:
+        _raise_priority()
         me = threading.current_thread()
         while (found := self._next(me)) is not None:
             at, stream = found
@@ -125,7 +144,10 @@ class Pacer:
                 self._put(at + _FRAME_NS, stream)
 
     def _next(self, me: threading.Thread) -> tuple[int, Stream] | None:
-        """Wait for the stream due first; None if none is left, or if another thread has replaced this one."""
+        """Wait for the stream due first; return it with the time of its packet, at most _BURST_NS ago.
+
+        None if none is left, or if another thread has replaced this one.
+        """
         with self._changed:
             while self._sender is me:
                 self._stepping_since = None
@@ -136,7 +158,7 @@ class Pacer:
                 if self._due[0][0] <= now:
                     self._stepping_since = now
                     at, _, stream = heapq.heappop(self._due)
-                    return at, stream
+                    return max(at, now - _BURST_NS), stream
                 self._changed.wait((self._due[0][0] - now) / 1e9)
             return None
 
@@ -155,10 +177,25 @@ class Pacer:
                     self._sender = _started(self._send)
 
 
-class PacedVoiceClient(discord.VoiceClient):
-    """A voice connection whose packets the process's pacer sends. Opus sources only, one at a time."""
+class Pacers:
+    """The pacers of a process: one, and more where there are more streams than one should send."""
 
-    pacer: ClassVar = Pacer()
+    def __init__(self) -> None:
+        self._pacers: list[Pacer] = []
+
+    def add(self, stream: Stream) -> None:
+        """Send a stream, to its end. Event loop thread only."""
+        pacer = next((one for one in self._pacers if one.streams < _STREAMS_PER_PACER), None)
+        if pacer is None:
+            pacer = Pacer()
+            self._pacers.append(pacer)
+        pacer.add(stream)
+
+
+class PacedVoiceClient(discord.VoiceClient):
+    """A voice connection whose packets the process's pacers send. Opus sources only, one at a time."""
+
+    pacers: ClassVar = Pacers()
     _stream: Stream | None = None
 
     def play(self, source: discord.AudioSource, *, after: After | None = None, **_encoder: object) -> None:
@@ -166,7 +203,7 @@ class PacedVoiceClient(discord.VoiceClient):
         if not self.is_connected() or self.is_playing() or not source.is_opus():
             raise discord.ClientException("not connected, already playing, or no source of Opus")
         self._stream = Stream(self, source, after)
-        self.pacer.add(self._stream)
+        self.pacers.add(self._stream)
 
     def is_playing(self) -> bool:
         """See `discord.VoiceClient`."""
@@ -191,6 +228,14 @@ class PacedVoiceClient(discord.VoiceClient):
         """See `discord.VoiceClient`."""
         if self._stream is not None:
             self._stream.paused = False
+
+
+def _raise_priority() -> None:
+    """Raise the calling thread's priority. Without the right to (CAP_SYS_NICE, RLIMIT_NICE) it stays as it is."""
+    # On Linux a priority belongs to a thread; elsewhere this would be the whole process.
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _PRIORITY)
 
 
 def _started(work: Callable[[], None]) -> threading.Thread:
