@@ -27,7 +27,7 @@ def main(registry: Registry = PIPELINES) -> int:
     """Return the process's exit code. `registry` holds the pipelines that PIPELINES may name."""
     launch = read_launch()
     settings = load_or_exit(AudioSettings, Path(".env"))
-    pipelines = or_exit(lambda: chosen(settings.pipelines, registry))
+    pipelines = or_exit(lambda: chosen(settings.pipelines, registry), Path(".env"))
     configure_logging(settings.log_level, settings.log_format)
 
     async def program(stop: asyncio.Event) -> None:

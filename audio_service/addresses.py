@@ -14,6 +14,8 @@ import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from common.settings_errors import Expected
+
 Address = IPv4Address | IPv6Address
 
 _REFUSED_V4 = tuple(
@@ -113,15 +115,15 @@ def _parse_rule(entry: str) -> AllowRule:
         return AllowRule(network, None, None)
     match = _RULE.fullmatch(entry)
     if match is None:
-        raise ValueError(_expected(entry))
+        raise _expected(entry)
     port = int(match["port"]) if match["port"] else None
     if port is not None and not 0 < port <= _MAX_PORT:
-        raise ValueError(_expected(entry))
+        raise _expected(entry)
     name = match["v6"] or match["host"]
     if (network := _parse_network(name)) is not None:
         return AllowRule(network, None, port)
     if match["v6"] or not _HOST.fullmatch(name.lower()):
-        raise ValueError(_expected(entry))
+        raise _expected(entry)
     return AllowRule(None, name.lower(), port)
 
 
@@ -132,8 +134,11 @@ def _parse_network(text: str) -> IPv4Network | IPv6Network | None:
         return None
 
 
-def _expected(entry: str) -> str:
-    return f"{entry!r} is no address, CIDR network or host name, optionally followed by :port ([::1]:80 for IPv6)"
+def _expected(entry: str) -> Expected:
+    return Expected(
+        f"{entry!r} no es una dirección, red CIDR ni nombre de host, con :puerto si hace falta ([::1]:80 en IPv6)",
+        f"{entry!r} is no address, CIDR network or host name, optionally followed by :port ([::1]:80 for IPv6)",
+    )
 
 
 def _look_up(host: str) -> frozenset[str]:

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from audio_service.addresses import parse_allow
 from common.settings import SharedSettings
+from common.settings_errors import Expected
 
 _SAFE_URL = re.compile(r"https://|http://(localhost|127\.0\.0\.1|\[::1\])[:/]")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
@@ -77,21 +78,30 @@ class AudioSettings(SharedSettings):
     @classmethod
     def _check_jwks_url(cls, text: str) -> str:
         if text and not _SAFE_URL.match(text):
-            raise ValueError("an https URL is expected (http on loopback alone)")
+            raise Expected(
+                "se espera una URL https (http solo en loopback)",
+                "an https URL is expected (http on loopback alone)",
+            )
         return text
 
     @field_validator("oauth_issuer")
     @classmethod
     def _check_issuer(cls, text: str, info: ValidationInfo) -> str:
         if text and not (info.data.get("oauth_audience") and info.data.get("oauth_jwks_url")):
-            raise ValueError("OAUTH_AUDIENCE and OAUTH_JWKS_URL are needed beside it")
+            raise Expected(
+                "necesita también OAUTH_AUDIENCE y OAUTH_JWKS_URL",
+                "OAUTH_AUDIENCE and OAUTH_JWKS_URL are needed beside it",
+            )
         return text
 
     @field_validator("cors_origins")
     @classmethod
     def _check_origins(cls, text: str) -> str:
         if not all(_ORIGIN.fullmatch(part.strip()) for part in text.split(",") if part.strip()):
-            raise ValueError("origins like https://page.example are expected, several separated by commas")
+            raise Expected(
+                "se esperan orígenes como https://pagina.example, varios separados por comas",
+                "origins like https://page.example are expected, several separated by commas",
+            )
         return text
 
     @field_validator("network_allow")
@@ -104,5 +114,8 @@ class AudioSettings(SharedSettings):
     @classmethod
     def _check_watch_url(cls, text: str) -> str:
         if "{id}" not in text or not text.startswith(("http://", "https://")):
-            raise ValueError("an http or https URL that holds {id} is expected")
+            raise Expected(
+                "se espera una URL http o https que contenga {id}",
+                "an http or https URL that holds {id} is expected",
+            )
         return text

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 
 from common.settings import DatabaseBackend, SharedSettings
+from common.settings_errors import Expected
 
 _MAX_NAME = 32
 _BEARER = re.compile(r"[A-Za-z0-9._~+/=-]*")  # RFC 6750 §2.1
@@ -49,7 +50,10 @@ class BotSettings(SharedSettings):
     def _check_token(cls, token: SecretStr) -> SecretStr:
         text = token.get_secret_value().strip()
         if not text or any(character.isspace() for character in text):
-            raise ValueError("the bot's token is expected (discord.com/developers/applications, page Bot)")
+            raise Expected(
+                "se espera el token del bot (discord.com/developers/applications, página Bot)",
+                "the bot's token is expected (discord.com/developers/applications, page Bot)",
+            )
         return SecretStr(text)
 
     @field_validator("audio_processor_api_key")
@@ -57,7 +61,10 @@ class BotSettings(SharedSettings):
     def _check_api_key(cls, key: SecretStr) -> SecretStr:
         text = key.get_secret_value().strip()
         if not _BEARER.fullmatch(text):
-            raise ValueError("a key that `butakero keys create` has printed is expected")
+            raise Expected(
+                "se espera una clave que haya impreso `butakero keys create`",
+                "a key that `butakero keys create` has printed is expected",
+            )
         return SecretStr(text)
 
     @field_validator("command_prefix")
@@ -71,26 +78,31 @@ class BotSettings(SharedSettings):
         name = text.strip()
         name = name[1:] if name[:1] in {"!", "/"} else name
         if not 1 <= len(name) <= _MAX_NAME or not all(_may_stand_in_name(character) for character in name):
-            raise ValueError(
+            raise Expected(
+                "se espera el nombre de un comando: 1 a 32 letras, dígitos, - o _, sin espacios (una ! o / inicial se "
+                "descarta)",
                 "the name of a slash command is expected: 1 to 32 letters, digits, - or _, no spaces (a leading ! or / "
-                "is dropped)"
+                "is dropped)",
             )
         if name != name.lower():
-            raise ValueError("the name of a slash command is lower case")
+            raise Expected("el nombre de un comando va en minúsculas", "the name of a slash command is lower case")
         return name
 
     @field_validator("discord_guilds")
     @classmethod
     def _check_guilds(cls, text: str) -> str:
         if not all(part.strip().isdecimal() for part in text.split(",") if part.strip()):
-            raise ValueError("ids of servers (digits) are expected, several separated by commas")
+            raise Expected(
+                "se esperan ids de servidores (dígitos), varios separados por comas",
+                "ids of servers (digits) are expected, several separated by commas",
+            )
         return text
 
     @field_validator("discord_proxy", "audio_processor_url")
     @classmethod
     def _check_url(cls, text: str) -> str:
         if text and not text.startswith(("http://", "https://")):
-            raise ValueError("an http or https URL is expected")
+            raise Expected("se espera una URL http o https", "an http or https URL is expected")
         return text.rstrip("/")
 
     @property

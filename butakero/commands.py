@@ -6,6 +6,7 @@ Each command is implemented in its own module. A user's mistake ends in one line
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -13,6 +14,7 @@ import typer
 
 from audio_service.access.scopes import SCOPES, known_scopes
 from butakero import dlq, keys, library
+from butakero.help import speak_spanish, usage_error
 from butakero.inspect import run_inspect
 from butakero.request import run_request
 from butakero.screen import open_screen, plain
@@ -27,13 +29,12 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
-    help="A music system for Discord: ask for songs, look at what was made of them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 library_app = typer.Typer(help="What the library holds.", no_args_is_help=True)
-dlq_app = typer.Typer(help="Dead letters: messages that nobody could work on.", no_args_is_help=True)
+dlq_app = typer.Typer(help="Dead letters: messages that were given up.", no_args_is_help=True)
 app.add_typer(library_app, name="library")
 keys_app = typer.Typer(help="API keys: who may use the HTTP API.", no_args_is_help=True)
 app.add_typer(dlq_app, name="dlq")
@@ -48,15 +49,40 @@ Position = Annotated[str, typer.Argument(metavar="POSITION", help="As `dlq list`
 
 def run() -> NoReturn:
     """Run the command line and exit."""
+    locale = user_locale()
+    command = typer.main.get_command(app)
+    if locale == "es":
+        speak_spanish(command)
     try:
-        sys.exit(app())
+        sys.exit(command.main(standalone_mode=False) or 0)
+    except typer.exceptions.TyperException as exc:
+        sys.stderr.write(usage_error(exc, locale))
+        sys.exit(exc.exit_code)
     except AppError as exc:
-        _fail(f"{exc.message(user_locale())} ({exc.code}: {exc.detail})")
+        _fail(f"{exc.message(locale)} ({exc.code}: {exc.detail})")
     except OSError as exc:
         reason = f"{exc.strerror or type(exc).__name__}: {exc.filename}" if exc.filename else str(exc)
-        _fail(say(SYSTEM_REFUSED, user_locale(), reason=reason))
-    except KeyboardInterrupt:
+        _fail(say(SYSTEM_REFUSED, locale, reason=reason))
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _on_version(wanted: bool) -> None:  # noqa: FBT001 - typer passes it by position
+    if wanted:
+        sys.stdout.write(f"butakero {version('butakero-music-bot')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_on_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """A music system for Discord: ask for songs, look at what was made of them."""
+    del show_version
 
 
 @app.command()
@@ -108,10 +134,12 @@ def inspect(file: Annotated[Path, typer.Argument(metavar="FILE", help="A .dca fi
 
 @library_app.command("list")
 def library_list(
-    *, limit: Limit = 50, everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False
+    *,
+    limit: Limit = 50,
+    everything: Annotated[bool, typer.Option("--all", help="All of them, failed requests too.")] = False,
 ) -> None:
-    """List the records, last updated first."""
-    raise typer.Exit(library.run_list(open_shell(), limit=None if everything else limit))
+    """List the songs, last updated first."""
+    raise typer.Exit(library.run_list(open_shell(), limit=None if everything else limit, failed=everything))
 
 
 @library_app.command("search")
@@ -171,7 +199,7 @@ def keys_create(
 
 @keys_app.command("list")
 def keys_list(*, file: KeysFile = None) -> None:
-    """List the keys: whose, what for, until when. None of it lets anybody in."""
+    """List the keys: whose, what for, until when. The keys themselves are not shown."""
     raise typer.Exit(keys.run_list(open_shell(), file))
 
 

@@ -27,6 +27,7 @@ from butakero.texts import (
     ERROR,
     HEADERS,
     KEY,
+    NO_QUEUE,
     POSITION,
     REPLAYED,
     REPLAYED_COUNT,
@@ -47,7 +48,7 @@ _NEXT_SECONDS = 2.0  # messages leased to another command are not delivered
 
 def run_list(shell: Shell, topic: str) -> int:
     """Print the dead letters of `topic` that were not replayed."""
-    messages = asyncio.run(_peek(shell, topic))
+    messages = _read(shell, topic)
     if not messages:
         shell.out.print(shell.say(DLQ_EMPTY, topic=plain(dead_letter_topic(topic))))
         return 0
@@ -58,7 +59,7 @@ def run_list(shell: Shell, topic: str) -> int:
 
 def run_show(shell: Shell, topic: str, position: str) -> int:
     """Print one dead letter: why it is there, its headers and its body."""
-    for message in asyncio.run(_peek(shell, topic)):
+    for message in _read(shell, topic):
         if message.position == position:
             _show(shell, message)
             return 0
@@ -70,11 +71,24 @@ def run_replay(shell: Shell, topic: str, position: str | None, *, everything: bo
     if (position is None) != everything:
         shell.err.print(shell.say(DLQ_WHICH), style="red")
         return EXIT_USAGE
-    count = asyncio.run(_replay(shell, topic, position))
+    count = asyncio.run(_replay(shell, topic, position)) if _exists(shell) else 0
     if position is not None and not count:
         return _unknown(shell, topic, position)
     shell.out.print(shell.say(REPLAYED_COUNT, count=count))
     return 0
+
+
+def _read(shell: Shell, topic: str) -> Sequence[Message]:
+    return asyncio.run(_peek(shell, topic)) if _exists(shell) else ()
+
+
+def _exists(shell: Shell) -> bool:
+    """Return whether there is a queue to read: opening the embedded broker's file makes one where there is none."""
+    path = shell.settings.embedded_broker_path
+    if shell.settings.messaging_backend != "embedded" or path.exists():
+        return True
+    shell.err.print(shell.say(NO_QUEUE, path=path), style="yellow")
+    return False
 
 
 async def _peek(shell: Shell, topic: str) -> Sequence[Message]:

@@ -10,7 +10,7 @@ from rich.text import Text as RichText
 
 _LABEL_WIDTH = 16
 _GAP = "  "
-_LEAST_FLEXIBLE = 24
+_LEAST_FLEXIBLE = 22
 
 Row = Sequence[str]
 
@@ -22,19 +22,31 @@ def print_facts(console: Console, facts: Sequence[tuple[str, str]]) -> None:
         console.print(f"  {label:<{width}}{value}", soft_wrap=True)
 
 
-def print_table(console: Console, headings: Row, rows: Sequence[Row], *, flexible: int = 0) -> None:
+def print_table(
+    console: Console, headings: Row, rows: Sequence[Row], *, flexible: int = 0, least_important: Sequence[int] = ()
+) -> None:
     """Print rows of `plain` texts.
 
-    At a terminal the column numbered `flexible` is truncated to the available width; below _LEAST_FLEXIBLE it gets a
-    line above the rest of its row. Other columns are never truncated: ids and positions are meant to be copied.
+    At a terminal the column numbered `flexible` is truncated to the available width. Where less than _LEAST_FLEXIBLE is
+    left for it, the columns `least_important` are left out, in their order; then it gets a line above the rest of its
+    row. Other columns are never truncated: ids and positions are meant to be copied. A pipe gets all columns.
     """
     if not console.is_terminal:
         for row in (headings, *rows):
             console.file.write("\t".join(row) + "\n")  # the console itself would turn tabs into spaces
         return
-    widths = [max(cell_len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
-    others = sum(widths) - widths[flexible] + len(_GAP) * (len(widths) - 1)
-    room = console.width - others
+    all_widths = [max(cell_len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
+    kept = list(range(len(headings)))
+    for column in least_important:
+        if _room(console, all_widths, kept, flexible) >= min(_LEAST_FLEXIBLE, all_widths[flexible]):
+            break
+        kept.remove(column)
+    headings, *rows = ([row[column] for column in kept] for row in (headings, *rows))
+    widths, room, flexible = (
+        [all_widths[column] for column in kept],
+        _room(console, all_widths, kept, flexible),
+        kept.index(flexible),
+    )
     if room < min(_LEAST_FLEXIBLE, widths[flexible]):
         _print_blocks(console, rows, flexible)
         return
@@ -42,6 +54,11 @@ def print_table(console: Console, headings: Row, rows: Sequence[Row], *, flexibl
     console.print(RichText(_line(headings, widths), style="bold"), soft_wrap=True)
     for row in rows:
         console.print(RichText(_line(row, widths)), soft_wrap=True)
+
+
+def _room(console: Console, widths: Sequence[int], kept: Sequence[int], flexible: int) -> int:
+    """Return what the columns `kept` leave for the flexible one."""
+    return console.width - sum(widths[column] + len(_GAP) for column in kept if column != flexible)
 
 
 def _print_blocks(console: Console, rows: Sequence[Row], flexible: int) -> None:

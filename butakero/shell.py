@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from butakero.screen import open_screen
 from butakero.texts import say
 from common.errors import Locale, Text
 from common.observability.telemetry import configure_logging
-from common.settings import SettingsError, load, load_or_exit
+from common.settings import load_locale, load_or_exit
 
 ENV_FILE = Path(".env")
 _NOISY_LIBRARIES = ("aiokafka",)
@@ -53,7 +52,5 @@ def open_shell(*, http_port: int | None = None) -> Shell:
 
 
 def user_locale() -> Locale:
-    """Return the language, the default where the settings are invalid: for commands that need no other setting."""
-    with contextlib.suppress(SettingsError):
-        return load(AudioSettings, ENV_FILE).locale
-    return "es"
+    """Return LOCALE, also where other settings are wrong: for commands that need no other setting."""
+    return load_locale(ENV_FILE)

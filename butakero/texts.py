@@ -1,7 +1,7 @@
 """Every sentence of the command line, in Argentine Spanish and in English; LOCALE chooses.
 
-The help of the commands is documentation and stays in English. Sentences about a failed request come from
-`common.errors`, or from the status event.
+The help of the commands is in help.py. Sentences about a failed request come from `common.errors`, or from the status
+event.
 """
 
 from __future__ import annotations
@@ -157,6 +157,17 @@ DAMAGED = Text(
 LIBRARY_EMPTY = Text(
     "La biblioteca está vacía: pedí algo con `butakero request '…'`.",
     "The library is empty: ask for something with `butakero request '…'`.",
+)
+NO_LIBRARY = Text(
+    "No hay una biblioteca en {path}. Se lee la de la carpeta donde se trabaja: andá a la de `make run`, o decí "
+    "SQLITE_PATH.",
+    "There is no library at {path}. The working directory's one is read: go to that of `make run`, or set SQLITE_PATH.",
+)
+NO_QUEUE = Text(
+    "No hay una cola en {path}. Se lee la de la carpeta donde se trabaja: andá a la de `make run`, o decí "
+    "EMBEDDED_BROKER_PATH.",
+    "There is no queue at {path}. The working directory's one is read: go to that of `make run`, or set "
+    "EMBEDDED_BROKER_PATH.",
 )
 NOTHING_FOUND = Text("No hay nada con «{text}».", 'Nothing matches "{text}".')
 SEARCH_TOO_SHORT = Text(

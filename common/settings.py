@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from common.errors import Locale, Misconfigured
+from common.errors import Locale, Misconfigured, Text
+from common.settings_errors import Expected, SettingsError, explain
 
 _ADDRESS = re.compile(r"[^\s:]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
 DatabaseBackend = Literal["sqlite", "mongodb"]
@@ -31,7 +32,7 @@ def topic_setting(default: str, *, key: str, former: str) -> Any:  # noqa: ANN40
 class SharedSettings(BaseSettings):
     """The keys that mean the same thing in every service. Field names are the environment's, in lower case."""
 
-    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_file_encoding="utf-8-sig", extra="ignore", frozen=True, env_ignore_empty=True)
 
     environment: str = "local"
     instance_id: Annotated[str, Field(min_length=1, max_length=60)] = Field(default_factory=socket.gethostname)
@@ -89,14 +90,17 @@ class SharedSettings(BaseSettings):
     @classmethod
     def _check_endpoint(cls, text: str) -> str:
         if text and not text.startswith(("http://", "https://")):
-            raise ValueError("an http or https URL is expected")
+            raise Expected("se espera una URL http o https", "an http or https URL is expected")
         return text
 
     @field_validator("kafka_brokers")
     @classmethod
     def _check_kafka_brokers(cls, text: str) -> str:
         if not all(_ADDRESS.fullmatch(address.strip()) for address in text.split(",")):
-            raise ValueError("host:port is expected, several separated by commas")
+            raise Expected(
+                "se espera host:puerto, varios separados por comas",
+                "host:port is expected, several separated by commas",
+            )
         return text
 
 
@@ -115,38 +119,41 @@ SECRETS = Path("/run/secrets")
 """Where Compose and Kubernetes mount secrets, one file a key, named as the key in lower case."""
 
 
-class SettingsError(Exception):
-    """The environment does not hold what the program needs; `str()` is one line a key, for the operator."""
-
-
 def load(settings_class: type[S], env_file: Path | None = None, *, secrets: Path = SECRETS) -> S:
     """Read settings from the environment; below it, from `env_file`; below that, from the files in `secrets`.
 
     Neither needs to exist. A secret in a file is in no process list and in no description of a container.
 
     Raises:
-        SettingsError: a value is missing or wrong. Names the key and what is expected, never the value (it may
-            be a secret).
+        SettingsError: a value is missing or wrong, or `env_file` is not UTF-8. Names the key and what is expected,
+            never the value (it may be a secret).
     """
+    _check_encoding(env_file)
     try:
         return settings_class(_env_file=env_file, _secrets_dir=secrets if secrets.is_dir() else None)
     except ValidationError as exc:
-        keys = _keys_of(settings_class)
-        lines = [_explain(error["loc"], error["msg"], keys) for error in exc.errors(include_input=False)]
-        raise SettingsError("\n".join(lines)) from exc
+        raise SettingsError(explain(exc.errors(include_input=False), _keys_of(settings_class))) from exc
+
+
+def load_locale(env_file: Path | None = None) -> Locale:
+    """Return LOCALE, whatever else is wrong with the settings; the default where it is wrong itself."""
+    try:
+        return load(_Language, env_file).locale
+    except SettingsError:
+        return "es"
 
 
 def load_or_exit(settings_class: type[S], env_file: Path | None = None) -> S:
     """`load`, or print why not to stderr and exit with EX_CONFIG."""
-    return or_exit(lambda: load(settings_class, env_file))
+    return or_exit(lambda: load(settings_class, env_file), env_file)
 
 
-def or_exit(read: Callable[[], T]) -> T:
-    """Return what `read` returns, or print its SettingsError to stderr and exit with EX_CONFIG."""
+def or_exit(read: Callable[[], T], env_file: Path | None = None) -> T:
+    """Return what `read` returns, or print its SettingsError in the user's language and exit with EX_CONFIG."""
     try:
         return read()
     except SettingsError as exc:
-        sys.stderr.write(f"{exc}\n")
+        sys.stderr.write(f"{exc.text.to(load_locale(env_file))}\n")
         raise SystemExit(EX_CONFIG) from exc
 
 
@@ -157,7 +164,27 @@ def _keys_of(settings_class: type[BaseSettings]) -> dict[str, str]:
     return {str(key): f"{str(key).upper()} (formerly {str(former).upper()})" for key, former in pairs}
 
 
-def _explain(location: tuple[int | str, ...], message: str, keys: dict[str, str]) -> str:
-    name = str(location[0]) if location else "settings"
-    key = keys.get(name, name.upper() if location else name)
-    return f"{key}: {message.removeprefix('Value error, ')}"
+def _check_encoding(env_file: Path | None) -> None:
+    """Refuse a file that is no UTF-8 text: Windows' editors and shells write UTF-16 and Latin-1.
+
+    Raises:
+        SettingsError: its encoding is another one.
+    """
+    if env_file is None or not env_file.is_file():
+        return
+    try:
+        is_text = "\0" not in env_file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        is_text = False
+    if not is_text:
+        raise SettingsError(
+            Text(
+                f"{env_file}: no está en UTF-8 (¿UTF-16 o Latin-1?); guardalo de nuevo como UTF-8",
+                f"{env_file}: is not UTF-8 (UTF-16 or Latin-1?); save it again as UTF-8",
+            )
+        )
+
+
+class _Language(BaseSettings):
+    model_config = SettingsConfigDict(env_file_encoding="utf-8-sig", extra="ignore", env_ignore_empty=True)
+    locale: Locale = "es"

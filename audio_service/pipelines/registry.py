@@ -7,7 +7,8 @@ from typing import Any
 
 from audio_service.pipelines.download import DOWNLOADS
 from audio_service.worker.pipeline import Pipeline
-from common.settings import SettingsError
+from common.errors import Text
+from common.settings_errors import SettingsError
 
 Registry = Mapping[str, Pipeline[Any, Any]]
 
@@ -22,5 +23,8 @@ def chosen(names: str, registry: Registry = PIPELINES) -> list[Pipeline[Any, Any
     """
     wanted = [name.strip() for name in names.split(",") if name.strip()] or list(registry)
     if unknown := [name for name in wanted if name not in registry]:
-        raise SettingsError(f"PIPELINES: {unknown[0]} is not one of {', '.join(sorted(registry))}")
+        names = ", ".join(sorted(registry))
+        raise SettingsError(
+            Text(f"PIPELINES: {unknown[0]} no es uno de {names}", f"PIPELINES: {unknown[0]} is not one of {names}")
+        )
     return [registry[name] for name in dict.fromkeys(wanted)]

@@ -9,7 +9,8 @@ import pytest
 
 from audio_service.settings import AudioSettings
 from bot_service.settings import BotSettings
-from common.settings import SettingsError, load
+from common.settings import load
+from common.settings_errors import SettingsError
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / ".env.example"

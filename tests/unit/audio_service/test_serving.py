@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 from audio_service.serving import is_loopback, open_listeners, serve_http, warn_if_open
 from audio_service.settings import AudioSettings
 from common.http.server import AddressInUse
-from common.settings import SettingsError, load
+from common.settings import load
+from common.settings_errors import SettingsError
 from common.tasks import running_alongside
 from tests.unit.audio_service.api.library import open_deps
 

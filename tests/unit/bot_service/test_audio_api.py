@@ -18,7 +18,8 @@ from bot_service import audio_api as audio_api_module
 from bot_service.audio_api import AudioApi, AudioHealth, MediaRecord, open_audio_api
 from bot_service.settings import BotSettings
 from common.errors import AudioServiceUnavailable, InvalidInput, MediaNotFound, UrlNotAllowed
-from common.settings import SettingsError, load
+from common.settings import load
+from common.settings_errors import SettingsError
 from tests.servers.ports import free_port
 from tests.unit.audio_service.api.library import add_failure, add_song, dca
 from tests.unit.bot_service.audio import Audio, open_audio

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bot_service.settings import BotSettings
-from common.settings import SettingsError, load
+from common.settings import load
+from common.settings_errors import SettingsError
 
 
 @pytest.fixture(autouse=True)

@@ -38,3 +38,17 @@ def test_a_terminal_gets_columns_that_fit_and_whole_ids(width: int) -> None:
 
 def test_a_narrow_terminal_gets_blocks_with_nothing_cut() -> None:
     assert table(30).splitlines() == [ROWS[0][0], "  id-0123456789  2.70MB", ROWS[1][0], "  id-1  1B"]
+
+
+def test_columns_that_matter_least_go_before_the_title_does() -> None:
+    text = io.StringIO()
+    screen = Console(file=text, force_terminal=True, width=80, markup=False, color_system=None)
+    headings = ["Título", "ID", "Duración", "Tamaño", "Estado", "Veces", "Fecha"]
+    row = ["A song with a rather long title", f"web-{'0' * 32}", "0:08", "123.72KB", "success", "0", "2026-11-27 16:00"]
+    print_table(screen, headings, [row], least_important=(5, 4, 6, 3))
+    lines = text.getvalue().splitlines()
+    assert len(lines) == 2
+    assert max(cell_len(line) for line in lines) <= 80
+    assert row[1] in lines[1]
+    assert lines[1].startswith(row[0][:20])
+    assert "2026" not in lines[1]

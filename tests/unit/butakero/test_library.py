@@ -75,3 +75,20 @@ def test_search_that_finds_nothing_says_so(captured: CapturedShell) -> None:
 def test_a_short_search_is_wrong_usage(captured: CapturedShell) -> None:
     assert library.run_search(captured.shell, "a!!", limit=10) == 2
     assert "at least 3" in captured.err()
+
+
+def test_failed_requests_are_listed_on_demand_alone(captured: CapturedShell) -> None:
+    add(captured, *(f"song {number}" for number in range(3)))
+    asyncio.run(_fail(captured))
+    library.run_list(captured.shell, limit=3)
+    assert [line.split("\t")[1] for line in captured.out().splitlines()[1:]] == ["id2", "id1", "id0"]
+    assert captured.err() == ""
+    library.run_list(captured.shell, limit=None, failed=True)
+    assert "media_private" in captured.out()
+
+
+async def _fail(captured: CapturedShell) -> None:
+    async with open_repository(captured.shell.settings) as repository:
+        claim = await repository.claim("failed", Waiter("r", "u"), PlatformMetadata(title="gone"), LEASE)
+        assert isinstance(claim, Owned)
+        await repository.mark_error("failed", claim.fence, error_code="media_private", message="no")

@@ -16,7 +16,8 @@ from bot_service.store import open_store
 from common.blobs import open_blobs
 from common.broker import open_broker
 from common.errors import Misconfigured
-from common.settings import SettingsError, load
+from common.settings import EX_CONFIG, load, load_or_exit
+from common.settings_errors import SettingsError
 
 TOPICS = ["REQUESTS", "STATUS", "PROGRESS"]
 
@@ -64,3 +65,38 @@ async def test_a_backend_without_an_adapter_is_refused_by_its_key(
             pass
     assert caught.value.detail.startswith(f"{key}=papyrus")
     assert caught.value.needs_operator
+
+
+WRONG = {
+    "NUM_WORKERS": ("many", "se espera un número entero"),
+    "HTTP_PORT": ("70000", "se espera un número menor o igual a 65535"),
+    "DATABASE_BACKEND": ("oracle", "se espera 'sqlite' o 'mongodb'"),
+    "SERVICE_TIMEOUT": ("-1", "se espera un número mayor que 0"),
+    "MONGO_ENABLE_TLS": ("perhaps", "se espera true o false"),
+    "KAFKA_BROKERS": ("nowhere", "se espera host:puerto"),
+    "NETWORK_ALLOW": ("999.1.1.1/99", "no es una dirección"),
+}
+
+
+@pytest.mark.parametrize("key", WRONG)
+def test_what_is_wrong_is_said_in_both_languages(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    value, spanish = WRONG[key]
+    monkeypatch.setenv(key, value)
+    with pytest.raises(SettingsError) as caught:
+        load(AudioSettings)
+    assert caught.value.text.es.startswith(f"{key}: ")
+    assert spanish in caught.value.text.es
+    assert caught.value.text.en.startswith(f"{key}: ")
+    assert spanish not in caught.value.text.en
+
+
+@pytest.mark.parametrize(("locale", "spoken"), [("es", "se espera"), ("en", "valid integer"), ("wrong", "se espera")])
+def test_the_programs_print_it_in_the_language_of_locale(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], locale: str, spoken: str
+) -> None:
+    monkeypatch.setenv("LOCALE", locale)
+    monkeypatch.setenv("NUM_WORKERS", "many")
+    with pytest.raises(SystemExit) as ended:
+        load_or_exit(AudioSettings)
+    assert ended.value.code == EX_CONFIG
+    assert spoken in capsys.readouterr().err

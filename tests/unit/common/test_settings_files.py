@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from audio_service.settings import AudioSettings
-from common.settings import SettingsError, load
+from common.settings import load
+from common.settings_errors import SettingsError
 
 
 @pytest.fixture
@@ -46,3 +47,18 @@ def test_a_wrong_value_in_a_secret_file_is_named_and_not_quoted(secrets: Path) -
     with pytest.raises(SettingsError, match="HTTP_PORT") as caught:
         load(AudioSettings, secrets=secrets)
     assert "planted-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+def test_an_env_file_in_another_encoding_is_one_line(tmp_path: Path, encoding: str) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_bytes("ENVIRONMENT=mañana\n".encode(encoding))
+    with pytest.raises(SettingsError, match=r"\.env: is not UTF-8") as caught:
+        load(AudioSettings, env_file)
+    assert "\n" not in caught.value.text.es
+
+
+def test_an_env_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_bytes("ENVIRONMENT=mañana\n".encode("utf-8-sig"))
+    assert load(AudioSettings, env_file).environment == "mañana"

@@ -11,7 +11,8 @@ import pytest
 from audio_service.api.middleware import MAX_HEADER_BYTES, MAX_QUERY_BYTES
 from audio_service.settings import AudioSettings
 from common.http.protocol import MAX_BODY_BYTES
-from common.settings import SettingsError, load
+from common.settings import load
+from common.settings_errors import SettingsError
 from tests.unit.audio_service.api.library import Api, open_api, served
 
 PAGE = "https://page.example"

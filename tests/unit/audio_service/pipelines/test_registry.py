@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from audio_service.pipelines.registry import PIPELINES, chosen
-from common.settings import SettingsError
+from common.settings_errors import SettingsError
 from tests.unit.audio_service.worker.echoing import Echo
 
 REGISTRY = {**PIPELINES, "echo": Echo("echo").pipeline}

@@ -11,7 +11,8 @@ from common.errors import StorageFull
 from common.observability.telemetry import correlation, outgoing_headers
 from common.observability.trace_context import traceparent
 from common.observability.tracing import NO_TRACE, current_trace_context, span, tracing_or_exit
-from common.settings import SettingsError, SharedSettings, load
+from common.settings import SharedSettings, load
+from common.settings_errors import SettingsError
 from tests.servers.collector import Collector, Span, open_collector
 from tests.servers.ports import free_port
 

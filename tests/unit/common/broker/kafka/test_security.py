@@ -10,7 +10,8 @@ import pytest
 from common.broker import open_broker
 from common.broker.base import Broker
 from common.errors import BrokerUnavailable
-from common.settings import SettingsError, SharedSettings, load
+from common.settings import SharedSettings, load
+from common.settings_errors import SettingsError
 from tests.servers.certificates import Certificates
 from tests.servers.kafka import ADMIN, STRANGER, Kafka
 from tests.servers.kafka_topics import create_topic
