@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,33 +76,36 @@ SPANISH: Mapping[str, str] = {
         "Muestra el autocompletado para copiarlo o adaptarlo."
     ),
 }
-# What the library writes around the texts above, and the sentences of its usage errors.
+# What the library writes around the texts above, and parts of the sentences of its usage errors.
 _WORDS: tuple[tuple[str, str], ...] = (
-    (r"^Usage:", "Uso:"),
-    (r"^Arguments:$", "Argumentos:"),
-    (r"^Options:$", "Opciones:"),
-    (r"^Commands:$", "Comandos:"),
-    (r"Show this message and exit\.", "Muestra esta ayuda y termina."),
-    (r"\[OPTIONS\]", "[OPCIONES]"),
-    (r"COMMAND \[ARGS\]\.\.\.", "COMANDO [ARGUMENTOS]..."),
-    (r"\[required\]", "[obligatorio]"),
-    (r"\[default: ", "[por omisión: "),
-    (r"Try '(.+)' for help\.", r"Probá '\1'."),
-    (r"Missing argument '(.+)'\.", r"Falta el argumento '\1'."),
-    (r"Missing option '(.+)'\.", r"Falta la opción '\1'."),
-    (r"Missing command\.", "Falta el comando."),
-    (r"No such command '(.+?)'\.", r"No existe el comando '\1'."),
-    (r"No such option: (\S+)", r"No existe la opción \1"),
-    (r"Did you mean (.+?)\?", r"¿Quisiste decir \1?"),
-    (r"Got unexpected extra argument\S* \((.+)\)", r"Sobra \1"),
-    (r"Option '(.+)' requires an argument\.", r"La opción '\1' necesita un valor."),
-    (r"Invalid value for '(.+)':", r"Valor no válido para '\1':"),
-    (r"Input should be a valid integer.*", "se espera un número entero."),
-    (r"Input should be a valid number.*", "se espera un número."),
-    (r"Input should be greater than or equal to (\S+)", r"se espera un número mayor o igual a \1"),
-    (r"Input should be less than or equal to (\S+)", r"se espera un número menor o igual a \1"),
-    (r"is not in the range (.+)\.", r"no está en el rango \1."),
-    (r"is not one of (.+)\.", r"no es uno de \1."),
+    ("Usage: ", "Uso: "),
+    ("\nArguments:\n", "\nArgumentos:\n"),
+    ("\nOptions:\n", "\nOpciones:\n"),
+    ("\nCommands:\n", "\nComandos:\n"),
+    ("Show this message and exit.", "Muestra esta ayuda y termina."),
+    ("[OPTIONS]", "[OPCIONES]"),
+    ("COMMAND [ARGS]...", "COMANDO [ARGUMENTOS]..."),
+    ("[required]", "[obligatorio]"),
+    ("[default: ", "[por omisión: "),
+    ("Try '", "Probá '"),
+    ("' for help.", "'."),
+    ("Missing argument ", "Falta el argumento "),
+    ("Missing option ", "Falta la opción "),
+    ("Missing command.", "Falta el comando."),
+    ("No such command ", "No existe el comando "),
+    ("No such option: ", "No existe la opción "),
+    ("Did you mean ", "¿Quisiste decir "),
+    ("Got unexpected extra argument(s) ", "Sobra "),
+    ("Got unexpected extra argument ", "Sobra "),
+    ("Got unexpected extra arguments ", "Sobran "),
+    ("Option '", "La opción '"),
+    ("' requires an argument.", "' necesita un valor."),
+    ("Invalid value for ", "Valor no válido para "),
+    ("Input should be a valid integer, unable to parse string as an integer", "se espera un número entero"),
+    ("Input should be a valid number, unable to parse string as a number", "se espera un número"),
+    ("Input should be greater than or equal to ", "se espera un número mayor o igual a "),
+    ("Input should be less than or equal to ", "se espera un número menor o igual a "),
+    (" is not one of ", " no es uno de "),
 )
 
 
@@ -130,6 +132,6 @@ def usage_error(exc: Any, locale: Locale) -> str:  # noqa: ANN401 - see above
 
 def in_spanish(text: str) -> str:
     """Return what the library wrote, with its own words in Spanish."""
-    for pattern, spanish in _WORDS:
-        text = re.sub(pattern, spanish, text, flags=re.MULTILINE)
+    for english, spanish in _WORDS:
+        text = text.replace(english, spanish)
     return text

@@ -87,7 +87,8 @@ def dynamic_items(actions: Actions) -> list[type[DynamicItem[Item[View]]]]:
 
 def is_handled(custom_id: str) -> bool:
     """Whether an item of `dynamic_items` takes presses of this id."""
-    return any(re.fullmatch(template, custom_id) for template in (_PRESS, _TURN_PAGE, _SEARCH))
+    found = re.fullmatch(_PRESS, custom_id) or re.fullmatch(_TURN_PAGE, custom_id) or re.fullmatch(_SEARCH, custom_id)
+    return found is not None
 
 
 def player_view(snapshot: Snapshot) -> View:

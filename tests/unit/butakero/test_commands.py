@@ -36,8 +36,8 @@ def test_every_text_of_the_help_has_its_spanish_and_no_spanish_is_left_over() ->
     [
         ("Error: Missing argument 'song'.\n", "Error: Falta el argumento 'song'.\n"),
         ("No such command 'upp'. Did you mean 'up'?", "No existe el comando 'upp'. ¿Quisiste decir 'up'?"),
-        ("Options:\n  --help  Show this message and exit.", "Opciones:\n  --help  Muestra esta ayuda y termina."),
-        ("Got unexpected extra argument(s) (b)", "Sobra b"),
+        ("\nOptions:\n  --help  Show this message and exit.", "\nOpciones:\n  --help  Muestra esta ayuda y termina."),
+        ("Got unexpected extra argument(s) (b)", "Sobra (b)"),
     ],
 )
 def test_the_librarys_words_are_translated(english: str, spanish: str) -> None:
