@@ -5,15 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import httpx
 
 from bot_service.requests.matching import confident_match, words_of
 from bot_service.store.base import Track
 from common.errors import InvalidInput, UrlNotAllowed
-from common.links import as_url, is_youtube, normalise_url, youtube_id, youtube_list
+from common.links import YOUTUBE_ID, as_url, is_youtube, normalise_url, youtube_id, youtube_list
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+# As `audio_service.sources.query` makes them for files that no site has an id for.
+_RECORD = re.compile(r"web-[0-9a-f]{32}")
+
+
+class IdKind(StrEnum):
+    """What a bare id names: a video that its site has, or a record that only the library has."""
+
+    VIDEO = "video"
+    RECORD = "record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,20 @@ def parse_query(text: str) -> Query:
     video_id = youtube_id(parsed) or ""
     is_playlist = not video_id and youtube_list(parsed) is not None
     return Query(video_id=video_id, url=normalised, is_youtube=True, is_playlist=is_playlist)
+
+
+def kind_of_id(text: str) -> IdKind | None:
+    """Return what kind of id a text is without doubt; None for words, also for those that could be an id."""
+    text = text.strip()
+    if _RECORD.fullmatch(text):
+        return IdKind.RECORD
+    mixed = text != text.lower() and text != text.upper() and any(not character.isalpha() for character in text)
+    return IdKind.VIDEO if YOUTUBE_ID.fullmatch(text) and mixed and not text.istitle() else None
+
+
+def watch_url(video_id: str) -> str:
+    """Return the URL of a YouTube video."""
+    return f"https://www.youtube.com/watch?v={video_id}"
 
 
 def find_among(text: str, tracks: Sequence[Track]) -> Track | None:

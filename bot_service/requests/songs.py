@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from bot_service.audio_api import AudioApi
 from bot_service.requests.matching import confident_match
 from bot_service.requests.pending import Pending
-from bot_service.requests.query import find_among, identity, parse_query, search_terms
+from bot_service.requests.query import (
+    IdKind,
+    find_among,
+    identity,
+    kind_of_id,
+    parse_query,
+    search_terms,
+    watch_url,
+)
 from bot_service.requests.tracks import Playlist, Suggestion, track_of_record
 from bot_service.store.base import GuildStore, PendingRequest, Track
 from common.errors import (
@@ -36,6 +44,7 @@ _SUGGEST_SECONDS = 0.9
 _PAGE = 50
 _HISTORY_SEARCHED = 200
 _MAX_RECENT = 500
+_MAX_OFFERED = 5000
 
 BeforePublishing = Callable[[str], Awaitable[None]]
 
@@ -82,6 +91,8 @@ class Songs:
         self._pending = pending
         self._store = store
         self._recent: dict[str, Track] = {}
+        # What autocomplete and search offered: a choice comes back as the bare id.
+        self._offered: dict[str, Track] = {}
         self._without_file: set[str] = set()
 
     def mark_without_file(self, video_id: str) -> None:
@@ -90,10 +101,7 @@ class Songs:
 
     def remember(self, track: Track) -> None:
         """Keep a library song resolvable while neither the library nor the store is available."""
-        self._recent.pop(track.video_id, None)
-        self._recent[track.video_id] = track
-        if len(self._recent) > _MAX_RECENT:
-            del self._recent[next(iter(self._recent))]
+        _keep(self._recent, track, _MAX_RECENT)
 
     async def find(self, song: str) -> Track | None:
         """Find a song in the library: by look-up for an id or a URL that carries one, by search for words.
@@ -134,6 +142,7 @@ class Songs:
         Raises:
             BrokerError: the broker refused the request; the code says why.
             DatabaseUnavailable: the request could not be stored.
+            AudioServiceUnavailable: an id of the library that only the library can resolve.
         """
         library_searched = not library_unavailable
         try:
@@ -141,6 +150,8 @@ class Songs:
         except AppError as exc:
             log.warning("songs.library_away", code=exc.code, detail=exc.detail)
             library_searched, track = False, await self._find_offline(song, requester)
+        if track is None:
+            song = self._as_requested(song, library_searched=library_searched)
         if track is not None and track.video_id in self._without_file:
             self._without_file.discard(track.video_id)
             song, track = track.url or song, None
@@ -170,7 +181,7 @@ class Songs:
                 found = await self._api.search(" ".join(prefix.split()), SUGGESTIONS)
         except (AppError, TimeoutError):
             return []
-        return [track_of_record(record) for record in found]
+        return [self._offer(track_of_record(record)) for record in found]
 
     async def search(self, words: str, limit: int = 10) -> list[Suggestion]:
         """Search the library and the source: library songs first (with `track` set), then the source's, no duplicates.
@@ -187,7 +198,7 @@ class Songs:
         if isinstance(source, BaseException) and (isinstance(library, BaseException) or not library):
             raise source
         records = [] if isinstance(library, BaseException) else library
-        stored = [Suggestion.of_track(track_of_record(record)) for record in records]
+        stored = [Suggestion.of_track(self._offer(track_of_record(record))) for record in records]
         found = [*stored, *map(Suggestion.of_item, [] if isinstance(source, BaseException) else source)]
         once: dict[str, Suggestion] = {}
         for suggestion in found:
@@ -217,8 +228,29 @@ class Songs:
             return None
         return found if found.items else None
 
+    def _offer(self, track: Track) -> Track:
+        _keep(self._offered, track, _MAX_OFFERED)
+        return track
+
+    def _as_requested(self, song: str, *, library_searched: bool) -> str:
+        """Return what to request for a text that was not found; an id is never searched for as words.
+
+        Raises:
+            AudioServiceUnavailable: an id that no source can resolve, while the library does not respond.
+        """
+        if (chosen := self._offered.get(song.strip())) is not None and chosen.url:
+            return chosen.url
+        kind = kind_of_id(song)
+        if kind is IdKind.VIDEO:
+            return watch_url(song.strip())
+        if kind is IdKind.RECORD and not library_searched:
+            raise AudioServiceUnavailable("a library id, which no source can resolve")
+        return song
+
     async def _find_offline(self, song: str, requester: Requester) -> Track | None:
-        """Search this process's recent songs, the guild's history and the user's favourites."""
+        """Search what was offered, this process's recent songs, the guild's history and the user's favourites."""
+        if (chosen := self._offered.get(song.strip())) is not None:
+            return chosen
         if (track := find_among(song, list(self._recent.values()))) is not None:
             return track
         try:
@@ -229,6 +261,14 @@ class Songs:
             return None
         tracks = {track.video_id: track for track in (*favourites, *(played.track for played in history))}
         return find_among(song, list(tracks.values()))
+
+
+def _keep(tracks: dict[str, Track], track: Track, limit: int) -> None:
+    """Put a track last, and drop the first ones beyond the limit."""
+    tracks.pop(track.video_id, None)
+    tracks[track.video_id] = track
+    if len(tracks) > limit:
+        del tracks[next(iter(tracks))]
 
 
 def _pending_request(request_id: str, song: str, requester: Requester) -> PendingRequest:

@@ -141,6 +141,40 @@ async def test_the_items_of_a_playlist_are_requested_together(stage: Stage) -> N
     assert len(await stage.bot.store.open_requests()) == 3
 
 
+async def test_a_chosen_suggestion_plays_while_the_library_is_away(stage: Stage, tmp_path: Path) -> None:
+    await add_song(stage.audio.service.deps, "web-" + "0a" * 16, "Corazón, canción sin sitio")
+    await add_song(stage.audio.service.deps, "despacito01", "Otra cosa")
+    [file] = await stage.songs.suggest("sin sitio")
+    [found, *_] = await stage.songs.search("otra cosa")
+    assert found.track is not None
+    directory = tmp_path / "away"
+    directory.mkdir()
+    async with without_audio_service(directory) as (songs, bot):
+        with pytest.raises(AudioServiceUnavailable):
+            await songs.find_or_request(file.video_id, REQUESTER)
+        stage.songs._api = songs._api  # pyright: ignore[reportPrivateUsage] - the service goes away
+        for track in (file, found.track):
+            assert await stage.songs.find_or_request(track.video_id, REQUESTER) == Found(track)
+        assert await bot.store.open_requests() == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "requested"),
+    [
+        ("k2qgadSvNyX", "https://www.youtube.com/watch?v=k2qgadSvNyX"),
+        ("chacarerazo", "chacarerazo"),
+        ("Metallica01", "Metallica01"),
+        ("despacito", "despacito"),
+        ("AC-DC-HELLS", "AC-DC-HELLS"),
+    ],
+)
+async def test_an_id_is_never_searched_for_as_words(tmp_path: Path, typed: str, requested: str) -> None:
+    async with without_audio_service(tmp_path) as (songs, bot):
+        await songs.find_or_request(typed, REQUESTER)
+        [request] = await bot.store.open_requests()
+        assert request.song == requested
+
+
 async def test_suggestions_come_from_the_library(stage: Stage) -> None:
     await add_song(stage.audio.service.deps, SONG, "Dua Lipa - New Rules")
     assert [one.video_id for one in await stage.songs.suggest(" new  rul")] == [SONG]
