@@ -124,15 +124,24 @@ class Small(app_commands.Group):
         except TimeoutError:
             await interaction.followup.send("no way in")
             return
+        self._start(client, Frames(self.bot.path))
+        await interaction.followup.send(f"playing {title} {times}")
+
+    def _start(self, client: discord.VoiceClient, frames: Frames) -> None:
         loop = asyncio.get_running_loop()
 
         def after(error: Exception | None) -> None:
-            if error is not None:
-                log.error("the library's player has failed", exc_info=error)
-            asyncio.run_coroutine_threadsafe(self.bot.say("ended"), loop)
+            following = self.bot.say("ended") if error is None else self._continue(client, frames, error)
+            asyncio.run_coroutine_threadsafe(following, loop)
 
-        client.play(Frames(self.bot.path), after=after)
-        await interaction.followup.send(f"playing {title} {times}")
+        client.play(frames, after=after)
+
+    async def _continue(self, client: discord.VoiceClient, frames: Frames, error: Exception) -> None:
+        """Start a new player: the library's wakes between two connections, and fails when it finds no key there."""
+        log.warning("the library's player has failed", exc_info=error)
+        while not client.is_connected():
+            await asyncio.to_thread(client.wait_until_connected, 20)
+        self._start(client, frames)
 
     @play.autocomplete("title")
     async def titles(self, _interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
