@@ -18,6 +18,7 @@ from audio_service.media.repository.base import Eviction
 from audio_service.services import Services
 from common.errors import DatabaseUnavailable, StorageError
 from common.observability.telemetry import get_logger
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -33,7 +34,7 @@ async def keep_within_limit(services: Services, stop: asyncio.Event) -> None:
         except (DatabaseUnavailable, StorageError) as exc:
             log.warning("retention.backend_away", code=exc.code, detail=exc.detail)
         try:
-            async with asyncio.timeout(services.settings.retention_interval_seconds):
+            async with time_limit(services.settings.retention_interval_seconds):
                 await stop.wait()
         except TimeoutError:
             continue

@@ -7,7 +7,6 @@ error; every other failure raises AudioServiceUnavailable. Knows only `common` a
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -30,6 +29,7 @@ from common.errors import (
     error_for_code,
 )
 from common.observability.telemetry import get_logger
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -206,7 +206,7 @@ class AudioApi:
     ) -> tuple[httpx.Response, bytes]:
         with _translated(path):
             async with (
-                asyncio.timeout(seconds),
+                time_limit(seconds),
                 self._client.stream("GET", path, params=dict(parameters), timeout=seconds) as response,
             ):
                 return response, await _body(response)

@@ -26,6 +26,7 @@ from bot_service.services import Services
 from common.health import Health
 from common.messages.base import utc_now, wire_time
 from common.observability.telemetry import get_logger
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -165,7 +166,7 @@ def _health_answer(client: DiscordState, audio: AudioHealth, status: Status) -> 
 
 async def _check(part: Part, health: Awaitable[Health]) -> Check:
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
+        async with time_limit(TIMEOUT_SECONDS):
             answer = await health
     except TimeoutError:
         log.warning("health.silent", service=part.value)

@@ -24,6 +24,7 @@ import uvloop
 from common.errors import AppError
 from common.observability.telemetry import get_logger
 from common.settings import EX_CONFIG
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -103,7 +104,7 @@ async def _drain_deadline(stop: asyncio.Event, again: asyncio.Event, drain: time
     await stop.wait()
     log.info("program.draining", seconds=drain.total_seconds())
     try:
-        async with asyncio.timeout(drain.total_seconds()):
+        async with time_limit(drain.total_seconds()):
             await again.wait()
     except TimeoutError:
         return

@@ -10,6 +10,33 @@ from typing import Any
 
 
 @asynccontextmanager
+async def time_limit(seconds: float | None) -> AsyncGenerator[asyncio.Timeout]:
+    """Limit the body as `asyncio.timeout` does, also while a cancelled task cleans up.
+
+    Before Python 3.11.3 (Debian 12 has 3.11.2) `asyncio.timeout` raises CancelledError in place of TimeoutError in a
+    task that was cancelled earlier: an `except TimeoutError` is passed over, and the rest of the cleanup is skipped.
+    Source: https://github.com/python/cpython/issues/102780.
+
+    Raises:
+        TimeoutError: the body took longer.
+    """
+    earlier = _cancel_requests()
+    scope = asyncio.timeout(seconds)  # noqa: TID251 - see above
+    try:
+        async with scope:
+            yield scope
+    except asyncio.CancelledError as exc:
+        if scope.expired() and _cancel_requests() <= earlier:
+            raise TimeoutError from exc
+        raise
+
+
+def _cancel_requests() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
+
+
+@asynccontextmanager
 async def running_alongside(companion: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
     """Run `companion` while the body runs; cancel it when the body ends.
 
@@ -29,13 +56,13 @@ async def running_alongside(companion: Coroutine[Any, Any, None]) -> AsyncGenera
 async def pause(stop: asyncio.Event, duration: timedelta) -> None:
     """Sleep for `duration`, or until `stop` is set."""
     try:
-        async with asyncio.timeout(duration.total_seconds()):
+        async with time_limit(duration.total_seconds()):
             await stop.wait()
     except TimeoutError:
         return
 
 
-class TimeLimit:
+class RevocableTimeLimit:
     """A time limit for one body at a time that another task can make pass early.
 
     Args:
@@ -54,7 +81,7 @@ class TimeLimit:
             TimeoutError: the time is up, or `expire` was called.
         """
         try:
-            async with asyncio.timeout(self._seconds) as self._scope:
+            async with time_limit(self._seconds) as self._scope:
                 yield
         finally:
             self._scope = None

@@ -17,6 +17,7 @@ import orjson
 
 from common.errors import AccessUnavailable
 from common.observability.telemetry import get_logger
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -98,7 +99,7 @@ def usable_keys(document: bytes) -> dict[str, jwt.PyJWK]:
 async def _fetch(url: str) -> bytes:
     body = bytearray()
     async with (
-        asyncio.timeout(_TIMEOUT_SECONDS),
+        time_limit(_TIMEOUT_SECONDS),
         httpx.AsyncClient(trust_env=False, timeout=_TIMEOUT_SECONDS, follow_redirects=False) as client,
         client.stream("GET", url, headers={"Accept": "application/json"}) as response,
     ):

@@ -5,7 +5,6 @@ A song that is still being encoded is sent from its beginning as it grows; it ha
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 import anyio
@@ -36,6 +35,7 @@ from audio_service.media.model import Media, MediaStatus, audio_key
 from common.blobs.base import BlobStat
 from common.errors import BlobNotFound, DatabaseUnavailable, MediaNotFound, StorageUnavailable
 from common.observability.telemetry import get_logger
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -183,7 +183,7 @@ async def _count_play(deps: ApiDeps, video_id: str) -> None:
     does not answer within _PLAY_SECONDS: it must not delay the song.
     """
     try:
-        async with asyncio.timeout(_PLAY_SECONDS):
+        async with time_limit(_PLAY_SECONDS):
             await deps.repository.count_play(video_id)
     except (TimeoutError, DatabaseUnavailable) as exc:
         log.warning("http.play_not_counted", media_id=video_id, error=repr(exc))

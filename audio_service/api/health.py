@@ -24,6 +24,7 @@ from audio_service.api.schemas import HealthBody, LivenessBody, ReadinessBody
 from common.errors import AppError, BrokerUnavailable, DatabaseUnavailable, Locale, StorageUnavailable
 from common.health import Health
 from common.observability.telemetry import get_logger
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -113,7 +114,7 @@ async def examine(deps: ApiDeps) -> list[ServiceState]:
 
 async def _check(name_on_timeout: str, check: Awaitable[Health], failure: type[AppError]) -> ServiceState:
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
+        async with time_limit(TIMEOUT_SECONDS):
             found = await check
     except TimeoutError:
         log.warning("health.silent", service=name_on_timeout, seconds=TIMEOUT_SECONDS)

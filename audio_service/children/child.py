@@ -31,6 +31,7 @@ from common.errors import (
     ProcessingLimitExceeded,
     error_for_code,
 )
+from common.tasks import time_limit
 
 MAX_JOBS = 200
 MAX_RESIDENT_BYTES = 400 * 1024 * 1024
@@ -63,7 +64,7 @@ class Child:
     async def get_ready(self, settings: ChildSettings) -> None:
         """Send its settings and wait until it is ready. Raises AppError when it fails to start."""
         try:
-            async with asyncio.timeout(_START_SECONDS):
+            async with time_limit(_START_SECONDS):
                 await self._send(asdict(settings))
                 message = await self._receive()
         except TimeoutError as exc:

@@ -27,6 +27,7 @@ from common.errors import (
     ProcessingTimeout,
 )
 from common.observability.telemetry import get_logger
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -59,7 +60,7 @@ class ChildPool:
             ProcessingTimeout: the deadline passed; the child is killed.
         """
         try:
-            async with asyncio.timeout(deadline_seconds):
+            async with time_limit(deadline_seconds):
                 child = await self._take()
                 try:
                     return await child.run(job, on_progress)

@@ -15,7 +15,7 @@ from audio_service.audio.drafts import draft_path
 from common.blobs.base import BlobStore, GrowingBlob
 from common.errors import StorageError
 from common.observability.telemetry import get_logger
-from common.tasks import running_alongside
+from common.tasks import running_alongside, time_limit
 
 log = get_logger(__name__)
 
@@ -102,7 +102,7 @@ class EarlySong:
     async def _wait_for_change(self, seconds: float | None) -> None:
         """Wait for a newer draft or the finished file; None: without a limit."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with time_limit(seconds):
                 await self._changed.wait()
         self._changed.clear()
 

@@ -36,6 +36,7 @@ from common.errors import (
 from common.links import as_url, is_youtube, normalise_url, youtube_id, youtube_list
 from common.messages.downloads import PlatformMetadata
 from common.observability.telemetry import get_logger
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -117,7 +118,7 @@ class Questions:
             return self._listing("", found, await _describe(api, found), len(found))
 
         try:
-            async with asyncio.timeout(self._allowance(SEARCH_SECONDS)):
+            async with time_limit(self._allowance(SEARCH_SECONDS)):
                 return await self._api_first(by_api, query.text, limit, is_url=False)
         except (ProcessingTimeout, TimeoutError) as exc:
             raise SearchFailed(f"no answer in {SEARCH_SECONDS:g} s") from exc
@@ -138,7 +139,7 @@ class Questions:
             return self._listing(about.title, found, await _describe(api, found), about.count)
 
         try:
-            async with asyncio.timeout(self._allowance(PLAYLIST_SECONDS)):
+            async with time_limit(self._allowance(PLAYLIST_SECONDS)):
                 if list_id is None:
                     return await self._by_child(url, limit, is_url=True)
                 return await self._api_first(by_api, url, limit, is_url=True)

@@ -12,6 +12,7 @@ from prometheus_client import Histogram
 from common.errors import BrokerError
 from common.observability.telemetry import get_logger
 from common.observability.tracing import current_trace_context
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -64,7 +65,7 @@ class ProgressFeed(ABC):
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(INTERVAL_SECONDS):
+            async with time_limit(INTERVAL_SECONDS):
                 await self._urgent.wait()
         self._urgent.clear()
 

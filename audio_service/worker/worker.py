@@ -18,7 +18,7 @@ from common.broker.base import Delivery
 from common.broker.reading import until
 from common.errors import BrokerError
 from common.observability.telemetry import get_logger
-from common.tasks import pause
+from common.tasks import pause, time_limit
 
 log = get_logger(__name__)
 
@@ -65,7 +65,7 @@ class Worker:
 
     async def _slot_free(self) -> bool:
         try:
-            async with asyncio.timeout(_SLOT_PATIENCE.total_seconds()):
+            async with time_limit(_SLOT_PATIENCE.total_seconds()):
                 return await self._slots.acquire()
         except TimeoutError:
             return False

@@ -27,6 +27,7 @@ from bot_service.requests.play import PlayRequests
 from bot_service.requests.songs import Requester
 from bot_service.services import Services
 from common.errors import Locale
+from common.tasks import time_limit
 
 Work = Callable[[discord.Member, Locale], Awaitable[Reply | None]]
 
@@ -153,7 +154,7 @@ class Interactions:
         if not isinstance(interaction.user, discord.Member):
             raise BotRefusal(BotRefusalCode.NOT_IN_GUILD)
         try:
-            async with asyncio.timeout(_STARTUP_SECONDS):
+            async with time_limit(_STARTUP_SECONDS):
                 await self.ready.wait()
         except TimeoutError as exc:
             raise BotRefusal(BotRefusalCode.STARTING) from exc

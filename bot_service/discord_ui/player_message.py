@@ -27,6 +27,7 @@ from bot_service.player.rules.outcomes import Notice
 from bot_service.player.snapshot import Snapshot
 from common.errors import Locale
 from common.observability.telemetry import get_logger
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -104,7 +105,7 @@ class PlayerMessages:
             snapshot = self._player_of(guild_id).snapshot
             timeout = self._update_seconds if snapshot.phase is Phase.PLAYING else None
             try:
-                async with asyncio.timeout(timeout):
+                async with time_limit(timeout):
                     await message.changed.wait()
             except TimeoutError:
                 pass

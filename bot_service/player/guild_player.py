@@ -27,6 +27,7 @@ from common.errors import AppError, InternalError
 from common.messages.base import utc_now
 from common.observability.telemetry import get_logger
 from common.observability.tracing import NO_TRACE, TraceContext, current_trace_context
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -259,7 +260,7 @@ class GuildPlayer:
 
     async def _load_rules(self) -> None:
         try:
-            async with asyncio.timeout(_SETTINGS_SECONDS):
+            async with time_limit(_SETTINGS_SECONDS):
                 rules = await self._store.settings(self.guild_id)
         except (AppError, TimeoutError) as exc:
             log.warning("player.settings_unknown", guild_id=self.guild_id, error=repr(exc))
@@ -276,7 +277,7 @@ class GuildPlayer:
     async def _close(self) -> None:
         self.shut()
         try:
-            async with asyncio.timeout(_SAVE_SECONDS):
+            async with time_limit(_SAVE_SECONDS):
                 await self._saves.drain()
                 if self._unsaved or self._state.phase is not Phase.IDLE:
                     await self._save()

@@ -26,7 +26,7 @@ from common.messages.base import utc_now
 from common.messages.downloads import DownloadRequest, message_key
 from common.observability.telemetry import correlation, get_logger, outgoing_headers
 from common.observability.tracing import span
-from common.tasks import pause, running_alongside
+from common.tasks import pause, running_alongside, time_limit
 
 log = get_logger(__name__)
 
@@ -104,7 +104,7 @@ class Pending:
     async def _wait_subscribed(self) -> BrokerUnavailable | None:
         """Wait up to 10 s for the first status subscription: a status published before it would be missed."""
         try:
-            async with asyncio.timeout(_SUBSCRIBE_SECONDS):
+            async with time_limit(_SUBSCRIBE_SECONDS):
                 await self._subscribed.wait()
         except TimeoutError:
             return BrokerUnavailable("the status topic could not be joined yet")
@@ -224,7 +224,7 @@ class Pending:
         seconds = _LONGEST_SLEEP_SECONDS if deadline is None else (deadline - utc_now()).total_seconds()
         if seconds > 0:
             try:
-                async with asyncio.timeout(min(seconds, _LONGEST_SLEEP_SECONDS)):
+                async with time_limit(min(seconds, _LONGEST_SLEEP_SECONDS)):
                     await self._requests.changed.wait()
             except TimeoutError:
                 return

@@ -35,6 +35,7 @@ from common.errors import (
 )
 from common.messages.base import utc_now
 from common.observability.telemetry import get_logger
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -177,7 +178,7 @@ class Songs:
     async def suggest(self, prefix: str) -> list[Track]:
         """Return at most 25 songs of the library for a prefix; [] on failure or after 0.9 s. Never raises."""
         try:
-            async with asyncio.timeout(_SUGGEST_SECONDS):
+            async with time_limit(_SUGGEST_SECONDS):
                 found = await self._api.search(" ".join(prefix.split()), SUGGESTIONS)
         except (AppError, TimeoutError):
             return []

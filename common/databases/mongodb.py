@@ -36,6 +36,7 @@ from pymongo.write_concern import WriteConcern
 from common.errors import DatabaseUnavailable
 from common.observability.telemetry import get_logger
 from common.settings import SharedSettings
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -116,7 +117,7 @@ class MongoConnection(Generic[C]):
             DatabaseUnavailable: it did not answer, or is still creating indexes; the next step tries again.
         """
         try:
-            async with asyncio.timeout(seconds):
+            async with time_limit(seconds):
                 await self._indexing.acquire()
         except TimeoutError as exc:
             raise DatabaseUnavailable("MONGO_HOST: the server is not ready yet") from exc

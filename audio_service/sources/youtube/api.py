@@ -10,7 +10,6 @@ about a hundred searches a day, and look-ups by id that go on when the searches 
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -39,6 +38,7 @@ from common.errors import (
     YouTubeKeyRejected,
     YouTubeQuotaExceeded,
 )
+from common.tasks import time_limit
 
 CANDIDATES = 5
 PAGE = 50
@@ -148,7 +148,7 @@ class YouTubeApi:
 
     async def _get(self, method: str, parameters: dict[str, str], model: type[A], otherwise: type[AppError]) -> A:
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with time_limit(self._timeout_seconds):
                 response = await self._client.get(
                     f"{self._base_url}/{method}", params=parameters, headers={KEY_HEADER: _sendable(self._key)}
                 )

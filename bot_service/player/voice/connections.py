@@ -11,6 +11,7 @@ import discord
 
 from bot_service.player.voice.client import WatchedVoiceClient
 from common.observability.telemetry import get_logger
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -55,7 +56,7 @@ async def connect(
     channel = _channel(client, guild_id, channel_id)
     await _end_stale(channel.guild)
     try:
-        async with asyncio.timeout(seconds + _GRACE_SECONDS):
+        async with time_limit(seconds + _GRACE_SECONDS):
             return await channel.connect(timeout=seconds, reconnect=False, self_deaf=True, cls=WatchedVoiceClient)
     except TimeoutError as exc:
         raise CannotJoinError("timeout", may_retry=True) from exc
@@ -93,7 +94,7 @@ async def move(client: discord.Client, voice: WatchedVoiceClient, channel_id: in
 async def leave(voice: WatchedVoiceClient) -> None:
     """Leave; wait up to _LEAVE_SECONDS for Discord's confirmation."""
     try:
-        async with asyncio.timeout(_LEAVE_SECONDS):
+        async with time_limit(_LEAVE_SECONDS):
             await voice.leave()
     except TimeoutError:
         log.warning("voice.leave_not_confirmed", guild_id=voice.guild.id)

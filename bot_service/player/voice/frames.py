@@ -28,6 +28,7 @@ from common.errors import (
     StorageUnavailable,
 )
 from common.observability.telemetry import get_logger
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -82,7 +83,7 @@ class FrameStore:
         """Return the first 10 s, or what is available of them within 5 s. Raises AppError as `open` does."""
         frames: list[bytes] = []
         try:
-            async with asyncio.timeout(_HEAD_SECONDS), self.open(track) as blocks:
+            async with time_limit(_HEAD_SECONDS), self.open(track) as blocks:
                 async for block in blocks:
                     frames += block
                     if len(frames) > HEAD_FRAMES:
@@ -193,7 +194,7 @@ async def _cut(pieces: AsyncGenerator[bytes], start: int) -> AsyncGenerator[list
 async def _next_piece(pieces: AsyncIterator[bytes]) -> bytes | None:
     """Return the next bytes, None at the end. Raises StorageUnavailable after _PIECE_SECONDS without any."""
     try:
-        async with asyncio.timeout(_PIECE_SECONDS):
+        async with time_limit(_PIECE_SECONDS):
             return await anext(pieces, None)
     except TimeoutError as exc:
         raise StorageUnavailable(f"no bytes for {_PIECE_SECONDS:.0f} s") from exc

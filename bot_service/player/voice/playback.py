@@ -20,6 +20,7 @@ from bot_service.store.base import Track
 from common.errors import AppError, InternalError
 from common.observability.telemetry import get_logger
 from common.observability.tracing import current_trace_context
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -135,7 +136,7 @@ class Playback:
 
     async def silent(self) -> None:
         """Wait for its last packet, at most about 20 ms. Raises TimeoutError if the sender is stuck in it."""
-        async with asyncio.timeout(_SILENCE_SECONDS):
+        async with time_limit(_SILENCE_SECONDS):
             await self._silent.wait()
 
     async def silent_or_left(self) -> None:

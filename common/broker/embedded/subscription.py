@@ -15,6 +15,7 @@ from common.broker.embedded.store import ClaimResult, EmbeddedStore, LeasedMessa
 from common.broker.settlement import SettledOnce
 from common.errors import BrokerUnavailable
 from common.observability.telemetry import get_logger
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -126,7 +127,7 @@ class EmbeddedSubscription:
         seconds = _LONGEST_WAIT_SECONDS if due_at is None else due_at - self.store.now()
         self.waiting = True
         try:
-            async with asyncio.timeout(min(max(seconds, _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS)):
+            async with time_limit(min(max(seconds, _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS)):
                 await self._changed.wait()
         except TimeoutError:
             pass

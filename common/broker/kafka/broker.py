@@ -34,6 +34,7 @@ from common.errors import BrokerUnavailable, MessageTooLarge
 from common.health import Health
 from common.observability.telemetry import get_logger
 from common.settings import SharedSettings
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -154,7 +155,7 @@ class KafkaBroker:
             return []
         consumer = new_consumer(self._cluster.options, None)
         try:
-            async with asyncio.timeout(self._cluster.timeout_seconds):
+            async with time_limit(self._cluster.timeout_seconds):
                 await connect(consumer.start())
                 return await _read_ranges(consumer, topic, begins, ends)
         except (kafka_errors.KafkaError, TimeoutError) as exc:
@@ -197,7 +198,7 @@ class KafkaBroker:
         # A rebalance may have to wait until the session of a dead member expires.
         seconds = self._cluster.timeout_seconds + 2 * self._session_seconds
         try:
-            async with asyncio.timeout(seconds):
+            async with time_limit(seconds):
                 await member.joined.wait()
         except TimeoutError as exc:
             raise BrokerUnavailable(

@@ -31,6 +31,7 @@ from common.broker.kafka.library import (
 )
 from common.broker.kafka.progress import CommittedOffset
 from common.errors import BrokerUnavailable
+from common.tasks import time_limit
 
 T = TypeVar("T")
 
@@ -174,7 +175,7 @@ class Cluster:
         last: Exception | None = None
         tried = 0
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with time_limit(seconds):
                 while tried != tries and (last is None or is_transient(last)):
                     if last is not None:
                         await asyncio.sleep(_PAUSE_SECONDS)

@@ -32,7 +32,7 @@ from common.broker.kafka.library import (
 from common.broker.kafka.progress import CommittedOffset
 from common.errors import BrokerUnavailable
 from common.observability.telemetry import get_logger
-from common.tasks import TimeLimit, running_alongside
+from common.tasks import RevocableTimeLimit, running_alongside, time_limit
 
 log = get_logger(__name__)
 
@@ -91,7 +91,7 @@ class GroupMember(ConsumerRebalanceListener):
         self._assigned = asyncio.Event()
         self._pending_assignment: set[TopicPartition] | None = None
         self._rebalances = 0
-        self._commit_limit = TimeLimit(_STUCK_COMMIT_SECONDS)
+        self._commit_limit = RevocableTimeLimit(_STUCK_COMMIT_SECONDS)
         self._paused: set[int] = set()
 
     async def run(self) -> None:
@@ -225,7 +225,7 @@ class GroupMember(ConsumerRebalanceListener):
         if consumer is None or not is_member(consumer):
             return
         try:
-            async with asyncio.timeout(min(_LAST_COMMIT_SECONDS, self._membership.session_seconds / 2)):
+            async with time_limit(min(_LAST_COMMIT_SECONDS, self._membership.session_seconds / 2)):
                 await self._commit(consumer, hands_out=False)
         except (kafka_errors.KafkaError, TimeoutError) as exc:
             log.info("broker.commit_failed", topic=self._membership.topic, error=describe_failure(exc))
@@ -245,7 +245,7 @@ class GroupMember(ConsumerRebalanceListener):
         if had_partitions:
             await self._commit_last()
         try:
-            async with asyncio.timeout(_LEAVE_SECONDS):
+            async with time_limit(_LEAVE_SECONDS):
                 await stop_consumer(consumer)
         except (kafka_errors.KafkaError, OSError, TimeoutError) as exc:
             log.info("broker.leave_failed", topic=self._membership.topic, error=describe_failure(exc))

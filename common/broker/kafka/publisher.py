@@ -14,6 +14,7 @@ from common.broker.kafka.cluster import Cluster
 from common.broker.kafka.connection import describe_failure
 from common.broker.kafka.library import KafkaProducer, close_without_flush, connect, kafka_errors, new_producer
 from common.errors import BrokerUnavailable, MessageTooLarge
+from common.tasks import time_limit
 
 SLACK_BYTES = 64 * 1024
 """Bytes of the largest record beyond its value and headers: key, framing, the headers of a dead letter."""
@@ -42,7 +43,7 @@ class Publisher:
         seconds = self._cluster.timeout_seconds
         producer: KafkaProducer | None = None
         try:
-            async with asyncio.timeout(seconds):
+            async with time_limit(seconds):
                 producer = await self._started()
                 encoded = [(name, text.encode()) for name, text in headers.items()]
                 # Records without a key are spread over the partitions; an empty key would put all of them into one.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import Literal
 
@@ -12,6 +11,7 @@ from common.broker.kafka.publisher import Publisher
 from common.broker.settlement import SettledOnce
 from common.errors import BrokerUnavailable, MessageTooLarge
 from common.observability.telemetry import get_logger
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -100,7 +100,7 @@ class _Delivery(SettledOnce):
         """
         lost = self._item.partition.lost
         try:
-            async with asyncio.timeout(self._subscription.timeout_seconds):
+            async with time_limit(self._subscription.timeout_seconds):
                 await self._deliveries.finish(self._item)
         except TimeoutError as exc:
             self.undo_settlement()

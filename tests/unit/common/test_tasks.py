@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from common.errors import LeaseLost, MediaLive
-from common.tasks import TimeLimit, running_alongside
+from common.tasks import RevocableTimeLimit, running_alongside, time_limit
 
 
 async def test_the_companion_ends_with_the_body() -> None:
@@ -67,7 +67,7 @@ async def test_cancellation_from_outside_stays_a_cancellation() -> None:
 
 
 async def test_a_time_limit_that_is_made_to_pass_ends_its_body() -> None:
-    limit, started = TimeLimit(1000), asyncio.Event()
+    limit, started = RevocableTimeLimit(1000), asyncio.Event()
 
     async def body() -> None:
         async with limit.running():
@@ -82,7 +82,7 @@ async def test_a_time_limit_that_is_made_to_pass_ends_its_body() -> None:
 
 
 async def test_a_time_limit_may_be_made_to_pass_at_any_time() -> None:
-    limit, passed, go = TimeLimit(1000), asyncio.Event(), asyncio.Event()
+    limit, passed, go = RevocableTimeLimit(1000), asyncio.Event(), asyncio.Event()
     limit.expire()  # nothing runs yet
 
     async def slow_to_end() -> None:
@@ -107,3 +107,53 @@ async def test_a_time_limit_may_be_made_to_pass_at_any_time() -> None:
     limit.expire()  # its body has failed
     async with limit.running():
         await asyncio.sleep(0)
+
+
+async def test_a_time_limit_is_up_also_for_a_cancelled_task_that_cleans_up() -> None:
+    """`asyncio.timeout` of Python 3.11.2 ends this task as cancelled, before it has cleaned up."""
+    started, cleaned = asyncio.Event(), asyncio.Event()
+
+    async def body() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            try:
+                async with time_limit(0):
+                    await asyncio.Event().wait()
+            except TimeoutError:
+                cleaned.set()
+
+    running = asyncio.create_task(body())
+    await started.wait()
+    running.cancel()
+    await asyncio.wait({running})
+    assert running.cancelled()
+    assert cleaned.is_set()
+
+
+async def test_a_task_that_is_cancelled_within_its_time_limit_is_cancelled() -> None:
+    started = asyncio.Event()
+
+    async def body() -> None:
+        async with time_limit(1000):
+            started.set()
+            await asyncio.Event().wait()
+
+    running = asyncio.create_task(body())
+    await started.wait()
+    running.cancel()
+    await asyncio.wait({running})
+    assert running.cancelled()
+
+
+async def test_a_time_limit_cancels_nothing_beyond_its_body() -> None:
+    with pytest.raises(TimeoutError):
+        async with time_limit(0):
+            await asyncio.Event().wait()
+    task = asyncio.current_task()
+    assert task is not None
+    assert not task.cancelling()
+    async with time_limit(None) as scope:
+        await asyncio.sleep(0)
+    assert not scope.expired()
