@@ -19,6 +19,7 @@ from bench.songs import SECONDS, fetch_bare, open_songs
 from bench.table import Row, figure
 from bench.ways import ANSWER_SECONDS, Ours, open_ours
 from bot_service.player.voice.dca_blocks import FrameCutter
+from common.tasks import time_limit
 from tests.discord.house import House, open_house
 from tests.servers.media_files import make
 from tests.servers.system import Client, open_client
@@ -85,7 +86,7 @@ async def _first_frame(ours: Ours, address: str) -> float:
     began = time.perf_counter()
     asked = await ours.client.ask(address)
     media_id = await ours.playable(asked)
-    async with asyncio.timeout(ANSWER_SECONDS), httpx.AsyncClient(base_url=ours.url, trust_env=False) as http:
+    async with time_limit(ANSWER_SECONDS), httpx.AsyncClient(base_url=ours.url, trust_env=False) as http:
         cutter = FrameCutter()
         async with http.stream("GET", f"/api/v1/media/{media_id}/audio") as answer:
             async for piece in answer.aiter_raw():
@@ -116,7 +117,7 @@ async def _play(house: House, client: Client, address: str) -> tuple[float, floa
     scene, answered, began = await house.scene(), len(client.statuses), time.monotonic()
     await scene.ask("play", input=address)
     first = (await scene.guild.voice.sound(1))[0].arrived - began
-    async with asyncio.timeout(ANSWER_SECONDS), client.heard:
+    async with time_limit(ANSWER_SECONDS), client.heard:
         await client.heard.wait_for(lambda: len(client.statuses) > answered)
     whole = time.monotonic() - began
     await scene.ask("stop")

@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 
 from bench.table import Row, compared, figure
+from common.tasks import time_limit
 from tests.discord import open_fake_discord
 from tests.discord.bot_process import bot_environment
 from tests.servers.ports import free_port
@@ -175,7 +176,7 @@ async def _started(
         sys.executable, *arguments, cwd=ROOT, env=child_environment(environment), stdout=asyncio.subprocess.PIPE
     )
     try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with time_limit(_PATIENCE_SECONDS):
             yield process, began
     finally:
         if process.returncode is None:

@@ -20,6 +20,7 @@ from typing import Protocol
 from audio_service.settings import AudioSettings
 from bench.songs import Songs
 from common.messages.downloads import DownloadRequest
+from common.tasks import time_limit
 from tests.servers.ports import free_port
 from tests.servers.reaper import child_environment
 from tests.servers.system import ROOT, Client, open_audio_process, open_client, settings_for
@@ -54,7 +55,7 @@ class Ours:
 
     async def ask(self, *addresses: str) -> float:
         """Publish the requests, and return the seconds until every success was heard."""
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with time_limit(ANSWER_SECONDS):
             began = time.perf_counter()
             requests = [await self.client.ask(address) for address in addresses]
             statuses = await self.client.all_of(request.request_id for request in requests)
@@ -70,7 +71,7 @@ class Ours:
             events = (one for one in self.client.progress if one.request_id == request.request_id and one.playable)
             return next((event.video_id for event in events), "")
 
-        async with asyncio.timeout(ANSWER_SECONDS), self.client.heard:
+        async with time_limit(ANSWER_SECONDS), self.client.heard:
             return await self.client.heard.wait_for(told)
 
 
@@ -89,7 +90,7 @@ class Reference:
         """Write the addresses, and return the seconds until the last answer."""
         assert self.process.stdin is not None  # noqa: S101 - opened so
         assert self.process.stdout is not None  # noqa: S101 - opened so
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with time_limit(ANSWER_SECONDS):
             began = time.perf_counter()
             self.process.stdin.write("".join(f"{address}\n" for address in addresses).encode())
             await self.process.stdin.drain()

@@ -35,6 +35,7 @@ from butakero.texts import (
 from common.broker import open_broker
 from common.broker.base import Broker, Delivery, Message, dead_letter_topic
 from common.messages.base import CORRELATION_ID
+from common.tasks import time_limit
 
 GROUP = "butakero.dlq"
 EXIT_ERROR = 1
@@ -123,7 +124,7 @@ async def _dead_letters(broker: Broker, topic: str) -> AsyncGenerator[Sequence[D
         letters: list[Delivery] = []
         with contextlib.suppress(TimeoutError):
             while len(letters) < expected:
-                async with asyncio.timeout(_NEXT_SECONDS if letters else _FIRST_SECONDS):
+                async with time_limit(_NEXT_SECONDS if letters else _FIRST_SECONDS):
                     letters.append(await anext(deliveries))
         yield sorted(letters, key=lambda letter: _order(letter.message.position))
 

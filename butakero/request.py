@@ -20,7 +20,7 @@ from butakero.shell import Shell
 from butakero.texts import ASKING, NO_CONSUMER, STOPPED_WAITING, TIMED_OUT
 from common.broker import open_broker
 from common.messages.downloads import DownloadRequest, ProgressEvent, StatusEvent
-from common.tasks import running_alongside
+from common.tasks import running_alongside, time_limit
 
 EXIT_ERROR = 1
 EXIT_TIMED_OUT = 3
@@ -43,7 +43,7 @@ async def _request(
 ) -> int:
     screen.print(shell.say(ASKING, song=plain(request.song)))
     try:
-        async with asyncio.timeout(timeout_seconds):
+        async with time_limit(timeout_seconds):
             status = await follow(shell, screen, request)
     except TimeoutError:
         words = shell.say(TIMED_OUT, seconds=f"{timeout_seconds:g}", request_id=request.request_id)
@@ -78,7 +78,7 @@ async def follow(shell: Shell, screen: Console, request: DownloadRequest) -> Sta
 async def _warn_without_consumer(shell: Shell, screen: Console, progressed: asyncio.Event) -> None:
     """Without progress for _SILENCE_SECONDS, check whether the audio service answers: the queue does not know."""
     try:
-        async with asyncio.timeout(_SILENCE_SECONDS):
+        async with time_limit(_SILENCE_SECONDS):
             await progressed.wait()
     except TimeoutError:
         url = base_url(shell.settings.http_host, shell.settings.http_port)

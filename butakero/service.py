@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, cast
 import httpx
 
 from common.launch import Launch, listen_on
-from common.tasks import running_alongside
+from common.tasks import running_alongside, time_limit
 
 SERVICE_COMMAND = (sys.executable, "-m", "audio_service")
 LOG_PATH = Path("data/logs/audio_service.log")
@@ -151,7 +151,7 @@ async def wait_until_ready(service: Service, url: str, limit_seconds: float) -> 
         ServiceDied: it exited first.
         TimeoutError: it was not ready within the limit.
     """
-    async with asyncio.timeout(limit_seconds), running_alongside(service.watch()):
+    async with time_limit(limit_seconds), running_alongside(service.watch()):
         await service.ready(url)
 
 
