@@ -11,6 +11,9 @@ from common.errors import SourceTruncated
 SAMPLE_RATE = 48_000
 FRAME_SAMPLES = 960
 FRAME_MS = 20
+ENCODER_DELAY = 312
+"""Samples before the first one of the sound, as libopus' encoder makes them: every Opus stream has them as a rule."""
+
 CHANNELS = 2
 """Channels of a DCA file at most; more are mixed down."""
 

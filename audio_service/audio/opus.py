@@ -10,7 +10,8 @@ Packets come from the reader of plain WebM when the file is that, and from FFmpe
 FFmpeg loaded. The outcome is the same (docs/adr/0005-passthrough.md).
 
 The DCA header names the mode, so a stream that turns out to need another mode is started again.
-Pre-skip (312 samples as a rule) is not cut from copied streams: DCA cannot say it, and players start mid-stream anyway.
+The encoder's delay (312 samples) is not cut from copied streams: DCA cannot say it, and players start mid-stream
+anyway. What a container leaves out beyond it, by pre-skip or an edit list, is left out (see `lead_in`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, SupportsBytes, cast
 
 from audio_service.audio.base import (
     CHANNELS,
+    ENCODER_DELAY,
     FRAME_MS,
+    FRAME_SAMPLES,
     SAMPLE_RATE,
     Encoded,
     EncodeOptions,
@@ -69,6 +72,16 @@ class AudioInput(Protocol):
         """For Opus, its OpusHead; b"" when there is none."""
         ...
 
+    @property
+    def skip(self) -> int:
+        """Samples (48 kHz) of an Opus stream that are not to be heard at its start; known with the first packet."""
+        ...
+
+    @property
+    def edited(self) -> bool:
+        """Whether a packet that was read, after the start, is not to be heard."""
+        ...
+
     def links(self) -> Iterator[AudioInput]:
         """Yield this one, and then what follows it in the same file: see `FfmpegAudio.links`."""
         ...
@@ -83,6 +96,7 @@ class AudioInput(Protocol):
 
 
 Packets = Iterator[SupportsBytes]
+Put = Callable[[bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +182,8 @@ def _encode(
     origin: Origin,
 ) -> Encoded:
     links = media.links()
-    packets = next(links).packets()
+    first_link = next(links)
+    packets = first_link.packets()
     first = next(packets, None)
     if first is None:
         raise MediaCorrupt("no audio in the stream")
@@ -177,7 +192,12 @@ def _encode(
         # Decoding needs the packets as FFmpeg's demuxer gives them.
         raise _PlanChanged(plan)
     sink = open_sink(_metadata(media, plan, origin, options))
-    _MODES[plan.mode](chain((first,), packets, _following(links, plan)), sink, options)
+    begun = chain(((first_link, chain((first,), packets)),), _following(links, plan))
+    if plan.mode == "transcoded":
+        _transcode(begun, sink, options)
+    else:
+        for link, rest in begun:
+            _copy_link(link, rest, plan, sink, options)
     if not sink.frames:
         raise MediaCorrupt("no audio in the stream")
     size, sha256 = sink.finish()
@@ -194,8 +214,8 @@ def _encode(
     )
 
 
-def _following(links: Iterator[AudioInput], plan: _Plan) -> Packets:
-    """Yield the packets of the other links. Raises _PlanChanged for one that cannot be copied when the first is."""
+def _following(links: Iterator[AudioInput], plan: _Plan) -> Iterator[tuple[AudioInput, Packets]]:
+    """Yield the other links and their packets. Raises _PlanChanged for one that cannot be copied when the first is."""
     for link in links:
         packets = link.packets()
         first = next(packets, None)
@@ -203,7 +223,24 @@ def _following(links: Iterator[AudioInput], plan: _Plan) -> Packets:
             continue
         if plan.mode != "transcoded" and (found := _decide(link, bytes(first))).mode == "transcoded":
             raise _PlanChanged(found)
-        yield from chain((first,), packets)
+        yield link, chain((first,), packets)
+
+
+def _copy_link(link: AudioInput, packets: Packets, plan: _Plan, sink: FrameSink, options: EncodeOptions) -> None:
+    """Copy the packets of a link from where its sound begins."""
+    copy = _copy if plan.mode == "passthrough" else _repacketise
+    # Known once the first packet was read.
+    skip = link.skip
+    if skip < ENCODER_DELAY + FRAME_SAMPLES:
+        copy(packets, sink.put)
+    else:
+        from audio_service.audio.lead_in import LeadIn  # noqa: PLC0415 - it loads FFmpeg, as in _open
+
+        lead_in = LeadIn(skip, link.probed.channels, options, sink.put)
+        copy(packets, lead_in.put)
+        lead_in.finish()
+    if link.edited:
+        raise _PlanChanged(_Plan("transcoded", "edit list"))
 
 
 def _decide(media: AudioInput, first: bytes) -> _Plan:
@@ -233,8 +270,7 @@ def _plan_for(packet: bytes) -> _Plan:
     return _Plan("repacketised", f"opus {parsed.samples * 1000 // SAMPLE_RATE}ms packets")
 
 
-def _copy(packets: Packets, sink: FrameSink, _options: EncodeOptions) -> None:
-    put = sink.put
+def _copy(packets: Packets, put: Put) -> None:
     for item in packets:
         packet = bytes(item)
         if packet[0] in WHOLE_FRAME_TOCS and len(packet) <= MAX_FRAME_BYTES:
@@ -246,33 +282,27 @@ def _copy(packets: Packets, sink: FrameSink, _options: EncodeOptions) -> None:
             put(packet)
 
 
-def _repacketise(packets: Packets, sink: FrameSink, _options: EncodeOptions) -> None:
+def _repacketise(packets: Packets, put: Put) -> None:
     repacketiser = Repacketiser()
     try:
         for item in packets:
             packet = bytes(item)
             if not packet.startswith(_HEADERS):
                 for frame in repacketiser.push(packet):
-                    sink.put(frame)
+                    put(frame)
     except NotCopyableError as exc:
         raise _PlanChanged(_Plan("transcoded", exc.reason)) from exc
     for frame in repacketiser.finish():
-        sink.put(frame)
+        put(frame)
 
 
-def _transcode(packets: Packets, sink: FrameSink, options: EncodeOptions) -> None:
+def _transcode(links: Iterator[tuple[AudioInput, Packets]], sink: FrameSink, options: EncodeOptions) -> None:
     from audio_service.audio.transcode import transcode  # noqa: PLC0415 - it loads FFmpeg, as in _open
 
     # Packets to be decoded come from FFmpeg's demuxer: see `encode_dca`.
-    for packet in transcode(cast("Iterator[Packet[AudioStream]]", packets), options):
+    packets = chain.from_iterable(cast("Iterator[Packet[AudioStream]]", packets) for _, packets in links)
+    for packet in transcode(packets, options):
         sink.put(packet)
-
-
-_MODES: dict[Mode, Callable[[Packets, FrameSink, EncodeOptions], None]] = {
-    "passthrough": _copy,
-    "repacketised": _repacketise,
-    "transcoded": _transcode,
-}
 
 
 def _metadata(media: AudioInput, plan: _Plan, origin: Origin, options: EncodeOptions) -> DcaMetadata:

@@ -18,7 +18,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 
 from audio_service.audio import mp3
-from audio_service.audio.base import MISSING_SHARE, Probed, check_reached
+from audio_service.audio.base import MISSING_SHARE, SAMPLE_RATE, Probed, check_reached
 from audio_service.audio.files import HEAD_BYTES, SeekableFile, SequentialFile
 from audio_service.audio.ogg_pages import PagedFile, PageWatch, Part, find_links
 from audio_service.audio.tracks import choose_track
@@ -31,6 +31,9 @@ _MOST_JUNK_BYTES = 1024 * 1024
 """Before the first frame of an MP3: servers put error pages, pictures and tags of other formats there."""
 
 _OPEN_AT_ONCE = 2
+_SKIP_DATA = "skip_samples"
+_OPUS_HEAD = b"OpusHead"
+_PRE_SKIP = slice(10, 12)
 
 DEMUXERS = "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,ogg,mp3,flac,wav,w64,aiff,caf,aac,mpegts,flv"
 DECODERS = frozenset(
@@ -73,6 +76,9 @@ class FfmpegAudio:
         self._rest = rest
         self._first: Packet[AudioStream] | None = None
         self._last: Packet[AudioStream] | None = None
+        self._discarding: bool = False
+        self.skip = 0
+        self.edited = False
         context = stream.codec_context
         self.extradata = context.extradata or b""
         self.probed = Probed(
@@ -108,11 +114,29 @@ class FfmpegAudio:
                     continue
                 if size > MAX_PACKET_BYTES:
                     raise MediaCorrupt(f"a packet of {size} bytes")
-                self._first = self._first or packet
+                self._look_at(packet)
                 self._last = packet
                 yield packet
         if self._file.failure is not None:
             raise self._file.failure
+
+    def _look_at(self, packet: Packet[AudioStream]) -> None:
+        """Note what of this packet is not to be heard."""
+        if self._first is None:
+            self._first = packet
+            self.skip = self._skip_of(packet)
+            self._discarding = packet.is_discard
+        elif packet.is_discard != self._discarding:
+            # It ends at the start of the sound; after that it begins at another entry of an edit list.
+            self.edited |= packet.is_discard
+            self._discarding = packet.is_discard
+
+    def _skip_of(self, first: Packet[AudioStream]) -> int:
+        """Return the samples of Opus to leave out: by the demuxer's word, the clock of an MP4, or OpusHead."""
+        told = next((bytes(data) for data in first.iter_sidedata() if data.data_type == _SKIP_DATA), b"")
+        before = max(0, -(first.pts or 0) * first.time_base) if self.probed.container == "mov" else 0
+        head = self.extradata[_PRE_SKIP] if self.extradata.startswith(_OPUS_HEAD) else b""
+        return max(int.from_bytes(told[:4], "little"), round(before * SAMPLE_RATE), int.from_bytes(head, "little"))
 
     def check_complete(self, played_ms: int) -> bool:
         """Return whether the container states a duration or size. Raises SourceTruncated when the media ended well
@@ -128,7 +152,9 @@ class FfmpegAudio:
             return states_size
         first, last = self._clock_ms()
         if self._counts_from_the_first_packet(first, stated):
+            # What an edit list leaves out at the start is there; its own duration may not allow for that.
             first, last = 0, last - first
+        first = max(first, 0)
         check_reached(max(last, first + played_ms), stated, first)
         return True
 
@@ -172,12 +198,12 @@ class FfmpegAudio:
         return indexed or stated_ms < first_ms
 
     def _clock_ms(self) -> tuple[int, int]:
-        """Return when the first packet begins (0 for one before the start) and the last one ends, by timestamps."""
+        """Return when the first packet begins and the last one ends, by their timestamps."""
         first, last = self._first, self._last
         if first is None or first.pts is None or last is None or last.pts is None:
             return 0, 0
         end = last.pts + (last.duration or 0)
-        return max(0, int(first.pts * first.time_base * 1000)), int(end * last.time_base * 1000)
+        return int(first.pts * first.time_base * 1000), int(end * last.time_base * 1000)
 
 
 class _Opened:

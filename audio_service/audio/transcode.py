@@ -39,7 +39,7 @@ def transcode(packets: Iterable[Packet[AudioStream]], options: EncodeOptions) ->
     Raises:
         MediaCorrupt: more than a few packets cannot be decoded.
     """
-    encoder = _encoder(options)
+    encoder = opus_encoder(options)
     for frame in _resampled(_decoded(packets)):
         yield from _encode(encoder, frame)
     yield from _encode(encoder, None)
@@ -90,10 +90,11 @@ def _resampler(frame: AudioFrame) -> av.AudioResampler:
     return av.AudioResampler(_SAMPLES, "stereo", SAMPLE_RATE, frame_size=FRAME_SAMPLES, options=options)
 
 
-def _encoder(options: EncodeOptions) -> AudioCodecContext:
+def opus_encoder(options: EncodeOptions, layout: str = "stereo") -> AudioCodecContext:
+    """Return an encoder of interleaved floats into packets of 20 ms."""
     encoder = av.CodecContext.create("libopus", "w")
     encoder.sample_rate = SAMPLE_RATE
-    encoder.layout = "stereo"
+    encoder.layout = layout
     encoder.format = _SAMPLES
     encoder.bit_rate = options.bitrate
     encoder.options = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-_GAIN_OFFSET = 16
+_PRE_SKIP_OFFSET, _GAIN_OFFSET = 10, 16
 _OGG_CRC_OFFSET = 22
 
 
@@ -30,9 +30,27 @@ def flipped(path: Path, *, count: int = 20, seed: int = 1, start: float = 0.0) -
 
 def set_opus_gain(data: bytes, gain: int) -> bytes:
     """Write `gain` (1/256 dB) into the OpusHead of a WebM or Ogg file's bytes (RFC 7845 §5.1)."""
+    return _set_opus_head(data, _GAIN_OFFSET, gain.to_bytes(2, "little", signed=True))
+
+
+def set_pre_skip(data: bytes, samples: int) -> bytes:
+    """Write the pre-skip into the OpusHead of a WebM or Ogg file's bytes."""
+    return _set_opus_head(data, _PRE_SKIP_OFFSET, samples.to_bytes(2, "little"))
+
+
+def set_edit_start(data: bytes, samples: int) -> bytes:
+    """Have an MP4 with one sound track begin after `samples` (48 kHz) of it (edit list, ISO/IEC 14496-12 §8.6.6)."""
+    changed = bytearray(data)
+    duration = changed.index(b"elst") + 12
+    left = int.from_bytes(changed[duration : duration + 4], "big") - samples // 48 + 20
+    changed[duration : duration + 8] = left.to_bytes(4, "big") + samples.to_bytes(4, "big")
+    return bytes(changed)
+
+
+def _set_opus_head(data: bytes, offset: int, value: bytes) -> bytes:
     changed = bytearray(data)
     head = changed.index(b"OpusHead")
-    changed[head + _GAIN_OFFSET : head + _GAIN_OFFSET + 2] = gain.to_bytes(2, "little", signed=True)
+    changed[head + offset : head + offset + 2] = value
     if changed.startswith(b"OggS"):
         end = changed.index(b"OggS", 4)
         changed[_OGG_CRC_OFFSET : _OGG_CRC_OFFSET + 4] = bytes(4)

@@ -13,7 +13,7 @@ import math
 import struct
 from dataclasses import dataclass, field
 
-from audio_service.audio.base import CHANNELS
+from audio_service.audio.base import CHANNELS, SAMPLE_RATE
 from audio_service.audio.webm.ebml import Children, NotPlainError, Window, children
 
 # RFC 8794 §11.2 and RFC 9559 §5.1, by Element ID with its marker bits.
@@ -25,7 +25,7 @@ CLUSTER = 0x1F43B675
 _CUES, _TAGS, _CHAPTERS, _ATTACHMENTS = 0x1C53BB6B, 0x1254C367, 0x1043A770, 0x1941A469
 _SCALE, _DURATION = 0x2AD7B1, 0x4489
 _TRACK, _NUMBER, _TYPE, _CODEC, _PRIVATE, _AUDIO = 0xAE, 0xD7, 0x83, 0x86, 0x63A2, 0xE1
-_RATE, _CHANNEL_COUNT = 0xB5, 0x9F
+_RATE, _CHANNEL_COUNT, _CODEC_DELAY = 0xB5, 0x9F, 0x56AA
 
 ANYWHERE = frozenset({_VOID, _CRC_32})
 """What may be in any element (RFC 8794 §11.3)."""
@@ -46,7 +46,7 @@ _IN_INFO = ANYWHERE | {_SCALE, _DURATION, 0x73A4, 0x7384, 0x4461, 0x7BA9, 0x4D80
 _IN_TRACK = ANYWHERE | {
     *(_NUMBER, _TYPE, _CODEC, _PRIVATE, _AUDIO),
     *(0x73C5, 0xB9, 0x88, 0x55AA, 0x55AB, 0x55AC, 0x55AD, 0x55AE, 0x55AF, 0x9C, 0x6DE7, 0x6DF8),
-    *(0x23E383, 0x55EE, 0x536E, 0x22B59C, 0x22B59D, 0x258688, 0x56AA, 0x56BB),
+    *(0x23E383, 0x55EE, 0x536E, 0x22B59C, 0x22B59D, 0x258688, _CODEC_DELAY, 0x56BB),
 }
 # OutputSamplingFrequency, BitDepth.
 _IN_AUDIO = ANYWHERE | {_RATE, _CHANNEL_COUNT, 0x78B5, 0x6264}
@@ -61,17 +61,22 @@ MAX_TICKS = 1 << 40
 _OPUS_HEAD = struct.Struct("<8sBBHIhB")
 _OPUS_VERSIONS = range(1, 16)
 _RATES = range(8_000, 96_001)
+_MAX_DELAY = 10**12
 _ENDLESS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class WebmTrack:
-    """A track of Opus that can be copied. `rate` in Hz is what the container says; the clock of Opus is 48 kHz."""
+    """A track of Opus that can be copied. `rate` in Hz is what the container says; the clock of Opus is 48 kHz.
+
+    `skip`: samples (48 kHz) that are not to be heard at the start.
+    """
 
     number: int
     opus_head: bytes
     channels: int
     rate: int
+    skip: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +181,7 @@ def _opus_track(number: int, found: Children) -> WebmTrack:
     audio = children(found.only(_AUDIO), _IN_AUDIO)
     if len(head) != _OPUS_HEAD.size:
         raise NotPlainError("no plain OpusHead")
-    magic, version, channels, _pre_skip, _rate, gain, family = _OPUS_HEAD.unpack(head)
+    magic, version, channels, pre_skip, _rate, gain, family = _OPUS_HEAD.unpack(head)
     if magic != b"OpusHead" or version not in _OPUS_VERSIONS or gain or family:
         raise NotPlainError("no plain OpusHead")
     if not 0 < channels <= CHANNELS or audio.unsigned(_CHANNEL_COUNT, 1) != channels:
@@ -184,4 +189,6 @@ def _opus_track(number: int, found: Children) -> WebmTrack:
     rate = audio.number(_RATE)
     if rate is None or rate not in _RATES:
         raise NotPlainError(f"sampling frequency {rate}")
-    return WebmTrack(number, head, channels, int(rate))
+    # The two are equal in a file that follows the mapping; the delay is in nanoseconds.
+    delay = min(found.unsigned(_CODEC_DELAY, 0), _MAX_DELAY)
+    return WebmTrack(number, head, channels, int(rate), max(pre_skip, round(delay * SAMPLE_RATE / 1e9)))

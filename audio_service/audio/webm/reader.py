@@ -65,6 +65,16 @@ class WebmAudio:
         self.extradata = track.opus_head
         self.probed = Probed("opus", "matroska", track.rate, track.channels, self._header.info.stated_ms)
 
+    @property
+    def skip(self) -> int:
+        """As AudioInput.skip."""
+        return self._header.track.skip
+
+    @property
+    def edited(self) -> bool:
+        """As AudioInput.edited: a plain file has no such packets."""
+        return False
+
     def links(self) -> Iterator[WebmAudio]:
         """Yield this one: a plain file has one segment."""
         yield self
