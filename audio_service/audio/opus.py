@@ -48,7 +48,7 @@ from audio_service.audio.sink import FrameSink
 from audio_service.audio.webm.ebml import NotPlainError
 from audio_service.audio.webm.reader import WebmAudio
 from common.dca import DcaMetadata, OpusInfo, OriginInfo
-from common.errors import MediaCorrupt
+from common.errors import MediaCorrupt, MediaTooLong
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -75,6 +75,11 @@ class AudioInput(Protocol):
     @property
     def skip(self) -> int:
         """Samples (48 kHz) of an Opus stream that are not to be heard at its start; known with the first packet."""
+        ...
+
+    @property
+    def stated_ms(self) -> int | None:
+        """The length that the container states, None when it states none."""
         ...
 
     @property
@@ -194,6 +199,10 @@ def _encode(
     sink = open_sink(_metadata(media, plan, origin, options))
     begun = chain(((first_link, chain((first,), packets)),), _following(links, plan))
     if plan.mode == "transcoded":
+        # Encoding is not cheap as copying is: what says that it is too long is not encoded up to the limit.
+        stated = first_link.stated_ms
+        if stated is not None and stated > options.max_duration_ms:
+            raise MediaTooLong(f"states {stated} ms, at most {options.max_duration_ms} ms are taken")
         _transcode(begun, sink, options)
     else:
         for link, rest in begun:

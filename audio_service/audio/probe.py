@@ -46,6 +46,8 @@ DECODERS = frozenset(
 # Containers whose header states a duration; in the others FFmpeg derives one from the size, the bit rate or the end.
 _STATING = frozenset({"mov", "matroska", "flac", "wav"})
 _RIFF_UNKNOWN = 0xFFFF_FF00
+# "WAVE", the format chunk and the header of the data: what a plain WAV has besides its samples.
+_RIFF_HEADERS = 36
 _MAGIC = (b"\x1a\x45\xdf\xa3", b"OggS", b"fLaC", b"RIFF", b"ID3", b"FORM", b"caff", b"FLV\x01")
 # Of the formats without such a beginning: a packet of MPEG-TS and a frame of ADTS.
 _OTHER_STARTS = (b"\x47", b"\xff\xf0", b"\xff\xf1", b"\xff\xf8", b"\xff\xf9")
@@ -146,10 +148,11 @@ class FfmpegAudio:
         """
         if self.probed.container == "ogg":
             return self._check_pages()
-        states_size = self.probed.container == "wav" and self._check_riff_size()
-        stated = self._stated_ms()
+        if self.probed.container == "wav":
+            return self._check_riff_size()
+        stated = self.stated_ms
         if stated is None:
-            return states_size
+            return False
         first, last = self._clock_ms()
         if self._counts_from_the_first_packet(first, stated):
             # What an edit list leaves out at the start is there; its own duration may not allow for that.
@@ -168,16 +171,23 @@ class FfmpegAudio:
         return watch.ended
 
     def _check_riff_size(self) -> bool:
-        """For WAV, whose duration FFmpeg corrects by the file's size. 0 and all ones mean that it was streamed."""
-        size = int.from_bytes(self._file.head[4:8], "little")
-        if not 0 < size < _RIFF_UNKNOWN:
+        """For WAV, whose duration FFmpeg corrects by the file's size."""
+        size = self._riff_size()
+        if size is None:
             return False
         there = self._file.size()
         if there < size * (1 - MISSING_SHARE):
             raise SourceTruncated(f"ends at {there} bytes of {size}")
         return True
 
-    def _stated_ms(self) -> int | None:
+    def _riff_size(self) -> int | None:
+        """Return the size that a WAV states; 0 and all ones mean that it was streamed."""
+        size = int.from_bytes(self._file.head[4:8], "little")
+        return size if 0 < size < _RIFF_UNKNOWN else None
+
+    @property
+    def stated_ms(self) -> int | None:
+        """As AudioInput.stated_ms."""
         if self.probed.container == "mp3":
             return mp3.stated_ms(self._file.behind_tag())
         if self.probed.container not in _STATING:
@@ -185,6 +195,10 @@ class FfmpegAudio:
         stream = self._stream
         if stream.duration is not None and stream.time_base is not None:
             return int(stream.duration * stream.time_base * 1000)
+        if self.probed.container == "wav":
+            # FFmpeg derives it in a file that it can seek in only.
+            size, rate = self._riff_size(), stream.codec_context.bit_rate
+            return None if size is None or not rate else max(0, size - _RIFF_HEADERS) * 8 * 1000 // rate
         # Of a file's duration it is unknown which stream it belongs to, unless there is one stream only.
         return self.probed.duration_ms if len(self._container.streams) == 1 else None
 

@@ -65,9 +65,21 @@ def media_id_for(extractor_key: str, extractor_id: str, final_url: str) -> str:
     return f"web-{_digest(plain)}"
 
 
+def valid_text(text: str) -> str:
+    """Return `text` as it can be encoded: the halves of a surrogate pair joined, and one without the other left out.
+
+    Pages write them as entities and JSON escapes.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
+    return text
+
+
 def clean_title(title: str) -> str:
     """Return one line without control characters, cut to MAX_TITLE_CHARACTERS."""
-    visible = (" " if unicodedata.category(c) in {"Cc", "Zl", "Zp"} else c for c in title)
+    visible = (" " if unicodedata.category(c) in {"Cc", "Zl", "Zp"} else c for c in valid_text(title))
     kept = "".join(c for c in visible if c not in _BIDI_CONTROLS and unicodedata.category(c) != "Cs")
     return " ".join(kept.split())[:MAX_TITLE_CHARACTERS].rstrip()
 

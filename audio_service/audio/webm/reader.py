@@ -71,6 +71,11 @@ class WebmAudio:
         return self._header.track.skip
 
     @property
+    def stated_ms(self) -> int | None:
+        """As AudioInput.stated_ms."""
+        return self._header.info.stated_ms
+
+    @property
     def edited(self) -> bool:
         """As AudioInput.edited: a plain file has no such packets."""
         return False

@@ -21,7 +21,7 @@ from audio_service.sources.cookies import CookieFile
 from audio_service.sources.guard import Guard
 from audio_service.sources.ytdlp.failures import translate
 from audio_service.sources.ytdlp.growing import AbandonedError, GrowingFile
-from audio_service.sources.ytdlp.metadata import describe, list_items
+from audio_service.sources.ytdlp.metadata import describe, list_items, valid_values
 from audio_service.sources.ytdlp.transfers import FileTransfer, GuardedYoutubeDL, Transfer
 from common.errors import (
     AppError,
@@ -194,7 +194,7 @@ class Extractor:
         chosen = next((entry for entry in formats if entry.get("format_id") == info.get("format_id")), None)
         kept: Info = {key: info[key] for key in _KEPT if info.get(key) is not None}
         kept["formats"] = [chosen or {k: info[k] for k in ("url", "ext", "vcodec", "acodec") if info.get(k)}]
-        return orjson.dumps(self._ydl.sanitize_info(kept)).decode()
+        return orjson.dumps(valid_values(self._ydl.sanitize_info(kept))).decode()
 
     def _unpacked(self, packed: str) -> Info:
         try:

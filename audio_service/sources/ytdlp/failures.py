@@ -16,6 +16,7 @@ from yt_dlp.networking.exceptions import HTTPError, IncompleteRead, TransportErr
 from yt_dlp.utils import ContentTooShortError, GeoRestrictedError, UnsupportedError, UserNotLive
 
 from audio_service.sources.guard import AddressRefusedError, Guard
+from audio_service.sources.query import valid_text
 from audio_service.sources.ytdlp.transfers import Transfer
 from common.errors import (
     AppError,
@@ -62,6 +63,7 @@ RULES: tuple[ErrorRule, ...] = (
     ErrorRule(MediaLive, UserNotLive),
     ErrorRule(UrlNotAllowed, InvalidSchema),
     ErrorRule(InvalidInput, InvalidURL),
+    ErrorRule(MediaUnsupported, UnicodeError),  # an address with characters that none can have
     ErrorRule(UrlNotAllowed, HTTPError, _status(300, 399)),  # more redirects than are followed
     ErrorRule(SourceAuthRequired, HTTPError, _status(401)),
     ErrorRule(SourceForbidden, HTTPError, _status(403)),
@@ -191,5 +193,5 @@ def _chain(exc: BaseException, *, contexts: bool) -> Iterator[BaseException]:
 
 
 def _detail(exc: BaseException) -> str:
-    text = _COLOURS.sub("", str(exc)).removeprefix("ERROR: ").strip()
+    text = _COLOURS.sub("", valid_text(str(exc))).removeprefix("ERROR: ").strip()
     return " ".join(f"{text or type(exc).__name__}".split())[:_DETAIL_CHARACTERS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,9 +15,15 @@ from audio_service.audio.opus import encode_dca
 from audio_service.children.jobs import ChildProgress, JsonObject, OnProgress
 from audio_service.sources.ytdlp.extractor import Extractor
 from audio_service.sources.ytdlp.growing import GrowingFile
+from common.errors import MediaCorrupt, MediaUnsupported, SourceTruncated
+
+log = logging.getLogger(__name__)
 
 PLAYABLE_FRAMES = 5000 // FRAME_MS
 """Frames that must be in the draft before playback may begin."""
+# What may be large and holds no sound: there is no need to download it to its end.
+_HEAD_BYTES = 16
+_OTHER_KINDS = (b"%PDF", b"MZ", b"\x7fELF", b"PK\x03\x04", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"SQLite")
 _SOURCE_NAME = "source"
 _BETWEEN_REPORTS = 0.5
 _JOIN_SECONDS = 2.0
@@ -91,9 +98,21 @@ def _encode(
             return encode(source)
     except WholeFileNeededError:
         growing.wait_complete()
+    except (MediaCorrupt, MediaUnsupported, SourceTruncated) as exc:
+        # Much that cannot be read in order can be read when FFmpeg may jump in it: the whole file decides.
+        if not _may_be_media(growing):
+            raise
+        log.warning("not readable while it comes: %s", exc.detail)
+        growing.wait_complete()
     drafts.truncate()
     with growing.path.open("rb") as source:
         return encode(source)
+
+
+def _may_be_media(growing: GrowingFile) -> bool:
+    """Whether the bytes do not begin like a program, an archive or a document."""
+    with growing.open() as source:
+        return not source.read(_HEAD_BYTES).startswith(_OTHER_KINDS)
 
 
 class ProgressReporter:

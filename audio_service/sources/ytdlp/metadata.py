@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from audio_service.children.jobs import JsonObject
-from audio_service.sources.query import clean_title, media_id_for
+from audio_service.sources.query import clean_title, media_id_for, valid_text
 from common.errors import MediaUnsupported
 
 Info = dict[str, Any]
@@ -47,6 +47,17 @@ _NAMELESS = frozenset({"", "Generic", "HTML5MediaEmbed"})
 _GENERIC = "Generic"
 
 
+def valid_values(value: Any) -> Any:  # noqa: ANN401 - an extractor's answer as JSON
+    """Return an extractor's answer with all of its text as it can be encoded: see `valid_text`."""
+    if isinstance(value, str):
+        return valid_text(value)
+    if isinstance(value, dict):
+        return {valid_text(str(key)): valid_values(item) for key, item in cast("Info", value).items()}
+    if isinstance(value, list):
+        return [valid_values(item) for item in cast("list[Any]", value)]
+    return value
+
+
 class Description(NamedTuple):
     """The fields of a PlatformMetadata. The service builds one of them: pydantic would take 8 MB of every child."""
 
@@ -74,7 +85,7 @@ def describe(info: Mapping[str, Any], asked: str) -> tuple[str, Description]:
 
 def web_url(value: object) -> str:
     """Return the value when it is an http or https URL of at most _MAX_URL_CHARACTERS, else ""."""
-    text = str(value or "")
+    text = valid_text(str(value or ""))
     try:
         parts = urlsplit(text)
     except ValueError:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
 
 from audio_service.audio.mp3 import ID3_HEADER_BYTES, frame_header, id3_end
-from common.errors import SourceTruncated
+from common.errors import MediaTooLong, SourceTruncated
 from tests.servers.media_damage import truncated
 from tests.servers.media_files import make
 from tests.unit.audio_service.audio.pcm import encode, once_only
@@ -91,3 +92,18 @@ def test_an_mp3_that_states_nothing_is_read_to_its_end(media: Path, tmp_path: Pa
 @pytest.mark.parametrize("kind", ["aac", "mpegts"])
 def test_what_states_no_length_says_so(kind: str, media: Path) -> None:
     assert not encode(make(kind, media))[0].states_length
+
+
+def one_hertz(seconds: int) -> bytes:
+    """Return a WAV of a sample a second."""
+    data = b"\x80" * seconds
+    sound = b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, 1, 1, 1, 8) + b"data" + struct.pack("<I", seconds) + data
+    return b"RIFF" + struct.pack("<I", 4 + len(sound)) + b"WAVE" + sound
+
+
+@pytest.mark.parametrize("as_download", [False, True])
+def test_what_states_that_it_is_too_long_is_not_encoded(*, as_download: bool, tmp_path: Path) -> None:
+    path = tmp_path / "slow.wav"
+    path.write_bytes(one_hertz(20_000))
+    with pytest.raises(MediaTooLong, match="states 20000000 ms"):
+        encode(once_only(path) if as_download else path, complexity=0)

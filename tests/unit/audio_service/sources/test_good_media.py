@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from itertools import islice
 from pathlib import Path
 
@@ -65,6 +66,28 @@ async def test_an_audio_element_is_fetched_once_and_named_after_its_page(bench: 
 async def test_a_video_element_with_a_source_is_fetched(bench: Bench, media: Path) -> None:
     url = bench.site.page(bench.site.file(make("mp4_video", media, SECONDS)), tag="video")
     assert (await bench.run(url)).encoded.source_codec == "aac"
+
+
+@pytest.mark.parametrize("half", ["&#xD800;", "&#55357;"])
+async def test_half_a_character_in_a_page_is_left_out(bench: Bench, media: Path, half: str) -> None:
+    source = bench.site.file(make("webm_opus", media, SECONDS))
+    page = (
+        f'<html><head><title>Can{half}ción &#x1F3B5;</title></head><body><audio src="{source}"></audio></body></html>'
+    )
+    resolved = await bench.resolve(bench.site.to("/body", text=page, type="text/html"))
+    assert resolved.metadata.title == "Canción 🎵"
+    assert (await bench.fetch(resolved)).encoded.mode == "passthrough"
+
+
+async def test_half_a_character_in_json_ld_is_left_out(bench: Bench, media: Path) -> None:
+    source = bench.site.file(make("webm_opus", media, SECONDS))
+    thing = json.dumps(
+        {"@context": "https://schema.org", "@type": "VideoObject", "contentUrl": source, "name": "Can\ud800"}
+    )
+    page = f'<html><head><script type="application/ld+json">{thing}</script></head><body></body></html>'
+    resolved = await bench.resolve(bench.site.to("/body", text=page, type="text/html"))
+    assert resolved.metadata.title == "Can"
+    assert (await bench.fetch(resolved)).encoded.mode == "passthrough"
 
 
 async def test_json_ld_gives_title_duration_and_thumbnail(bench: Bench, media: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from audio_service.sources.query import clean_title
-from audio_service.sources.ytdlp.metadata import describe, web_url
+from audio_service.sources.ytdlp.metadata import describe, valid_values, web_url
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,7 @@ from audio_service.sources.ytdlp.metadata import describe, web_url
         ("أغنية جديدة", "أغنية جديدة"),
         ("a" * 600, "a" * 500),
         ("\ud800 broken", "broken"),
+        ("joined \ud83d\ude00, halved \ude00\ud83d", "joined 😀, halved"),
     ],
 )
 def test_titles_are_one_clean_line(title: str, clean: str) -> None:
@@ -50,3 +51,12 @@ def test_youtube_ids_are_kept_and_durations_are_milliseconds() -> None:
     info = {"extractor_key": "Youtube", "id": "k2qgadSvNyU", "title": "New Rules", "duration": 224.5}
     media_id, metadata = describe(info, "https://youtu.be/k2qgadSvNyU")
     assert (media_id, metadata.duration_ms, metadata.url) == ("k2qgadSvNyU", 224_500, "https://youtu.be/k2qgadSvNyU")
+
+
+def test_every_text_of_an_answer_can_be_encoded() -> None:
+    answer = {"title": "a\ud800b", "formats": [{"\udfff": ["\ud83d\ude00"], "abr": 1.5}], "id": None}
+    assert valid_values(answer) == {"title": "ab", "formats": [{"": ["😀"], "abr": 1.5}], "id": None}
+
+
+def test_an_address_is_one_that_can_be_sent() -> None:
+    assert web_url("https://x/\ud800a").encode() == b"https://x/a"
