@@ -146,8 +146,8 @@ class UrlNotAllowed(RequestError):
 
     code = "url_not_allowed"
     public_message = Text(
-        "Esa dirección no está permitida: solo enlaces públicos http o https.",
-        "That address is not allowed: only public http or https links.",
+        "Esa dirección no está permitida: solo enlaces públicos http o https (los de tu red, con NETWORK_ALLOW).",
+        "That address is not allowed: only public http or https links (those of your network with NETWORK_ALLOW).",
     )
 
 
@@ -350,7 +350,10 @@ class StorageFull(StorageError):
 
     code = "storage_full"
     retryable = True
-    public_message = Text("No queda espacio para guardar el tema.", "There is no room left to store the track.")
+    public_message = Text(
+        "El disco está lleno: no queda espacio para guardar el tema.",
+        "The disk is full: there is no room left to store the track.",
+    )
 
 
 class StorageUnavailable(StorageError):

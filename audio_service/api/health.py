@@ -21,7 +21,7 @@ from audio_service.api.errors import preferred_locale
 from audio_service.api.responses import DEFAULT, REFUSED, Responses, json_example, with_headers
 from audio_service.api.routing import API, Router
 from audio_service.api.schemas import HealthBody, LivenessBody, ReadinessBody
-from common.errors import AppError, BrokerUnavailable, DatabaseUnavailable, Locale, StorageUnavailable
+from common.errors import AppError, BrokerUnavailable, DatabaseUnavailable, Locale, StorageFull, StorageUnavailable
 from common.health import Health
 from common.observability.telemetry import get_logger
 from common.tasks import time_limit
@@ -122,7 +122,8 @@ async def _check(name_on_timeout: str, check: Awaitable[Health], failure: type[A
     if found.ok:
         return ServiceState(found.name, found.metadata, None)
     log.warning("health.failed", service=found.name, error=found.error)
-    return ServiceState(found.name, found.metadata, failure(found.error))
+    kind = StorageFull if found.disk_full else failure
+    return ServiceState(found.name, found.metadata, kind(found.error))
 
 
 def _service(state: ServiceState, locale: Locale) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from typing import TypeVar, cast
 import aiosqlite
 
 from common.errors import AppError, DatabaseUnavailable
-from common.health import Health
+from common.health import NO_ROOM, Health, file_identity, probe_disk
 
 _FETCH_CHUNK = 64
 _LOCKED_RETRY_SECONDS = 0.02
@@ -245,9 +245,13 @@ async def connected(path: Path, busy_seconds: float, *, key: str) -> AsyncGenera
 
 @dataclass(frozen=True, slots=True)
 class SqliteFile:
-    """An open database: one connection that writes, and one that reads concurrently without waiting for it."""
+    """An open database: one connection that writes, and one that reads concurrently without waiting for it.
+
+    `identity` is the opened file's: what is written to a file that was deleted or replaced meanwhile is lost.
+    """
 
     path: Path
+    identity: tuple[int, int] | None
     writer: StepConnection
     reader: StepConnection
 
@@ -267,22 +271,24 @@ async def opened(
         await writer.configure(configure_writer)
         await writer.write(lambda tx: migrate(tx, migrations, key=key))
         await reader.configure(configure_reader)
-        yield SqliteFile(path, writer, reader)
+        yield SqliteFile(path, file_identity(path), writer, reader)
 
 
 async def check_health(file: SqliteFile, count: Step[Mapping[str, int]], *, key: str) -> Health:
-    """Run `count` in the reader and take the write lock once: a database that cannot be written is unhealthy.
+    """Run `count` in the reader, take the write lock once and write to the disk: what cannot be written is unhealthy.
 
     `metadata`: SQLite's version, `records` as `count` returns them, and the latency of both in ms.
     """
     began = time.monotonic()
     try:
-        if not file.path.exists():
-            return Health("sqlite", ok=False, error=f"{key}: the file is gone")
+        if (found := file_identity(file.path)) != file.identity:
+            return Health("sqlite", ok=False, error=f"{key}: the file {'was replaced' if found else 'is gone'}")
         records = await file.reader.read(count)
-        await file.writer.write(lambda _tx: None)
+        await file.writer.write(lambda _tx: probe_disk(file.path.parent))
     except DatabaseUnavailable as exc:
         return Health("sqlite", ok=False, error=exc.detail)
+    except OSError as exc:
+        return Health("sqlite", ok=False, error=f"{key}: {exc.strerror}", disk_full=exc.errno in NO_ROOM)
     latency_ms = round((time.monotonic() - began) * 1000, 3)
     about = {"version": sqlite3.sqlite_version, "records": records, "latency_ms": latency_ms}
     return Health("sqlite", ok=True, metadata={"sqlite": about})

@@ -22,14 +22,13 @@ from common.blobs.local.write import (
     INCOMING,
     describe,
     present,
-    probe,
     store_file,
     sweep_leftovers,
     sync_directory,
     translated,
 )
 from common.errors import BlobNotFound, StorageError, StorageFull, StorageUnavailable
-from common.health import Health
+from common.health import Health, probe_disk
 from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -124,13 +123,13 @@ class LocalBlobStore:
         try:
             usage = await asyncio.to_thread(self._measure)
         except StorageError as exc:
-            return Health(NAME, ok=False, error=exc.detail)
+            return Health(NAME, ok=False, error=exc.detail, disk_full=isinstance(exc, StorageFull))
         return Health(NAME, ok=True, metadata=usage)
 
     def _measure(self) -> dict[str, int]:
         with translated("LOCAL_STORAGE_PATH"):
             if self._for_writing:
-                probe(self._root / INCOMING)
+                probe_disk(self._root / INCOMING)
             else:
                 os.scandir(self._root).close()
             usage = shutil.disk_usage(self._root)
@@ -187,7 +186,7 @@ def _prepare(root: Path) -> None:
         sweep_growing(root)
         try:
             with translated("LOCAL_STORAGE_PATH"):
-                probe(incoming)
+                probe_disk(incoming)
         except StorageFull as exc:
             # Stored blobs can still be read: this is reported by health, and no reason to stop.
             log.warning("storage.full", detail=exc.detail)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from common.blobs.base import BlobStat
 from common.errors import BlobNotFound, StorageFull, StorageUnavailable
+from common.health import NO_ROOM
 from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -29,7 +30,6 @@ LEFTOVER_SECONDS = 60.0  # longer than the time between creating a temporary fil
 
 _MODE = 0o644  # the bot may run as another user
 _NANOSECONDS = 1_000_000_000
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
@@ -39,7 +39,7 @@ def translated(subject: str) -> Generator[None]:
     try:
         yield
     except OSError as exc:
-        kind = StorageFull if exc.errno in _NO_ROOM else StorageUnavailable
+        kind = StorageFull if exc.errno in NO_ROOM else StorageUnavailable
         raise kind(f"{subject}: {exc.strerror or exc}") from exc
 
 
@@ -90,15 +90,6 @@ def sweep_leftovers(incoming: Path) -> None:
             if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS and _unlocked(path):
                 path.unlink()
                 log.info("storage.leftover_removed", name=path.name)
-
-
-def probe(incoming: Path) -> None:
-    """Write a file of one byte and remove it. Raises OSError."""
-    path = incoming / f"{uuid.uuid4().hex}.probe"
-    try:
-        path.write_bytes(b"0")
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def sync_directory(directory: Path) -> None:

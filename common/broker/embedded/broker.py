@@ -17,15 +17,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from common.broker.base import Broker, Delivery, Message
-from common.broker.embedded.file import BUSY_SECONDS, data_version, open_change_reader, open_file
+from common.broker.embedded.file import BUSY_SECONDS, PATH_KEY, data_version, open_change_reader, open_file
 from common.broker.embedded.retention import BacklogLimits, forget_group, sweep
 from common.broker.embedded.store import EmbeddedStore
 from common.broker.embedded.subscription import EmbeddedSubscription
 from common.errors import BrokerUnavailable
-from common.health import Health
+from common.health import NO_ROOM, Health, file_identity, probe_disk
 from common.observability.telemetry import get_logger
 from common.tasks import running_alongside
 
@@ -94,12 +94,18 @@ class EmbeddedBroker:
         self._change_reader = change_reader
         self._executor = executor
         self._path = path
+        self._identity = file_identity(path)
         self._subscriptions: set[EmbeddedSubscription] = set()
         self._closed = False
 
     async def publish(self, topic: str, key: str, value: bytes, headers: Mapping[str, str]) -> None:
         """See `Broker.publish`."""
-        await asyncio.shield(self._submit(lambda: self._store.publish(topic, key, value, headers), wakes=topic))
+
+        def publish() -> None:
+            self._require_file()
+            self._store.publish(topic, key, value, headers)
+
+        await asyncio.shield(self._submit(publish, wakes=topic))
 
     def consume(
         self, topic: str, group: str, *, prefetch: int = 1, start: Literal["earliest", "latest"] = "earliest"
@@ -125,12 +131,25 @@ class EmbeddedBroker:
         await asyncio.shield(self._submit(lambda: forget_group(self._store.connection, topic, group)))
 
     async def health(self) -> Health:
-        """See `Broker.health`. Not ok: closed, unreadable, or locked by another process for seconds."""
+        """See `Broker.health`. Not ok: closed, unreadable, deleted, full, or locked by another process for seconds."""
+
+        def examine() -> dict[str, Any]:
+            self._require_file()
+            probe_disk(self._path.parent)
+            return self._store.describe(self._path)
+
         try:
-            metadata = await asyncio.shield(self._submit(lambda: self._store.describe(self._path)))
+            metadata = await asyncio.shield(self._submit(examine))
         except BrokerUnavailable as exc:
             return Health(NAME, ok=False, error=exc.detail)
+        except OSError as exc:
+            return Health(NAME, ok=False, error=f"{PATH_KEY}: {exc.strerror}", disk_full=exc.errno in NO_ROOM)
         return Health(NAME, ok=True, metadata=metadata)
+
+    def _require_file(self) -> None:
+        """Raise BrokerUnavailable if the file is not the one that was opened: what is written to that one is lost."""
+        if (found := file_identity(self._path)) != self._identity:
+            raise BrokerUnavailable(f"{PATH_KEY}: the file {'was replaced' if found else 'is gone'}")
 
     async def run_maintenance(self) -> None:
         """Notice commits of other processes, renew leases and sweep, until cancelled."""

@@ -30,6 +30,14 @@ async def test_a_dependency_that_is_down_is_shown_and_the_others_still_work(api:
     assert str(api.root) not in answer.text
 
 
+async def test_a_full_disk_is_called_so(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.health.MIN_FREE_BYTES", 1 << 62)
+    answer = await api.client.get("/api/v1/health")
+    body = HealthBody.model_validate_json(answer.content)
+    assert answer.status_code == 503
+    assert all("disco está lleno" in (service.error or "") for service in body.services.values())
+
+
 async def test_statuses_are_spanish_in_every_language(api: Api) -> None:
     await asyncio.to_thread(shutil.rmtree, api.deps.settings.local_storage_path)
     answer = await api.client.get("/api/v1/health", headers={"accept-language": "en"})

@@ -416,6 +416,18 @@ async def test_a_consumer_waits_through_a_time_without_the_file(path: Path) -> N
         assert (await broker.health()).ok
 
 
+async def test_nothing_is_accepted_into_a_file_that_was_deleted(path: Path) -> None:
+    """The open file lives on without a name: what is written to it is lost with the process."""
+    async with open_embedded(path, WIDE, lease_seconds=LEASE) as broker:
+        await broker.publish("t", "k", b"a", {})
+        path.unlink()
+        with pytest.raises(BrokerUnavailable, match="is gone"):
+            await broker.publish("t", "k", b"b", {})
+        assert "is gone" in (await broker.health()).error
+        async with open_embedded(path, WIDE, lease_seconds=LEASE):
+            assert "was replaced" in (await broker.health()).error
+
+
 async def test_others_are_heard_though_the_change_counter_cannot_be_read_without_waiting(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections.abc import Generator
 from contextlib import closing
@@ -144,6 +146,25 @@ async def test_health_fails_while_the_file_cannot_be_written_or_is_gone(path: Pa
             assert "locked" in (await check_health(file, records, key=KEY)).error
         path.unlink()
         assert (await check_health(file, records, key=KEY)).error == f"{KEY}: the file is gone"
+        path.touch()
+        assert (await check_health(file, records, key=KEY)).error == f"{KEY}: the file was replaced"
+
+
+async def test_health_says_that_the_disk_is_full_or_read_only(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taking the write lock succeeds on such a disk: nothing is written until a song is."""
+    async with opened(path, 0.05, [V1], key=KEY) as file:
+        for number, full in ((errno.ENOSPC, True), (errno.EROFS, False)):
+
+            def fail(number: int = number, **_: object) -> None:
+                raise OSError(number, os.strerror(number))
+
+            monkeypatch.setattr("common.health.tempfile.TemporaryFile", fail)
+            health = await check_health(file, lambda _: {}, key=KEY)
+            assert (health.ok, health.disk_full) == (False, full)
+            assert health.error == f"{KEY}: {os.strerror(number)}"
+        monkeypatch.undo()
+        monkeypatch.setattr("common.health.MIN_FREE_BYTES", 1 << 62)
+        assert (await check_health(file, lambda _: {}, key=KEY)).disk_full
 
 
 async def test_a_directory_that_cannot_be_made_names_the_setting(path: Path) -> None:
