@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from audio_service.api.app import create_app, create_metrics_app
 from audio_service.api.deps import ApiDeps
 from audio_service.settings import AudioSettings
+from common.http.connections import Connections
 from common.http.server import listen, serve
 from common.observability.telemetry import get_logger
 
@@ -45,10 +46,12 @@ async def serve_http(deps: ApiDeps, listeners: Listeners, stop: asyncio.Event) -
     """
     warn_if_open(deps.settings)
     app = create_app(deps)
+    connections = Connections(deps.registry)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(serve(app, listeners.api, stop))
+        tasks.create_task(serve(app, listeners.api, stop, connections))
         if listeners.metrics is not None:
-            tasks.create_task(serve(create_metrics_app(deps, app.state.metrics), listeners.metrics, stop))
+            metrics_app = create_metrics_app(deps, app.state.metrics)
+            tasks.create_task(serve(metrics_app, listeners.metrics, stop, connections))
 
 
 def warn_if_open(settings: AudioSettings) -> None:

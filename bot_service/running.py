@@ -33,6 +33,7 @@ from bot_service.requests.entries import RequestEntries
 from bot_service.requests.play import PlayRequests
 from bot_service.services import Services
 from common.errors import DatabaseUnavailable
+from common.http.connections import Connections
 from common.http.server import serve
 from common.observability.telemetry import get_logger
 from common.runtime import until_stopped
@@ -62,7 +63,8 @@ async def run_bot(services: Services, listener: socket.socket, stop: asyncio.Eve
     """
     bot = MusicBot(services.settings)
     parts = build_bot(services, bot, _open_voice(services, bot))
-    health = until_stopped(stop, "health", serve(create_app(services, bot), listener, stop))
+    connections = Connections(services.registry)
+    health = until_stopped(stop, "health", serve(create_app(services, bot), listener, stop, connections))
     try:
         async with bot, running_alongside(health), parts.players:
             await _run_in_discord(services, bot, parts, stop)

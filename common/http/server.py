@@ -12,7 +12,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from common.errors import AppError
-from common.http.protocol import BoundedHttpToolsProtocol
+from common.http.connections import KEEP_ALIVE_SECONDS, Connections
+from common.http.protocol import protocol_of
 from common.launch import inherited_listener, listen_on
 from common.tasks import pause
 
@@ -59,13 +60,19 @@ def listen(
         raise AddressInUse(f"{prefix}HTTP_HOST {host}, {prefix}{key} {port}: {exc.strerror}") from exc
 
 
-async def serve(app: ASGIApp, listener: socket.socket, stop: asyncio.Event) -> None:
-    """Serve until `stop`, then finish the requests in progress, for 5 s at most."""
+async def serve(
+    app: ASGIApp, listener: socket.socket, stop: asyncio.Event, connections: Connections | None = None
+) -> None:
+    """Serve until `stop`, then finish the requests in progress, for 5 s at most.
+
+    `connections` are shared by the servers of a process, because its descriptors are.
+    """
     server = _Server(
         uvicorn.Config(
             app,
             loop="none",
-            http=BoundedHttpToolsProtocol,
+            http=protocol_of(connections or Connections()),
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             ws="none",
             # The program opens and closes the resources, not the application.
             lifespan="off",

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from audio_service.api.metrics import HttpMetrics
 from audio_service.metrics import WorkerMetrics
 from bot_service.metrics import BotMetrics
+from common.http.connections import ConnectionMetrics
 from common.observability.gauges import loop_lateness, queue_lag
 from tests.deploy.compose import ROOT, config
 from tests.servers.prometheus import PROMTOOL_RUNS, promtool
@@ -39,7 +40,12 @@ def known_metrics() -> dict[str, set[str]]:
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     labels: dict[str, set[str]] = {}
-    ours = (WorkerMetrics.on(registry), HttpMetrics.on(registry), BotMetrics.on(registry))
+    ours = (
+        WorkerMetrics.on(registry),
+        HttpMetrics.on(registry),
+        BotMetrics.on(registry),
+        ConnectionMetrics.on(registry),
+    )
     collectors: list[Any] = [loop_lateness(registry), queue_lag(registry)]
     collectors += [getattr(metrics, name) for metrics in ours for name in metrics.__slots__]
     for collector in collectors:

@@ -28,7 +28,8 @@ from audio_service.texts import DOWNLOADED
 from common.blobs import open_blobs
 from common.broker import open_broker
 from common.dca import DcaMetadata, DcaWriter
-from common.http.protocol import BoundedHttpToolsProtocol
+from common.http.connections import HEAD_SECONDS, Connections
+from common.http.protocol import protocol_of
 from common.messages.downloads import FileData, PlatformMetadata
 
 LEASE = timedelta(minutes=1)
@@ -86,10 +87,13 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def served(app: FastAPI) -> AsyncGenerator[tuple[str, int]]:
+async def served(
+    app: FastAPI, connections: Connections | None = None, *, head_seconds: float = HEAD_SECONDS
+) -> AsyncGenerator[tuple[str, int]]:
     """Serve on a free port of the loopback, and yield the address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, http=BoundedHttpToolsProtocol, log_config=None, access_log=False, lifespan="off")
+        protocol = protocol_of(connections or Connections(), head_seconds=head_seconds)
+        config = uvicorn.Config(app, http=protocol, log_config=None, access_log=False, lifespan="off")
         server = _Server(config)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(server.serve(sockets=[listener]))

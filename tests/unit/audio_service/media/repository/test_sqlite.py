@@ -24,6 +24,7 @@ from audio_service.media.repository.sqlite.repository import SqliteRepository, o
 from audio_service.media.repository.sqlite.schema import KEY, MIGRATIONS, migrate
 from common.databases.sqlite import SqliteFile, StepConnection, Transaction, configure_writer, connected, point_reader
 from common.errors import DatabaseUnavailable
+from common.health import file_identity
 from common.messages.downloads import FileData, PlatformMetadata
 
 LONG = timedelta(minutes=5)
@@ -53,7 +54,7 @@ async def over_own_writer(path: Path) -> AsyncGenerator[tuple[SqliteRepository, 
         pass
     async with connected(path, 5, key=KEY) as writer, connected(path, 5, key=KEY) as reader:
         with point_reader(path, key=KEY) as points:
-            yield SqliteRepository(SqliteFile(path, writer, reader), points), writer
+            yield SqliteRepository(SqliteFile(path, file_identity(path), writer, reader), points), writer
 
 
 def count(path: Path, table: str) -> int:
