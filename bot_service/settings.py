@@ -22,6 +22,7 @@ class BotSettings(SharedSettings):
     discord_token: Annotated[SecretStr, Field(validate_default=True)] = SecretStr("")
     command_prefix: str = "music"
     discord_guilds: str = ""
+    discord_presence: str = "con {bot} /{prefix}"
     discord_proxy: str = ""
 
     audio_processor_url: str = "http://localhost:8080"

@@ -19,6 +19,7 @@ from bot_service.discord_ui.interactions import Interactions
 from bot_service.discord_ui.replies import texts
 from bot_service.discord_ui.replies.answer import NO_MENTIONS, Reply, locale_of, send
 from bot_service.discord_ui.replies.errors import explain
+from bot_service.discord_ui.replies.limits import cut
 from bot_service.discord_ui.replies.locales import DescriptionTranslator
 from bot_service.discord_ui.views import dynamic_items, is_handled
 from bot_service.settings import BotSettings
@@ -28,6 +29,7 @@ log = get_logger(__name__)
 
 # Guilds count as complete after this long without a further one.
 _GUILDS_SECONDS = 1.0
+_PRESENCE = 128
 # Between questions to Discord about one guild each, so that they delay no reply.
 _COMMANDS_SECONDS = 0.1
 
@@ -101,6 +103,7 @@ class MusicBot(discord.Client):
 
         With DISCORD_GUILDS the global ones of an earlier start are removed, or each would be offered twice.
         """
+        self._set_presence()
         await self.tree.set_translator(DescriptionTranslator())
         self.add_dynamic_items(*dynamic_items(component_actions(self.interactions)))
         guilds = [discord.Object(guild_id) for guild_id in self.settings.guild_ids]
@@ -113,6 +116,13 @@ class MusicBot(discord.Client):
                 log.warning("commands.not_registered", guild_id=guild.id if guild is not None else None)
             else:
                 log.info("commands.registered", commands=[command.name for command in synced])
+
+    def _set_presence(self) -> None:
+        """Set what Discord shows as the bot's activity; it is sent with each new gateway session."""
+        name = self.user.display_name if self.user is not None else ""
+        text = self.settings.discord_presence.replace("{bot}", name).replace("{prefix}", self.settings.command_prefix)
+        if text.strip():
+            self.activity = discord.Game(cut(text.strip(), _PRESENCE))
 
     async def remove_stale_commands(self) -> None:
         """Remove the commands that an earlier start registered in guilds which DISCORD_GUILDS does not name now.

@@ -5,11 +5,15 @@ Shared by slash commands and buttons. Writes no replies.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import discord
 
 from bot_service.discord_ui.permissions import (
+    AnyVoiceChannel,
     BotRefusal,
     BotRefusalCode,
     check_bot_may_play,
@@ -42,28 +46,46 @@ class MemberCommands:
     def __init__(self, players: Players, store: GuildStore) -> None:
         self._players = players
         self._store = store
+        # Channels that songs under way to the player are for, by guild.
+        self._claims: dict[int, Counter[int]] = {}
 
     def channel_to_play_in(self, member: discord.Member) -> int:
         """Return the id of the voice channel that the member may play in.
 
         Raises:
             BotRefusal: the member is in none, or the bot may not play there.
-            PlayerRefusal: the bot plays to people in another channel.
+            PlayerRefusal: the bot plays to people in another channel, or will in a moment.
         """
         channel = voice_channel_of(member)
-        snapshot = self._players.of(member.guild.id).snapshot
+        guild = member.guild
+        snapshot = self._players.of(guild.id).snapshot
         if snapshot.voice_channel_id != channel.id:
             # The player itself would refuse too, but only after a public "thinking…".
-            elsewhere = member.guild.me.voice.channel if member.guild.me.voice is not None else None
-            if (
-                elsewhere is not None
-                and elsewhere.id != channel.id
-                and snapshot.current is not None
-                and humans_in(elsewhere)
-            ):
+            busy = set(self._claims.get(guild.id, ()))
+            if snapshot.current is not None or snapshot.entries:
+                busy |= {snapshot.voice_channel_id or 0, _voice_channel_id(guild.me)}
+            elsewhere = (guild.get_channel(channel_id) for channel_id in busy - {channel.id})
+            if any(isinstance(one, AnyVoiceChannel) and humans_in(one) for one in elsewhere):
                 raise PlayerRefusal(RefusalCode.OTHER_CHANNEL)
             check_bot_may_play(channel)
         return channel.id
+
+    @contextmanager
+    def claimed_channel(self, member: discord.Member) -> Generator[int]:
+        """Return `channel_to_play_in`, and keep members of other channels from it until the song is queued.
+
+        Raises:
+            BotRefusal, PlayerRefusal: as `channel_to_play_in`.
+        """
+        channel_id = self.channel_to_play_in(member)
+        claims = self._claims.setdefault(member.guild.id, Counter())
+        claims[channel_id] += 1
+        try:
+            yield channel_id
+        finally:
+            claims[channel_id] -= 1
+            if not claims[channel_id]:
+                del claims[channel_id]
 
     async def perform(self, member: discord.Member, command: Command) -> Outcome:
         """Perform a command of the player. The member must be listening, and be a DJ where the guild requires one.
@@ -116,3 +138,8 @@ def _requesters_of_ended(command: Command, snapshot: Snapshot) -> set[int]:
             return {entry.requester_id for entry in (snapshot.current, *snapshot.entries)}
         case _:
             return set()
+
+
+def _voice_channel_id(member: discord.Member) -> int:
+    """Return the id of the channel that a member is in, 0 for none."""
+    return member.voice.channel.id if member.voice is not None and member.voice.channel is not None else 0

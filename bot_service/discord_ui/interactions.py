@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import unicodedata
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +27,7 @@ from bot_service.requests.entries import Failure
 from bot_service.requests.play import PlayRequests
 from bot_service.requests.songs import Requester
 from bot_service.services import Services
-from common.errors import Locale
+from common.errors import InvalidInput, Locale
 from common.tasks import time_limit
 
 Work = Callable[[discord.Member, Locale], Awaitable[Reply | None]]
@@ -89,6 +90,7 @@ class Interactions:
 
         outcome = await answer(interaction, locale, checked(), defers_itself=defers_itself)
         self.services.metrics.commands.labels(name, outcome).inc()
+        self._latest_messages.note_interaction(interaction)
         if interaction.channel_id is not None:
             newest = getattr(interaction.channel, "last_message_id", None) or 0
             self._latest_messages.note(interaction.channel_id, max(newest, interaction.id))
@@ -133,11 +135,12 @@ class Interactions:
 
         async def work(member: discord.Member, locale: Locale) -> Reply:
             # Before the public "thinking…", so that a refusal is private.
-            channel_id = self.commands.channel_to_play_in(member)
-            # The reply must exist before the request is published: its status may arrive first.
-            deferred = await interaction.response.defer(thinking=True)
-            requester = replace(_requester(interaction, member, channel_id, locale, deferred), asked_at=asked_at)
-            result = await self.play_requests.play(song.strip(), requester, front=front, title=title)
+            check_not_blank(song)
+            with self.commands.claimed_channel(member) as channel_id:
+                # The reply must exist before the request is published: its status may arrive first.
+                deferred = await interaction.response.defer(thinking=True)
+                requester = replace(_requester(interaction, member, channel_id, locale, deferred), asked_at=asked_at)
+                result = await self.play_requests.play(song.strip(), requester, front=front, title=title)
             return Reply(describe_play(result, locale))
 
         await self.respond(interaction, "play", work, defers_itself=True)
@@ -160,6 +163,12 @@ class Interactions:
             raise BotRefusal(BotRefusalCode.STARTING) from exc
         # Not the guild's cached member: without the members intent its roles are stale.
         return interaction.user
+
+
+def check_not_blank(text: str) -> None:
+    """Refuse a text without a visible character. Raises InvalidInput."""
+    if all(unicodedata.category(character)[0] in "CZ" for character in text):
+        raise InvalidInput("nothing but blanks")
 
 
 def _requester(

@@ -2,7 +2,8 @@
 
 Edited on changes and every PLAYER_UPDATE_SECONDS while a song plays, at most once a second. Sent anew after it was
 deleted, when playback moves to another text channel, and, for a new song, when other messages follow it. It survives a
-restart: its id is saved with the player, and its buttons are stateless (`views`).
+restart: its id is saved with the player, and its buttons are stateless (`views`). A channel that
+refuses it is left alone.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 import discord
 
 from bot_service.discord_ui.followups import DISCORD_FAILURES, Followups
 from bot_service.discord_ui.latest_messages import LatestMessages
-from bot_service.discord_ui.replies.answer import NO_MENTIONS
-from bot_service.discord_ui.replies.embeds import player_embed
+from bot_service.discord_ui.replies import texts
+from bot_service.discord_ui.replies.answer import NO_MENTIONS, locale_of
+from bot_service.discord_ui.replies.embeds import bare_player_embed, player_embed
 from bot_service.discord_ui.replies.outcomes import describe_notice
 from bot_service.discord_ui.views import player_view
 from bot_service.player.guild_player import GuildPlayer
@@ -32,11 +35,18 @@ from common.tasks import time_limit
 log = get_logger(__name__)
 
 _MIN_INTERVAL_SECONDS = 1.0
+_LONGEST_DELAY_SECONDS = 60.0
+# So often Discord may refuse a message in a channel before the bot gives up writing there.
+_REFUSALS = 3
 
 
 @dataclass(slots=True)
 class _GuildMessage:
-    """State of one guild's message. `content` is what it shows now, `entry_id` the entry it was last shown for."""
+    """State of one guild's message. `content` is what it shows now, `entry_id` the entry it was last shown for.
+
+    `failures`: how often in a row it could not be shown. `given_up`: the channel in which Discord kept refusing it.
+    `bare_entry`: the entry whose full message Discord did not take.
+    """
 
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     notices: deque[tuple[Snapshot, Notice]] = field(default_factory=deque[tuple[Snapshot, Notice]])
@@ -44,6 +54,9 @@ class _GuildMessage:
     channel_id: int | None = None
     entry_id: str = ""
     content: object = None
+    failures: int = 0
+    given_up: int | None = None
+    bare_entry: str | None = None
 
 
 class PlayerMessages:
@@ -112,13 +125,48 @@ class PlayerMessages:
             message.changed.clear()
             try:
                 await self._send_notices(message)
-                await self._show(guild_id, message)
+                if not self._is_given_up(guild_id, message):
+                    await self._show(guild_id, message)
+                    message.failures = 0
             except DISCORD_FAILURES as exc:
                 log.warning("player_message.failed", guild_id=guild_id, error=repr(exc))
+                await self._failed(guild_id, message, exc)
             except Exception:
                 # A defect here must not end the task group, and with it the music of all guilds.
                 log.exception("player_message.crashed", guild_id=guild_id)
             await asyncio.sleep(_MIN_INTERVAL_SECONDS)
+
+    def _is_given_up(self, guild_id: int, message: _GuildMessage) -> bool:
+        """Whether the guild's text channel is the one that refused; another one is tried again."""
+        if message.given_up is not None and message.given_up != self._player_of(guild_id).snapshot.text_channel_id:
+            message.given_up, message.failures = None, 0
+        return message.given_up is not None
+
+    async def _failed(self, guild_id: int, message: _GuildMessage, exc: BaseException) -> None:
+        """Wait longer after each failure. If Discord keeps refusing, give the channel up and say so once."""
+        snapshot = self._player_of(guild_id).snapshot
+        message.failures += 1
+        if isinstance(exc, discord.HTTPException) and exc.status == HTTPStatus.BAD_REQUEST:
+            message.bare_entry = snapshot.current.entry_id if snapshot.current is not None else None
+        if not isinstance(exc, discord.Forbidden | discord.NotFound) or message.failures < _REFUSALS:
+            await asyncio.sleep(min(_MIN_INTERVAL_SECONDS * 2**message.failures, _LONGEST_DELAY_SECONDS))
+            message.changed.set()
+            return
+        message.given_up = snapshot.text_channel_id
+        message.message_id, message.content = None, None
+        interaction = self._latest_messages.last_interaction(guild_id)
+        if interaction is None or message.given_up is None:
+            return
+        words = texts.CANNOT_WRITE.to(locale_of(interaction, self._locale)).format(channel=message.given_up)
+        try:
+            await interaction.followup.send(words, ephemeral=True, allowed_mentions=NO_MENTIONS)
+        except DISCORD_FAILURES as unsent:
+            log.info("player_message.refusal_not_told", guild_id=guild_id, error=repr(unsent))
+
+    def _embed(self, message: _GuildMessage, snapshot: Snapshot) -> discord.Embed:
+        entry = snapshot.current
+        bare = entry is not None and entry.entry_id == message.bare_entry
+        return (bare_player_embed if bare else player_embed)(snapshot, self._locale_of(snapshot))
 
     async def _send_notices(self, message: _GuildMessage) -> None:
         while message.notices:
@@ -167,7 +215,7 @@ class PlayerMessages:
 
     async def _edit(self, message: _GuildMessage, snapshot: Snapshot) -> bool:
         """Edit the message if its content changed. False: it was deleted."""
-        embed = player_embed(snapshot, self._locale_of(snapshot))
+        embed = self._embed(message, snapshot)
         content = _content(embed, snapshot)
         if content == message.content:
             return True
@@ -183,7 +231,7 @@ class PlayerMessages:
         return True
 
     async def _send(self, channel_id: int, message: _GuildMessage, snapshot: Snapshot) -> None:
-        embed = player_embed(snapshot, self._locale_of(snapshot))
+        embed = self._embed(message, snapshot)
         channel = self._client.get_partial_messageable(channel_id)
         sent = await channel.send(embed=embed, view=player_view(snapshot), allowed_mentions=NO_MENTIONS)
         message.message_id, message.channel_id = sent.id, channel_id

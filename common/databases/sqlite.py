@@ -27,6 +27,7 @@ from common.health import NO_ROOM, Health, file_identity, probe_disk
 _FETCH_CHUNK = 64
 _LOCKED_RETRY_SECONDS = 0.02
 _WAL_WAIT_SECONDS = 5.0
+_LEAST_LOCK_SECONDS = 0.05
 # Primary result codes, https://sqlite.org/rescode.html; extended ones begin with the same words.
 _LOCKED = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")
 _DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
@@ -176,11 +177,16 @@ def _error_name(exc: sqlite3.Error) -> str:
 
 
 class StepConnection(aiosqlite.Connection):
-    """An aiosqlite connection that takes functions instead of statements. `key` is the setting that names its file."""
+    """An aiosqlite connection that takes functions instead of statements. `key` is the setting that names its file.
+
+    `write_seconds`: how long a write waits for its turn in this connection and for the lock together; None: for the
+    lock alone, as long as the connection's busy timeout.
+    """
 
     def __init__(self, connector: Callable[[], sqlite3.Connection], key: str) -> None:
         super().__init__(connector, _FETCH_CHUNK)
         self._key = key
+        self.write_seconds: float | None = None
 
     async def open(self) -> None:
         """Connect, once. Raises sqlite3.Error."""
@@ -202,7 +208,10 @@ class StepConnection(aiosqlite.Connection):
         Raises:
             DatabaseUnavailable: another writer held the lock for longer than the busy timeout, or SQLite failed.
         """
-        return await self._run(partial(_write, step))
+        if self.write_seconds is None:
+            return await self._run(partial(_write, step))
+        deadline = time.monotonic() + self.write_seconds
+        return await self._run(partial(_write_until, deadline, step))
 
     async def configure(self, step: Callable[[sqlite3.Connection], None]) -> None:
         """Run a function outside of any transaction (journal mode and other pragmas). Raises DatabaseUnavailable."""
@@ -225,6 +234,13 @@ def _write(step: Step[T], db: sqlite3.Connection) -> T:
     with transaction(db):
         # The clock is read with the lock held: waiting for it may have taken seconds, and leases are compared to it.
         return step(Transaction(db, wall_clock_ms()))
+
+
+def _write_until(deadline: float, step: Step[T], db: sqlite3.Connection) -> T:
+    """Write, waiting for the lock until the deadline, and a moment if that has passed while earlier steps waited."""
+    left = max(deadline - time.monotonic(), _LEAST_LOCK_SECONDS)
+    db.execute(f"PRAGMA busy_timeout = {int(left * 1000)}")
+    return _write(step, db)
 
 
 @asynccontextmanager

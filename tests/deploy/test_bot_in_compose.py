@@ -29,7 +29,7 @@ DEFAULTS = {
     # Nobody but this machine reaches the audio service's API.
     "audio_processor_api_key",
     # Commands are registered everywhere; Discord is reached without a proxy.
-    *("discord_guilds", "discord_proxy"),
+    *("discord_guilds", "discord_presence", "discord_proxy"),
     # One host, one port, found by the name of the replica set.
     *("mongo_port", "mongo_direct_connection"),
     # The contract's topic names; one broker has one copy of each partition.

@@ -47,7 +47,9 @@ class OperationCommands(commands.Cog):
 
     @app_commands.command(
         name="settings",
-        description=localised("Ajustes del servidor (para quien lo gestiona).", "Settings of this server."),
+        description=localised(
+            "Ajustes del servidor: verlos, o cambiarlos si lo gestionás.", "Settings of this server."
+        ),
     )
     @app_commands.choices(
         language=[
@@ -81,7 +83,7 @@ class OperationCommands(commands.Cog):
         resume: bool | None = None,
         announce: bool | None = None,
     ) -> None:
-        """Show the settings, or change those that are given. For managers."""
+        """Show the settings to any member, or change those that are given, for managers."""
         named: dict[str, Any] = {
             "dj_role_id": dj_role.id if dj_role is not None else None,
             "vote_skip": vote_skip,
@@ -103,12 +105,12 @@ class OperationCommands(commands.Cog):
         await self._interactions.respond(interaction, "settings", work)
 
     async def _change(self, member: Member, changes: dict[str, Any], locale: Locale) -> Reply:
+        store = self._interactions.services.store
+        if not changes:
+            return Reply(embed=settings_embed(await store.settings(member.guild.id), locale), private=True)
         if not is_manager(member):
             raise BotRefusal(BotRefusalCode.MANAGERS_ONLY)
-        store = self._interactions.services.store
         rules = await store.settings(member.guild.id)
-        if not changes:
-            return Reply(embed=settings_embed(rules, locale), private=True)
         rules = replace(rules, **changes)
         await store.save_settings(member.guild.id, rules)
         await self._interactions.player(member).ask(SetRules(rules))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from discord import Member, app_commands
 from discord.ext import commands
 
-from bot_service.discord_ui.interactions import Interactions
+from bot_service.discord_ui.interactions import Interactions, check_not_blank
 from bot_service.discord_ui.replies import texts
 from bot_service.discord_ui.replies.answer import Interaction, Reply
 from bot_service.discord_ui.replies.embeds import search_embed
@@ -67,6 +67,7 @@ class PlayCommands(commands.Cog):
 
         async def work(member: Member, locale: Locale) -> Reply:
             del member
+            check_not_blank(words)
             found = await self._interactions.services.songs.search(words, _SHOWN)
             if not found:
                 return Reply(texts.SEARCH_NOTHING.to(locale).format(words=plain(words)), private=True)

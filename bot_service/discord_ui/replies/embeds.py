@@ -49,6 +49,11 @@ def player_embed(snapshot: Snapshot, locale: Locale) -> discord.Embed:
     return bounded(shown)
 
 
+def bare_player_embed(snapshot: Snapshot, locale: Locale) -> discord.Embed:
+    """Return the player message with nothing in it that Discord could refuse: neither title nor links."""
+    return discord.Embed(description=_state_of(snapshot).to(locale), colour=_COLOUR)
+
+
 def page_count(snapshot: Snapshot) -> int:
     """Return the number of pages of the queue, at least one."""
     return max(-(-len(snapshot.entries) // PAGE), 1)

@@ -12,6 +12,12 @@ REPLY_REFUSED = Text(
     "⚠️ Discord no aceptó mi respuesta. Mirá cómo quedó todo con «queue» o «status».",
     "⚠️ Discord did not take my reply. See how things stand with “queue” or “status”.",
 )
+CANNOT_WRITE = Text(
+    "⚠️ No puedo mostrar el reproductor en <#{channel}>: dame permiso de «Ver canal», «Enviar mensajes» e «Insertar "
+    "enlaces», o pedí los temas desde otro canal. La música sigue igual.",
+    "⚠️ I cannot show the player in <#{channel}>: give me “View Channel”, “Send Messages” and “Embed Links”, or ask for "
+    "songs in another channel. The music goes on all the same.",
+)
 SEARCHING = Text("🔎 Buscando {song}…", "🔎 Looking for {song}…")
 PLAYING_NOW = Text("▶️ Sonando: {title}", "▶️ Playing: {title}")
 ADDED = Text(

@@ -14,6 +14,8 @@ from common.databases.sqlite import Transaction, check_health, opened
 from common.health import Health
 
 BUSY_SECONDS = 5.0
+WRITE_SECONDS = 2.0
+"""Discord shows a command as failed after 3 s: a write that a locked file holds up is refused before."""
 
 
 @asynccontextmanager
@@ -25,6 +27,7 @@ async def open_sqlite(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> Asyn
             program. The detail names BOT_SQLITE_PATH.
     """
     async with opened(path, busy_seconds, MIGRATIONS, key=KEY) as file:
+        file.writer.write_seconds = min(WRITE_SECONDS, busy_seconds)
         yield SqliteStore(file)
 
 

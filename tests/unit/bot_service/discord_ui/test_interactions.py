@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,59 @@ async def test_play_is_refused_in_private_before_anything_is_promised(bot: Local
     assert answer.text == "❌ You are not in a voice channel. Join one and try again."
     assert refused.kinds == ["message"]
     await until(lambda: bot.counted("commands", name="play", outcome="not_in_voice") == 1)
+
+
+@pytest.mark.parametrize("blank", [" ", "\u200b\u2060 ", "\t\n"])
+async def test_blank_input_is_refused_in_private(bot: LocalBot, blank: str) -> None:
+    for asked in (await bot.ask("play", input=blank), await bot.ask("search", input=blank * 2)):
+        answer = await asked.message()
+        assert answer.ephemeral
+        assert "Escribí el nombre de un tema" in answer.text
+        assert asked.kinds == ["message"]
+
+
+async def test_of_two_channels_at_once_the_second_is_refused_in_private(
+    bot: LocalBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beto, other = bot.friend("beto", listens=False), bot.guild.voice_channel("Otra")
+    beto.join(other)
+    found = asyncio.Event()
+    find = bot.services.songs.find
+
+    async def slow(song: str) -> object:
+        await found.wait()
+        return await find(song)
+
+    monkeypatch.setattr(bot.services.songs, "find", slow)
+    first = await bot.ask("play", input=SONG.video_id)
+    await first.deferred()
+    for _ in range(2):
+        second = await bot.ask("play", by=beto, input=OTHER.video_id)
+        answer = await second.message()
+        assert (second.kinds, answer.ephemeral) == (["message"], True)
+        assert answer.text.startswith("❌ Estoy sonando en otro canal de voz.")
+        found.set()
+        assert (await first.message()).text == "▶️ Sonando: Song nonino"
+    assert bot.player.snapshot.voice_channel_id == int(bot.voice.id)
+
+
+async def test_a_locked_store_is_answered_within_discords_three_seconds(bot: LocalBot) -> None:
+    await playing(bot)
+    with closing(sqlite3.connect(bot.services.settings.bot_sqlite_path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        refused = await bot.say("play", input="volver")
+        assert refused.text.startswith("❌")
+        assert "Probá en un rato" in refused.text
+        kept = await bot.ask("favorites", "add")
+        assert (await kept.message()).text.startswith("❌")
+        other.execute("ROLLBACK")
+    assert (await bot.say("favorites", "add")).text == "⭐ Guardada en tus favoritas: Song nonino"
+    assert await bot.services.store.open_requests() == [], "what was refused is not stored later"
+
+
+async def test_the_presence_names_the_bot_and_its_command(bot: LocalBot) -> None:
+    assert bot.client.activity is not None
+    assert bot.client.activity.name == "con Butakero /music"
 
 
 async def test_a_command_before_the_players_are_restored_is_refused(
@@ -168,6 +223,7 @@ async def test_favourites_are_added_listed_played_and_removed(bot: LocalBot) -> 
 
 async def test_managers_change_settings_and_the_player_knows_at_once(bot: LocalBot) -> None:
     assert (await bot.say("settings", vote_skip=True)).text.startswith("❌ Los ajustes los cambia")
+    assert "Votar para saltear\nno" in (await bot.say("settings")).text, "any member may see them"
     bot.ana.give(bot.guild.role("jefas", "manage_guild"))
     assert "Ajustes guardados." in (await bot.say("settings", vote_skip=True, language="en")).text
     assert (bot.player.snapshot.rules.vote_skip, bot.player.snapshot.rules.locale) == (True, "en")

@@ -12,7 +12,7 @@ import pytest
 
 from bot_service.discord_ui import player_message
 from bot_service.discord_ui.replies.embeds import player_embed
-from bot_service.player.rules.events import Pause, SetLoop, SetRules, Skip, Stop
+from bot_service.player.rules.events import Pause, Resume, SetLoop, SetRules, Skip, Stop
 from bot_service.player.rules.model import LoopMode
 from bot_service.player.rules.outcomes import Notice, NoticeKind
 from bot_service.player.snapshot import Snapshot
@@ -169,6 +169,34 @@ async def test_a_channel_that_refuses_messages_ends_nothing(bot: LocalBot, statu
     await until(lambda: fault.hits)
     await bot.player.ask(Pause())
     assert "En pausa" in (await bot.text.next_message(lambda one: one.buttons)).text
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_channel_that_keeps_refusing_is_given_up_which_is_said_once(bot: LocalBot, status: int) -> None:
+    await bot.say("list")
+    fault = bot.discord.rest.faults.fail(f"^/channels/{bot.text.id}/messages", status=status, times=None)
+    await play(bot, "a", "b")
+    listed = bot.discord.world.interactions.all[0]
+    told = await listed.followup()
+    assert told.ephemeral
+    assert told.text.startswith(f"⚠️ No puedo mostrar el reproductor en <#{bot.text.id}>")
+    hits = fault.hits
+    for command in (Pause(), Resume(), Skip(int(bot.ana.id))):
+        await bot.player.ask(command)
+    other = bot.guild.text_channel("pedidos")
+    await bot.interactions.play_requests.play_tracks(
+        [track("c")], replace(bot.requester(), text_channel_id=int(other.id))
+    )
+    assert "Song b" in (await other.next_message(lambda one: one.buttons)).text
+    assert fault.hits == hits <= 4
+    assert listed.followups == [told]
+
+
+async def test_a_song_that_discord_does_not_take_is_shown_without_its_title(bot: LocalBot) -> None:
+    bot.discord.rest.faults.fail(f"^/channels/{bot.text.id}/messages$", status=400, code=50035, times=1)
+    await play(bot, "a")
+    message = await bot.text.next_message(lambda one: one.buttons)
+    assert message.text == "Sonando ahora"
 
 
 async def test_a_defect_in_one_guilds_message_does_not_end_the_others(
