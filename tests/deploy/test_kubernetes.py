@@ -42,6 +42,7 @@ LEFT_TO_THEIR_DEFAULTS = {
         "bot_database_backend",
         "bot_http_port",
         "discord_guilds",
+        "discord_presence",
         "discord_proxy",
         "request_timeout_seconds",
         "playlist_limit",
