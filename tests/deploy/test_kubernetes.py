@@ -335,6 +335,12 @@ class TestHardening:
         assert len(pod["topologySpreadConstraints"]) == 2
 
     @program
+    def test_an_image_is_pulled_only_from_where_an_overlay_says(self, deployed: Deployed, name: str) -> None:
+        container = deployed.container(name)
+        named = "/" in container["image"].removeprefix("butakero/")
+        assert container["imagePullPolicy"] == ("IfNotPresent" if named else "Never")
+
+    @program
     def test_work_in_hand_may_end_before_it_is_killed(self, deployed: Deployed, name: str) -> None:
         pause = deployed.container(name)["lifecycle"]["preStop"]["sleep"]["seconds"]
         drain = AudioSettings().drain_seconds
@@ -396,13 +402,26 @@ class TestNetwork:
         for address in ("93.184.215.14", "2606:2800:21f::1"):
             assert allowed_addresses(deployed, deployed.pod(name)["metadata"]["labels"], address)
 
-    def test_every_namespace_of_ours_is_closed_unless_said_otherwise(self, deployed: Deployed) -> None:
+    def test_our_pods_are_closed_in_every_namespace_unless_said_otherwise(self, deployed: Deployed) -> None:
         closed = {
-            (one["metadata"]["namespace"], *one["spec"]["policyTypes"])
+            (one["metadata"]["namespace"], *one["spec"]["policyTypes"]): one["spec"]["podSelector"]["matchLabels"]
             for one in deployed.every("NetworkPolicy")
-            if one["spec"]["podSelector"] == {} and not {"ingress", "egress"} & set(one["spec"])
+            if not {"ingress", "egress"} & set(one["spec"])
         }
-        assert closed == {("backend", "Ingress", "Egress"), ("kafka", "Ingress"), ("mongodb", "Ingress")}
+        assert set(closed) == {("backend", "Ingress", "Egress"), ("kafka", "Ingress"), ("mongodb", "Ingress")}
+        for name in PROGRAMS:
+            assert closed["backend", "Ingress", "Egress"].items() <= deployed.pod(name)["metadata"]["labels"].items()
+
+    def test_no_policy_is_about_pods_of_others(self, deployed: Deployed) -> None:
+        for policy in deployed.every("NetworkPolicy"):
+            assert set(policy["spec"]["podSelector"]) & {"matchLabels", "matchExpressions"}, policy["metadata"]["name"]
+
+    def test_names_are_found_behind_nodelocal_and_openshifts_dns_too(self, deployed: Deployed) -> None:
+        rules = deployed.one("NetworkPolicy", "names")["spec"]["egress"]
+        asked = [(peer, port["port"]) for rule in rules for peer in rule["to"] for port in rule["ports"]]
+        assert ({"ipBlock": {"cidr": "169.254.20.10/32"}}, 53) in asked
+        openshift = [port for peer, port in asked if "openshift-dns" in json.dumps(peer)]
+        assert openshift == [5353, 5353]
 
     def test_the_services_reach_the_ports_of_kafka_and_mongodb_and_are_let_in_there(self, deployed: Deployed) -> None:
         (listener,) = deployed.one("Kafka", "butakero")["spec"]["kafka"]["listeners"]

@@ -49,12 +49,13 @@ def copy_of_the_repository(directory: Path) -> Path:
 class Session:
     """Runs commands one after the other; what they export stays.
 
-    `filled_in`: what a reader puts in place of a part of the text, such as `<id>`.
+    `filled_in`: what a reader puts in place of a part of the text, such as `<id>`. `typed`: the answer to a question.
     """
 
     directory: Path
     environment: dict[str, str]
     filled_in: Mapping[str, str] = field(default_factory=dict[str, str])
+    typed: str = ""
 
     def run(self, command: Command) -> str:
         """Run a command and compare what it prints with what the text shows. Returns its standard output."""
@@ -67,6 +68,7 @@ class Session:
             check=False,
             capture_output=True,
             text=True,
+            input=self.typed,
             timeout=patience(),
         )
         assert ran.returncode == 0, f"$ {text}\n{ran.stdout}\n{ran.stderr}"

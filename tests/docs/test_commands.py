@@ -159,12 +159,12 @@ async def test_the_examples_of_a_page(page: str, house: House, tmp_path: Path) -
 
 
 async def test_the_steps_of_deploying(tmp_path: Path) -> None:
-    place = make_place(tmp_path, tmp_path)
-    for secret in ("backend.env", "discord-bot.env"):
-        (place.directory / "k8s" / "secrets" / secret).unlink()
-    session = Session(place.directory, place.environment)
-    for command in to_run(CLUSTER_PAGE):
-        session.run(command)
-        if command.text.startswith("cp ") and "discord-bot" in command.text:
-            place.fill_in()
-    assert any("rollout status deployment/discord-bot" in call for call in place.calls)
+    with make_place(tmp_path) as place:
+        for secret in ("backend.env", "discord-bot.env"):
+            (place.directory / "k8s" / "secrets" / secret).unlink()
+        session = Session(place.directory, place.environment, typed="s\n")
+        for command in to_run(CLUSTER_PAGE):
+            session.run(command)
+            if command.text.startswith("cp ") and "discord-bot" in command.text:
+                place.fill_in()
+        assert any("rollout status deployment/discord-bot" in call for call in place.calls)
