@@ -51,6 +51,8 @@ _RIFF_HEADERS = 36
 _MAGIC = (b"\x1a\x45\xdf\xa3", b"OggS", b"fLaC", b"RIFF", b"ID3", b"FORM", b"caff", b"FLV\x01")
 # Of the formats without such a beginning: a packet of MPEG-TS and a frame of ADTS.
 _OTHER_STARTS = (b"\x47", b"\xff\xf0", b"\xff\xf1", b"\xff\xf8", b"\xff\xf9")
+# A file that was cut off ends within a packet, which may be a large one of video; damaged ones go on for longer.
+_DAMAGED_SHARE = 0.25
 _OPTIONS = {
     "format_whitelist": DEMUXERS,
     "codec_whitelist": ",".join(sorted(DECODERS)),
@@ -141,8 +143,11 @@ class FfmpegAudio:
         return max(int.from_bytes(told[:4], "little"), round(before * SAMPLE_RATE), int.from_bytes(head, "little"))
 
     def check_complete(self, played_ms: int) -> bool:
-        """Return whether the container states a duration or size. Raises SourceTruncated when the media ended well
-        before it.
+        """Return whether the container states a duration or size.
+
+        Raises:
+            SourceTruncated: the media ended well before it.
+            MediaCorrupt: so it did, and there is more of the file, which nothing can be read of.
 
         `played_ms` is what the packets amounted to; timestamps count as well, since gaps are legal.
         """
@@ -158,8 +163,20 @@ class FfmpegAudio:
             # What an edit list leaves out at the start is there; its own duration may not allow for that.
             first, last = 0, last - first
         first = max(first, 0)
-        check_reached(max(last, first + played_ms), stated, first)
+        try:
+            check_reached(max(last, first + played_ms), stated, first)
+        except SourceTruncated as exc:
+            if self._unread_share() > _DAMAGED_SHARE:
+                raise MediaCorrupt(f"nothing of it is readable from there on: {exc.detail}") from exc
+            raise
         return True
+
+    def _unread_share(self) -> float:
+        """Return which part of the file lies behind the last packet; of a file that was cut off next to nothing does."""
+        last, size = self._last, self._file.size()
+        if last is None or last.pos is None or not size:
+            return 0.0
+        return 1 - (last.pos + last.size) / size
 
     def _check_pages(self) -> bool:
         """For Ogg, which states no length: each page states its own, and the last of a stream that it is the last."""
