@@ -172,7 +172,7 @@ class FfmpegAudio:
         return True
 
     def _unread_share(self) -> float:
-        """Return which part of the file lies behind the last packet; of a file that was cut off next to nothing does."""
+        """Return which part of the file lies behind the last packet; next to nothing does in one that was cut off."""
         last, size = self._last, self._file.size()
         if last is None or last.pos is None or not size:
             return 0.0
