@@ -33,6 +33,7 @@ from audio_service.media.repository.mongodb.collections import BY_WAITER, Collec
 from audio_service.media.repository.mongodb.decision import claim_update, settled_lately
 from audio_service.media.repository.mongodb.documents import (
     FIELDS,
+    OURS,
     WITHOUT_FILE,
     after,
     all_grams,
@@ -129,7 +130,7 @@ async def settle(
     async def step(session: Session) -> Document | None:
         await expiring.mark_all_answered(db, request_ids, keep=keep, session=session)
         return await db.songs.find_one_and_update(
-            {"_id": media_id},
+            {"_id": media_id, **OURS},
             update,
             projection={"fence": 1, "waiters": 1},
             return_document=ReturnDocument.AFTER,
@@ -151,7 +152,7 @@ async def reopen(db: Collections, media_id: str) -> None:
         "$unset": {"grams": ""},
         "$currentDate": {"updated_at": True},
     }
-    await db.songs.update_one({"_id": media_id, "status": "success"}, update)
+    await db.songs.update_one({"_id": media_id, "status": "success", **OURS}, update)
 
 
 async def _decide(db: Collections, media_id: str, update: Sequence[Document]) -> Document:
@@ -186,8 +187,9 @@ async def _finish(
         return media_of(document), waiters_of(document)
     # Why not? Under this fence a record that has left `processing` never returns to it, so this read is not a race.
     found = await db.songs.find_one({"_id": media_id}, {"fence": 1, "status": 1})
-    if found is None or found["fence"] != fence:
-        raise LeaseLost(f"{media_id}: fence {fence}, the record's is {found['fence'] if found else 'not there'}")
+    if found is None or found.get("fence") != fence:
+        theirs = found.get("fence") if found else "not there"
+        raise LeaseLost(f"{media_id}: fence {fence}, the record's is {theirs}")
     check_move(MediaStatus(found["status"]), outcome)
     raise LeaseLost(f"{media_id}: fence {fence}")
 

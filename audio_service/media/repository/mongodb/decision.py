@@ -12,7 +12,7 @@ from typing import Any
 
 from bson import Int64
 
-from audio_service.media.model import search_text
+from audio_service.media.model import MediaStatus, search_text
 from audio_service.media.repository.base import EVICTOR, TOUCH_EVERY, Waiter
 from audio_service.media.repository.mongodb.documents import WITHOUT_FILE, after, literal, milliseconds
 from common.databases.mongodb import Document
@@ -34,6 +34,7 @@ def claim_update(claim_id: str, waiter: Waiter, metadata: PlatformMetadata, leas
     mine = {"request_id": me, "user_id": literal(waiter.user_id)}
     holding = {"$in": ["$turn", ["own", "settle"]]}
     return [
+        {"$replaceWith": {"$cond": [_is_ours_or_new(), "$$ROOT", {"_id": "$_id", "original": "$$ROOT"}]}},
         {"$set": {"waiters": {"$ifNull": ["$waiters", []]}, "settled": settled_lately()}},
         {"$set": {"turn": _turn(me)}},
         {"$set": _when({"$eq": ["$turn", "own"]}, _taken_over(metadata))},
@@ -60,6 +61,24 @@ def claim_update(claim_id: str, waiter: Waiter, metadata: PlatformMetadata, leas
         },
         {"$unset": "turn"},
     ]
+
+
+def _is_ours_or_new() -> Document:
+    """Return whether this program has written the document, or it is being made now.
+
+    The song of any other document is made like a new one; what the document held stays under `original`.
+    """
+    types = {
+        **{name: ["object"] for name in ("metadata", "file")},
+        **{name: ["date"] for name in ("created_at", "updated_at", "processing_date")},
+        **{name: ["int", "long"] for name in ("fence", "seq")},
+        "encoding": ["null", "object"],
+        "waiters": ["array"],
+    }
+    ours = [{"$in": [{"$type": f"${name}"}, found]} for name, found in types.items()]
+    known = {"$in": ["$status", [status.value for status in MediaStatus]]}
+    new = {"$eq": [{"$size": {"$objectToArray": "$$ROOT"}}, 1]}
+    return {"$or": [new, {"$and": [known, *ours]}]}
 
 
 def _turn(me: Document) -> Document:

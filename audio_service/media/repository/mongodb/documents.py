@@ -15,6 +15,9 @@ from audio_service.media.model import Encoding, Media, MediaStatus
 from audio_service.media.repository.base import StoredMedia, Waiter
 from common.databases.mongodb import Document
 from common.messages.downloads import FileData, PlatformMetadata
+from common.observability.telemetry import get_logger
+
+log = get_logger(__name__)
 
 GRAM_LENGTHS = (3, 5, 7)
 WITHOUT_FILE: Document = {
@@ -31,6 +34,19 @@ FIELDS = (
     *("created_at", "updated_at", "attempts", "failures", "play_count", "last_played_at"),
 )
 """What a Media is read from."""
+
+
+OURS: Document = {"seq": {"$type": "long"}, "fence": {"$type": ["int", "long"]}}
+"""A query for records that this program has written. The original system's have its fields and neither of these."""
+
+
+def readable(document: Document) -> Media | None:
+    """Build a record, or None from a document that this program has not written: a query never fails because of one."""
+    try:
+        return media_of(document)
+    except (KeyError, TypeError, ValueError) as exc:
+        log.debug("library.foreign_record", media_id=str(document.get("_id")), error=repr(exc))
+        return None
 
 
 def media_of(document: Document) -> Media:

@@ -9,6 +9,7 @@ single spaces by then, and reaches the server as a value.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from pymongo import DESCENDING
@@ -17,7 +18,7 @@ from audio_service.media.model import MIN_SEARCH_CHARACTERS, Media, search_text
 from audio_service.media.repository.base import Page
 from audio_service.media.repository.cursors import decode_cursor, encode_cursor, page_size
 from audio_service.media.repository.mongodb.collections import BY_GRAM, BY_TEXT, BY_UPDATE, Collections
-from audio_service.media.repository.mongodb.documents import FIELDS, GRAM_LENGTHS, grams, literal, media_of
+from audio_service.media.repository.mongodb.documents import FIELDS, GRAM_LENGTHS, OURS, grams, literal, readable
 from common.databases.mongodb import Document
 
 _SEARCH = "s"
@@ -36,7 +37,7 @@ _PAGE_FIELDS = dict.fromkeys((*FIELDS, "seq"), 1)
 async def find(db: Collections, media_id: str) -> Media | None:
     """Return a record."""
     document = await db.songs.find_one({"_id": media_id}, dict.fromkeys(FIELDS, 1))
-    return None if document is None else media_of(document)
+    return None if document is None else readable(document)
 
 
 async def search(db: Collections, text: str, *, limit: int = 10, cursor: str | None = None) -> Page:
@@ -54,7 +55,7 @@ async def search(db: Collections, text: str, *, limit: int = 10, cursor: str | N
         rows += [(_PART, found) for found in await _part(db, needle, before, size + 1 - len(rows))]
     shown = rows[:size]
     following = encode_cursor(_SEARCH, shown[-1][0], shown[-1][1]["seq"]) if len(rows) > size else None
-    return Page(tuple(media_of(found) for _, found in shown), following)
+    return Page(_readable(found for _, found in shown), following)
 
 
 async def list_all(db: Collections, *, limit: int = 50, cursor: str | None = None) -> Page:
@@ -62,12 +63,21 @@ async def list_all(db: Collections, *, limit: int = 50, cursor: str | None = Non
     updated_at, seq = (_FAR, _MAX_SEQ) if cursor is None else decode_cursor(_LIST, cursor)
     size = page_size(limit)
     moment = _EPOCH + timedelta(milliseconds=min(updated_at, _FAR))
-    query = {"updated_at": {"$lte": moment}, "$or": [{"updated_at": {"$lt": moment}}, {"seq": {"$lt": seq}}]}
+    query = {"updated_at": {"$lte": moment}, "$or": [{"updated_at": {"$lt": moment}}, {"seq": {"$lt": seq}}], **OURS}
     found = db.songs.find(query, _PAGE_FIELDS, hint=BY_UPDATE, limit=size + 1)
     rows = await found.sort([("updated_at", DESCENDING), ("seq", DESCENDING)]).to_list(None)
     shown = rows[:size]
     following = encode_cursor(_LIST, _ms(shown[-1]["updated_at"]), shown[-1]["seq"]) if len(rows) > size else None
-    return Page(tuple(media_of(row) for row in shown), following)
+    return Page(_readable(shown), following)
+
+
+async def count_foreign(db: Collections) -> int:
+    """Return how many documents this program has not written, from the index's keys."""
+    return await db.songs.count_documents({"seq": None}, hint=BY_UPDATE)
+
+
+def _readable(documents: Iterable[Document]) -> tuple[Media, ...]:
+    return tuple(media for document in documents if (media := readable(document)) is not None)
 
 
 def _exact_query(needle: str, before: int) -> Document:

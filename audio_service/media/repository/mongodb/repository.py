@@ -6,6 +6,7 @@ write and read concern. See docs/adr/0011-mongodb.md.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import wraps
@@ -19,7 +20,12 @@ from common.databases.mongodb import OPERATION_SECONDS, MongoConnection, connect
 from common.databases.mongodb_health import NAME, HealthProbe
 from common.errors import DatabaseUnavailable
 from common.health import Health
+from common.observability.telemetry import get_logger
+from common.tasks import running_alongside
 
+log = get_logger(__name__)
+
+_FOREIGN_RETRY_SECONDS = 30.0
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -91,7 +97,29 @@ async def open_mongodb(
         DatabaseUnavailable: it will not work with these settings; the detail names the one to look at.
     """
     songs = settings.mongo_collection_songs
-    async with connected(
-        settings, lambda database: Collections.of(database, songs), indexes(songs), operation_seconds
-    ) as connection:
+    async with (
+        connected(
+            settings, lambda database: Collections.of(database, songs), indexes(songs), operation_seconds
+        ) as connection,
+        running_alongside(_tell_foreign_records(connection, songs)),
+    ):
         yield MongoRepository(connection)
+
+
+async def _tell_foreign_records(connection: MongoConnection[Collections], songs: str) -> None:
+    """Say once what of the library this program has not written: it is neither shown nor changed."""
+    while True:
+        try:
+            count = await connection.run(records.count_foreign)
+        except DatabaseUnavailable:
+            await asyncio.sleep(_FOREIGN_RETRY_SECONDS)
+            continue
+        if count:
+            log.warning(
+                "library.foreign_records",
+                collection=songs,
+                count=count,
+                detail="records of another program, such as the original bot: they are left as they are and not shown; "
+                "their songs are downloaded again when they are asked for",
+            )
+        return

@@ -9,7 +9,7 @@ from pymongo import ASCENDING, ReturnDocument
 
 from audio_service.media.repository.base import EVICTOR, Eviction
 from audio_service.media.repository.mongodb.collections import BY_USE, Collections
-from audio_service.media.repository.mongodb.documents import WITHOUT_FILE, after, literal, milliseconds
+from audio_service.media.repository.mongodb.documents import OURS, WITHOUT_FILE, after, literal, milliseconds
 from common.databases.mongodb import Document
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -20,7 +20,7 @@ _HAS_FILE: Document = {"size_bytes": {"$gt": 0}}
 async def count_play(db: Collections, media_id: str) -> None:
     """Count a play."""
     update = {"$inc": {"play_count": 1}, "$currentDate": {"last_played_at": True, "used_at": True}}
-    await db.songs.update_one({"_id": media_id, "status": "success"}, update)
+    await db.songs.update_one({"_id": media_id, "status": "success", **OURS}, update)
 
 
 async def stored_bytes(db: Collections) -> int:

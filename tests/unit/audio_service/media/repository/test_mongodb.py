@@ -8,16 +8,19 @@ import asyncio
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bson import Int64
 from pymongo.asynchronous.collection import AsyncCollection
+from structlog.testing import capture_logs
 
 from audio_service.media.model import Encoding, MediaStatus
 from audio_service.media.repository.base import Finished, Joined, Owned, StoredMedia, Unannounced, Waiter
 from audio_service.media.repository.mongodb import expiring as mongodb_expiring
+from audio_service.media.repository.mongodb.collections import Collections
 from audio_service.media.repository.mongodb.repository import MongoRepository, open_mongodb
 from audio_service.settings import AudioSettings
 from common.errors import DatabaseUnavailable, LeaseLost
@@ -460,3 +463,72 @@ async def index_names(mongo: Mongo, database: str) -> set[str]:
     async with mongo.admin() as admin:
         client: Admin = admin
         return set(await client[database]["songs"].index_information())
+
+
+ORIGINAL: dict[str, Any] = {
+    "_id": "k2qgadSvNyU",
+    "title_lower": "dua lipa  new rules",
+    "status": "success",
+    "message": "ok",
+    "metadata": {"title": "Dua Lipa - New Rules", "duration_ms": 225_000, "platform": "YouTube", "url": "u"},
+    "file_data": {"file_path": "audio/dua lipa  new rules.dca", "file_size": "2.70MB", "file_type": "audio/dca"},
+    "processing_date": datetime(2025, 5, 16, tzinfo=UTC),
+    "success": True,
+    "attempts": 1,
+    "failures": 0,
+    "created_at": datetime(2025, 5, 16, tzinfo=UTC),
+    "updated_at": datetime(2025, 5, 16, tzinfo=UTC),
+    "play_count": 0,
+}
+FOREIGN: list[dict[str, Any]] = [
+    ORIGINAL,
+    ORIGINAL | {"updated_at": "2025-05-16T23:06:17Z", "metadata": None, "fence": "x"},
+    {"_id": "k2qgadSvNyU", "anything": 1},
+    ORIGINAL
+    | {"seq": Int64(5), "fence": Int64(1), "file": {}, "encoding": 3, "search_text": "new rules", "waiters": []},
+]
+
+
+@pytest.mark.parametrize("document", FOREIGN)
+async def test_a_record_of_another_program_breaks_nothing_and_its_song_is_made_anew(
+    mongo: Mongo, document: dict[str, Any]
+) -> None:
+    media_id = document["_id"]
+    async with over(mongo) as (repository, _):
+        own = await repository.claim("own", BOB, SONG, LONG)
+        assert isinstance(own, Owned)
+        await repository.mark_success("own", own.fence, made())
+        songs = await repository.connection.run(_songs)
+        await songs.insert_one(document)
+        if "seq" not in document:  # else it is one of ours that was damaged
+            await repository.count_play(media_id)
+            await repository.reopen(media_id)
+            assert await repository.settle(media_id, 1, ["request-old"], keep=KEEP) == ()
+        assert await songs.find_one({"_id": media_id}) == document
+        assert await repository.get(media_id) is None
+        assert [media.video_id for media in (await repository.list()).items] == ["own"]
+        assert [media.video_id for media in (await repository.search("new rules")).items] == ["own"]
+
+        claim = await repository.claim(media_id, ANN, SONG, LONG)
+        assert isinstance(claim, Owned)
+        media, waiters = await repository.mark_success(media_id, claim.fence, made())
+        assert (media.status, list(waiters)) == (MediaStatus.SUCCESS, [ANN])
+        assert {media.video_id for media in (await repository.search("new rules")).items} == {"own", media_id}
+        kept = await songs.find_one({"_id": media_id})
+        assert kept is not None
+        assert kept["original"] == document
+
+
+async def test_records_of_another_program_are_told_of_at_the_start(mongo: Mongo) -> None:
+    async with over(mongo) as (repository, settings):
+        songs = await repository.connection.run(_songs)
+        await songs.insert_one(ORIGINAL)
+        with capture_logs() as logs:
+            async with open_mongodb(settings):
+                await until(
+                    lambda: [line["count"] for line in logs if line["event"] == "library.foreign_records"] == [1]
+                )
+
+
+async def _songs(db: Collections) -> Any:  # noqa: ANN401 - the driver's collection
+    return db.songs
