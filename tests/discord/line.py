@@ -7,7 +7,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
+from aiohttp.http import WS_CLOSED_MESSAGE
 
 from tests.discord.core import Json
 
@@ -42,7 +43,7 @@ class Line:
         async with asyncio.TaskGroup() as tasks:
             writer = tasks.create_task(self._write())
             try:
-                while (message := await self._socket.receive()).type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                while (message := await self._next()).type in {WSMsgType.TEXT, WSMsgType.BINARY}:
                     if message.type is WSMsgType.TEXT:
                         loaded: Any = json.loads(message.data)
                         receive(loaded)
@@ -50,6 +51,12 @@ class Line:
                 self.open = False
                 self.close_code = self._socket.close_code
                 writer.cancel()
+
+    async def _next(self) -> WSMessage:
+        try:
+            return await self._socket.receive()
+        except ConnectionError:  # the bot has said that it closes, and was gone before that was answered
+            return WS_CLOSED_MESSAGE
 
     async def _write(self) -> None:
         while True:
