@@ -86,13 +86,21 @@ class Stream:
         if self.paused:
             self._send_silence()
         elif frame := self._source.read():
-            if self._speaking_on is not self._client.ws:
-                self._speaking_on = self._client.ws
-                self._set_speaking(discord.SpeakingState.voice)
-            self._client.send_audio_packet(frame, encode=False)
+            try:
+                self._send_frame(frame)
+            except Exception:
+                if self._client.is_connected():
+                    raise
+                # The connection was lost since it was looked at; the next one has no key yet.
         else:
             return False
         return True
+
+    def _send_frame(self, frame: bytes) -> None:
+        if self._speaking_on is not self._client.ws:
+            self._speaking_on = self._client.ws
+            self._set_speaking(discord.SpeakingState.voice)
+        self._client.send_audio_packet(frame, encode=False)
 
     def _send_silence(self) -> None:
         if self._speaking_on is not None and self._client.is_connected():
