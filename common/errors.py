@@ -218,10 +218,13 @@ class MediaAgeRestricted(SourceError):
 
 
 class MediaUnsupported(SourceError):
-    """The download is not media, or has no audio stream."""
+    """The download is not media, has no audio stream, or only one that is encrypted (DRM)."""
 
     code = "media_unsupported"
-    public_message = Text("Ahí no hay audio que pueda usar.", "There is no usable audio there.")
+    public_message = Text(
+        "Ahí no hay audio que pueda usar: es otro formato o está protegido (DRM).",
+        "There is no usable audio there: it is another format or protected (DRM).",
+    )
 
 
 class MediaCorrupt(SourceError):

@@ -6,6 +6,7 @@ Every step can be repeated: a worker that takes over after a crash finds what it
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -23,9 +24,10 @@ from audio_service.sources.query import clean_title, parse_query, rejected_key
 from audio_service.texts import DOWNLOADED
 from audio_service.worker.announcer import ANSWERED_KEEP
 from audio_service.worker.pipeline import HandBack, Job, Outcome, Pipeline, TerminalStatus
-from common.errors import AppError, BlobNotFound, ProviderNotFound
+from common.errors import AppError, BlobNotFound, ProcessingTimeout, ProviderNotFound
 from common.messages.downloads import DownloadRequest, FileData, PlatformMetadata, ProgressEvent
 from common.observability.telemetry import get_logger, outgoing_headers
+from common.tasks import time_limit
 
 log = get_logger(__name__)
 
@@ -46,7 +48,9 @@ async def download(job: DownloadJob, services: Services, progress: DownloadProgr
         HandBack: another worker is at it; the delivery is to come again.
     """
     query = understand(job, services)
+    ends = time.monotonic() + job.deadline_seconds
     resolved = await resolve_once(job, query, services)
+    job.deadline_seconds = max(1.0, ends - time.monotonic())
     job.record_id = resolved.media_id
     progress.stage("downloading", media_id=resolved.media_id)
 
@@ -122,7 +126,11 @@ async def resolve_once(job: DownloadJob, query: Query, services: Services) -> Re
     try:
         if known := await remembered(query, services):
             return known
-        resolved = await services.source.resolve(query)
+        try:
+            async with time_limit(job.deadline_seconds):
+                resolved = await services.source.resolve(query)
+        except TimeoutError as exc:
+            raise ProcessingTimeout(f"resolving took longer than {job.deadline_seconds:g} s") from exc
         ttl = timedelta(seconds=services.settings.resolution_ttl_seconds)
         await repository.remember(query.key, resolved.media_id, resolved.metadata, ttl)
         return resolved

@@ -24,7 +24,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -66,6 +66,7 @@ class _Behaviour:
         hold: stop at this byte until the gate (`gate=NAME`, default "gate") is released.
         stall: stop at this byte without an end.
         cut: close the connection at this byte.
+        drop: close each connection after so many bytes.
         rate: bytes per second.
         claim: the Content-Length to announce instead of the true one.
         delay: milliseconds between the headers and the body.
@@ -77,6 +78,8 @@ class _Behaviour:
         etag: another ETag than the file's own ("changing": a new one at each GET).
         type: another Content-Type.
         silent: never answer at all.
+        unasked: answer only so many bytes, as a part (206), though no Range was asked for.
+        radio: the headers of a radio stream, which have no length.
         damage: the bytes after the first KB are XORed with 0x5A.
     """
 
@@ -84,6 +87,7 @@ class _Behaviour:
     hold: int | None = None
     stall: int | None = None
     cut: int | None = None
+    drop: int | None = None
     rate: int | None = None
     delay: int = 0
     kill: int | None = None
@@ -95,6 +99,22 @@ class _Behaviour:
     type: str = ""
     silent: bool = False
     damage: bool = False
+    unasked: int | None = None
+    radio: bool = False
+
+    def add_headers(self, response: web.StreamResponse) -> None:
+        """Add the headers that do not depend on the range."""
+        if self.radio:
+            response.content_length = None
+            response.headers["icy-name"] = "Radio"
+        if self.ranges:
+            response.headers["Accept-Ranges"] = "bytes"
+        if self.etag:
+            response.headers["ETag"] = self.etag
+
+    def from_byte(self, position: int) -> _Behaviour:
+        """Return the behaviour of a body that begins at this byte of the file."""
+        return self if self.drop is None else replace(self, cut=position + self.drop)
 
     @classmethod
     def of(cls, request: web.Request, seen: int, *, repaired: bool) -> _Behaviour:
@@ -113,6 +133,7 @@ class _Behaviour:
             hold=number("hold"),
             stall=number("stall") if bad else None,
             cut=number("cut") if bad else None,
+            drop=number("drop"),
             rate=number("rate"),
             delay=number("delay") or 0,
             kill=number("kill") if bad else None,
@@ -124,6 +145,8 @@ class _Behaviour:
             type=query.get("type", ""),
             silent="silent" in query,
             damage="damage" in query,
+            unasked=number("unasked"),
+            radio="radio" in query,
         )
 
 
@@ -258,13 +281,12 @@ class MediaSite:
         if start >= len(data) > 0:
             return web.Response(status=416, headers={"Content-Range": f"bytes */{len(data)}"})
         partial = behaviour.ranges and "Range" in request.headers
+        if behaviour.unasked is not None and not partial:
+            partial, end = True, behaviour.unasked
         response = web.StreamResponse(status=206 if partial else 200)
         response.content_type = behaviour.type or kind
         response.content_length = behaviour.claim if behaviour.claim is not None else end - start
-        if behaviour.ranges:
-            response.headers["Accept-Ranges"] = "bytes"
-        if behaviour.etag:
-            response.headers["ETag"] = behaviour.etag
+        behaviour.add_headers(response)
         if partial:
             response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
         await response.prepare(request)
@@ -275,6 +297,7 @@ class MediaSite:
     async def _send_body(
         self, request: web.Request, response: web.StreamResponse, data: bytes, position: int, behaviour: _Behaviour
     ) -> None:
+        behaviour = behaviour.from_byte(position)
         await asyncio.sleep(behaviour.delay / 1000)  # not a wait for anything: the delay is the behaviour
         while True:
             stop = position + _BLOCK

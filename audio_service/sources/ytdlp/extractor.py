@@ -46,6 +46,7 @@ _PAGE_BYTES = 64 * 1024 * 1024
 _FRAGMENT_REQUESTS = 50_000
 _BLOCK_BYTES = 64 * 1024
 _RETRIES = 1
+_PROGRESS_BYTES = 64 * 1024
 _FORMATS = (
     "(bestaudio[acodec^=opus]/bestaudio/best[height<=?480]/best)"
     "[protocol~='^(https?|m3u8|m3u8_native|http_dash_segments)$']"
@@ -134,6 +135,11 @@ class Extractor:
             growing.finish()
 
     @property
+    def stated_ms(self) -> int | None:
+        """The length of the media that was transferred last, by its playlist."""
+        return self._ydl.transfer.stated_ms
+
+    @property
     def received(self) -> int:
         """Bytes of the last transfer."""
         return self._ydl.transfer.received
@@ -163,14 +169,32 @@ class Extractor:
             self._settings.max_download_bytes, sequential=sequential, requests_limit=_FRAGMENT_REQUESTS
         )
         self._growing = growing
+        while not self._transferred(info, growing, resumable=sequential):
+            pass
+        self._ydl.transfer.check_complete()
+        if not growing.path.is_file():
+            raise SourceTruncated("the download ended without a file")
+
+    def _transferred(self, info: Info, growing: GrowingFile, *, resumable: bool) -> bool:
+        """Download what is missing of the file; False when the connection broke and it is worth to go on.
+
+        yt-dlp goes on at the end of what it has, a fixed number of times. Some servers drop every connection after a
+        megabyte: what has come since the last time renews the right to go on.
+        """
+        before = self.received
         try:
             complete, _ = self._ydl.dl(str(growing.path), info)
         except AbandonedError:
             raise
         except Exception as exc:
-            raise self._translate(exc) from exc
-        if not complete or not growing.path.is_file():
+            error = self._translate(exc)
+            broke = isinstance(error, (SourceTruncated, SourceUnavailable))
+            if broke and resumable and self.received - before >= _PROGRESS_BYTES:
+                return False
+            raise error from exc
+        if not complete:
             raise SourceTruncated("the download ended without a file")
+        return True
 
     def _hook(self, status: Info) -> None:
         self._growing.grew()

@@ -78,6 +78,7 @@ RULES: tuple[ErrorRule, ...] = (
     ErrorRule(SourceUnavailable, HTTPError, _status(500, 599)),
     ErrorRule(SourceTruncated, ContentTooShortError),
     ErrorRule(SourceTruncated, IncompleteRead),
+    ErrorRule(MediaLive, pattern=re.compile(r"\bICY 200\b")),  # the status line of SHOUTcast 1
     ErrorRule(SourceUnavailable, TransportError),
     ErrorRule(SourceUnavailable, pattern=re.compile(r"(?i)try again later")),
     ErrorRule(SourceAuthRequired, pattern=re.compile(r"(?i)not a bot|suspected as a bot|captcha|automation tools")),

@@ -9,7 +9,14 @@ from pathlib import Path
 from threading import Lock, Thread, Timer
 from typing import Any, BinaryIO, cast
 
-from audio_service.audio.base import FRAME_MS, Encoded, EncodeOptions, Origin, WholeFileNeededError
+from audio_service.audio.base import (
+    FRAME_MS,
+    Encoded,
+    EncodeOptions,
+    Origin,
+    WholeFileNeededError,
+    check_reached,
+)
 from audio_service.audio.drafts import Drafts
 from audio_service.audio.opus import encode_dca
 from audio_service.children.jobs import ChildProgress, JsonObject, OnProgress
@@ -65,6 +72,9 @@ def fetch(extractor: Extractor, job: FetchJob, options: EncodeOptions, report: O
         try:
             encoded = _encode(growing, drafts, job.origin, options, reporter)
             growing.wait_complete()
+            if extractor.stated_ms is not None:
+                # A segment that is an error page, or in another container, leaves no trace in the file.
+                check_reached(encoded.duration_ms, extractor.stated_ms)
         except BaseException as exc:
             growing.abandon()
             thread.join(_JOIN_SECONDS)

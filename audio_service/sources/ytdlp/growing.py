@@ -7,14 +7,19 @@ returns b"" only at the end of a complete download, and raises the error of a fa
 from __future__ import annotations
 
 import io
+import time
+from contextlib import suppress
 from pathlib import Path
 from threading import Condition
 from typing import BinaryIO, cast
 
-from common.errors import AppError
+from common.errors import AppError, SourceUnavailable
 
 _PART_SUFFIX = ".part"
 _POLL_SECONDS = 0.25
+# At least a kilobyte a second, a third of the lowest bit rate of music, or the reader gives up.
+_WINDOW_SECONDS = 60.0
+_WINDOW_BYTES = 60 * 1024
 
 
 class AbandonedError(Exception):
@@ -28,8 +33,10 @@ class GrowingFile:
         error: why the download failed, once it has.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, window_seconds: float = _WINDOW_SECONDS) -> None:
         self.path = path
+        self._window_seconds = window_seconds
+        self._mark = (time.monotonic(), 0)
         self.error: AppError | None = None
         self._changed = Condition()
         self._complete = False
@@ -63,10 +70,26 @@ class GrowingFile:
             self.wait()
 
     def wait(self) -> None:
-        """Reader: wait for a change; may return without one."""
+        """Reader: wait for a change; may return without one.
+
+        Raises SourceUnavailable when next to nothing has come for a while: a source that sends a byte a second never
+        runs into a time-out of the network.
+        """
         with self._changed:
             # The writer's buffers reach the file without a notification, hence the time-out.
             self._changed.wait(_POLL_SECONDS)
+        size, now = self._size(), time.monotonic()
+        since, before = self._mark
+        if size - before >= _WINDOW_BYTES:
+            self._mark = (now, size)
+        elif now - since > self._window_seconds and not self._complete and self.error is None:
+            raise SourceUnavailable(f"{size - before} bytes in {now - since:.0f} s")
+
+    def _size(self) -> int:
+        for path in (self.path.with_name(self.path.name + _PART_SUFFIX), self.path):
+            with suppress(FileNotFoundError):
+                return path.stat().st_size
+        return 0
 
     def open(self) -> BinaryIO:
         """Reader: open it at its first byte, waiting until there is one. Raises the download's error."""

@@ -19,7 +19,7 @@ from yt_dlp.networking import Request, Response
 from yt_dlp.networking.exceptions import HTTPError, NoSupportingHandlers, TransportError
 
 from audio_service.sources.guard import Guard
-from common.errors import AppError, MediaTooLarge, MediaUnsupported, SourceTruncated
+from common.errors import AppError, MediaLive, MediaTooLarge, MediaUnsupported, SourceTruncated
 
 Untyped = Any
 """An object of yt-dlp, whose annotations are partial."""
@@ -31,6 +31,11 @@ _SLOW_SECONDS = 0.1
 _FAST_SECONDS = 0.02
 _MAX_REQUESTS = 300
 _RANGE = re.compile(r"bytes=(\d+)-")
+# A key that encrypts samples and not whole segments (RFC 8216 §4.3.2.4), as protected streams have.
+_SAMPLE_KEY = re.compile(rb"#EXT-X-(?:SESSION-)?KEY:METHOD=(?!NONE|AES-128)")
+_SEGMENT = re.compile(rb"#EXTINF:(\d{1,6}(?:\.\d{1,9})?)")
+_PLAYLIST_HEAD_BYTES = 64
+_BLANKS = b"\xef\xbb\xbf \t\r\n"
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d*/(\d+|\*)")
 
 
@@ -41,6 +46,7 @@ class Transfer:
         received: bytes so far.
         failure: the last exception of a request or of a body.
         broken_body: whether that was while a body was read.
+        stated_ms: the length of the media by its playlist, None without one.
     """
 
     def __init__(self, limit: int, *, requests_limit: int = _MAX_REQUESTS) -> None:
@@ -48,6 +54,7 @@ class Transfer:
         self.received = 0
         self.failure: BaseException | None = None
         self.broken_body = False
+        self.stated_ms: int | None = None
         self._requests_left = requests_limit
 
     def request(self) -> None:
@@ -55,6 +62,21 @@ class Transfer:
         self._requests_left -= 1
         if self._requests_left < 0:
             raise MediaUnsupported("the source leads from one request to the next without end")
+
+    def opened(self, request: Untyped, response: Untyped) -> None:
+        """Look at a response before its body is read. Raises MediaLive for an endless stream."""
+        del request
+        if _is_radio(response):
+            raise MediaLive("a radio stream, which has no end")
+
+    def read_whole(self, body: bytes) -> None:
+        """Look at a body that was read at once. Raises MediaUnsupported for a playlist of encrypted samples."""
+        if not body[:_PLAYLIST_HEAD_BYTES].lstrip(_BLANKS).startswith(b"#EXTM3U"):
+            return
+        if _SAMPLE_KEY.search(body):
+            raise MediaUnsupported("HLS with encrypted samples")
+        if b"#EXT-X-ENDLIST" in body:
+            self.stated_ms = _playlist_ms(body)
 
     def expect(self, length: int) -> None:
         """Raise MediaTooLarge when `length` more bytes would exceed the limit."""
@@ -79,9 +101,11 @@ class FileTransfer(Transfer):
         super().__init__(limit, requests_limit=requests_limit)
         self._sequential = sequential
         self._first: Untyped = None  # the response that is being read
+        self._stated_bytes = 0
 
     def opened(self, request: Untyped, response: Untyped) -> None:
         """Look at a response before its body is written."""
+        super().opened(request, response)
         length = str(response.get_header("Content-Length") or "")
         if length.isdigit():
             self.expect(int(length))
@@ -89,8 +113,38 @@ class FileTransfer(Transfer):
             return
         if not self.received:
             self._first = response
+            self._stated_bytes = _unasked_part(request, response)
         elif not _resumes(request, response) or _identity(response) != _identity(self._first):
             raise SourceTruncated("the body broke off and the source does not resume where it ended")
+
+    def check_complete(self) -> None:
+        """Raise SourceTruncated when the server sent a part of the file where the whole was asked for."""
+        if self.received < self._stated_bytes:
+            raise SourceTruncated(f"{self.received} bytes of {self._stated_bytes} were sent")
+
+
+def _is_radio(response: Untyped) -> bool:
+    """Whether a stream of Icecast or SHOUTcast begins: they name it, and do not say how long it is."""
+    names = {str(name).lower() for name in response.headers}
+    return "content-length" not in names and any(name.startswith(("icy-", "ice-")) for name in names)
+
+
+def _playlist_ms(body: bytes) -> int | None:
+    """Return the sum of the segments' lengths (RFC 8216 §4.3.2.1), as little as it may mean when they are rounded."""
+    lengths = [float(text) for text in _SEGMENT.findall(body)]
+    whole = all(length.is_integer() for length in lengths)
+    seconds = sum(max(0.0, length - 0.5) if whole else length for length in lengths)
+    return round(seconds * 1000) or None
+
+
+def _unasked_part(request: Untyped, response: Untyped) -> int:
+    """Return the size of the file when the answer is a part of it that was not asked for, else 0."""
+    if response.status != 206 or "Range" in request.headers:  # noqa: PLR2004 - Partial Content
+        return 0
+    served = _CONTENT_RANGE.match(response.get_header("Content-Range") or "")
+    if served is None or served[1] != "0":
+        raise SourceTruncated("a part of the file was sent, and not its beginning")
+    return int(served[2]) if served[2].isdigit() else 0
 
 
 def _resumes(request: Untyped, response: Untyped) -> bool:
@@ -121,7 +175,9 @@ class CountedResponse(Response):
     def read(self, amt: int | None = None) -> bytes:
         """Read up to `amt` bytes, or all. Raises MediaTooLarge, and what yt-dlp's own response raises."""
         if amt is None:
-            return b"".join(iter(lambda: self._read(_CHUNK_BYTES), b""))
+            body = b"".join(iter(lambda: self._read(_CHUNK_BYTES), b""))
+            self._transfer.read_whole(body)
+            return body
         return self._read(amt)
 
     def _read(self, amount: int) -> bytes:
@@ -183,8 +239,7 @@ class GuardedYoutubeDL(YoutubeDL):
             transfer.failure, transfer.broken_body = exc, False
             raise
         counted = CountedResponse(response, transfer)
-        if isinstance(transfer, FileTransfer):
-            transfer.opened(request, counted)
+        transfer.opened(request, counted)
         return counted
 
 

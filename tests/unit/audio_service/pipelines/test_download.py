@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,11 +14,11 @@ from audio_service.media.repository.base import Owned, StoredMedia, Waiter
 from audio_service.pipelines.download import DOWNLOADS, DownloadJob, claim_record, download, fail
 from audio_service.pipelines.download_messages import DownloadProgress
 from audio_service.services import Services
-from audio_service.sources.base import Resolved
+from audio_service.sources.base import Query, Resolved
 from audio_service.sources.query import parse_query
 from audio_service.worker.pipeline import HandBack, Job, Outcome
 from common.dca import DcaMetadata, DcaWriter
-from common.errors import InvalidInput, MediaPrivate, ProviderNotFound, UrlNotAllowed
+from common.errors import InvalidInput, MediaPrivate, ProcessingTimeout, ProviderNotFound, UrlNotAllowed
 from common.messages.base import parse, salvage
 from common.messages.downloads import DownloadRequest, FileData, PlatformMetadata, ProgressEvent, StatusEvent
 
@@ -194,3 +196,15 @@ def test_a_request_that_does_not_parse_is_refused_to_its_sender(services: Servic
     status = parse(StatusEvent, refused.message.to_bytes())
     assert (status.request_id, status.user_id, status.video_id) == ("r", "42", "")
     assert (status.success, status.error_code, refused.error_code) == (False, "invalid_input", "invalid_input")
+
+
+async def test_a_resolution_that_hangs_ends_with_the_job(services: Services) -> None:
+    class Hanging:
+        async def resolve(self, _query: Query) -> Resolved:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    job = job_for()
+    job.deadline_seconds = 0.05
+    with pytest.raises(ProcessingTimeout):
+        await run(job, replace(services, source=Hanging()))

@@ -43,6 +43,35 @@ def longer_song(media: Path) -> Path:
     return make("webm_opus", media, 20)
 
 
+def changed(playlist: Path, line: str) -> Path:
+    """Return a copy of a playlist with this line before its first segment."""
+    copy = playlist.with_name(f"changed-{abs(hash(line))}.m3u8")
+    copy.write_text(playlist.read_text().replace("#EXTINF", f"{line}\n#EXTINF", 1))
+    return copy
+
+
+def with_error_page(media: Path) -> Path:
+    """Return a playlist of three segments, the second one an error page."""
+    playlist = make("hls", media, 6)
+    names = [line for line in playlist.read_text().splitlines() if line.endswith(".ts")]
+    page = playlist.with_name("error.ts")
+    page.write_text("<html><body>502 Bad Gateway</body></html>")
+    copy = playlist.with_name("error-page.m3u8")
+    copy.write_text(playlist.read_text().replace(names[1], page.name))
+    return copy
+
+
+def with_other_container(media: Path) -> Path:
+    """Return a playlist of MPEG-TS that ends with a WebM, of a third of the whole."""
+    playlist = make("hls", media, 6)
+    other = playlist.with_name("other.webm")
+    other.write_bytes(make("webm_opus", media, 3).read_bytes())
+    copy = playlist.with_name("other-container.m3u8")
+    lines = f"#EXT-X-DISCONTINUITY\n#EXTINF:3.0,\n{other.name}\n#EXT-X-ENDLIST"
+    copy.write_text(playlist.read_text().replace("#EXT-X-ENDLIST", lines))
+    return copy
+
+
 Ask = Callable[[MediaSite, Path], str]
 BAD_INPUT: dict[str, tuple[Ask, type[AppError]]] = {
     "401": (lambda site, _: site.to("/status/401"), SourceAuthRequired),
@@ -85,6 +114,28 @@ BAD_INPUT: dict[str, tuple[Ask, type[AppError]]] = {
         lambda site, media: site.file(make("webm_opus", media, MAX_SECONDS + 10)),
         MediaTooLong,
     ),
+    "a part that was not asked for": (
+        lambda site, media: site.page(site.file(longer_song(media), unasked=HALF)),
+        SourceTruncated,
+    ),
+    "a radio stream": (lambda site, media: site.file(make("mp3", media, 3), radio=1), MediaLive),
+    "a radio stream behind a page": (
+        lambda site, media: site.page(site.file(make("mp3", media, 3), radio=1)),
+        MediaLive,
+    ),
+    "HLS with encrypted samples": (
+        lambda site, media: site.file(changed(make("hls", media, 3), '#EXT-X-KEY:METHOD=SAMPLE-AES,URI="k"')),
+        MediaUnsupported,
+    ),
+    "HLS with protected samples": (
+        lambda site, media: site.file(changed(make("hls", media, 3), '#EXT-X-KEY:METHOD=SAMPLE-AES,URI="skd://k"')),
+        MediaUnsupported,
+    ),
+    "HLS with an error page in it": (lambda site, media: site.file(with_error_page(media)), SourceTruncated),
+    "HLS that goes on in another container": (
+        lambda site, media: site.file(with_other_container(media)),
+        SourceTruncated,
+    ),
     "live": (lambda site, media: site.live(make("hls", media, 3)), MediaLive),
 }
 
@@ -103,6 +154,14 @@ async def test_bad_input_has_its_error_and_leaves_nothing(bench: Bench, media: P
 async def test_a_body_that_breaks_off_before_anything_was_kept_starts_again(bench: Bench, media: Path) -> None:
     url = bench.site.page(bench.site.file(song(media), cut=10_000, times=1, ranges="no"))
     assert (await bench.run(url)).encoded.mode == "passthrough"
+
+
+async def test_a_server_that_drops_every_connection_is_asked_again(bench: Bench, media: Path) -> None:
+    path = make("wav", media, 6)
+    # Five connections for half a megabyte: more than are tried without progress.
+    url = bench.site.page(bench.site.file(path, drop=100_000))
+    assert abs((await bench.run(url)).encoded.duration_ms - 6000) < 100
+    assert bench.site.gets[bench.site.file_path(path)] >= 5
 
 
 async def test_a_download_that_is_refused_midway_is_not_extracted_again(bench: Bench, media: Path) -> None:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import pytest
 
 from audio_service.sources.ytdlp.growing import AbandonedError, GrowingFile
-from common.errors import SourceTruncated
+from common.errors import SourceTruncated, SourceUnavailable
 
 
 @pytest.fixture
@@ -80,3 +80,24 @@ def test_an_abandoned_download_is_told_so(growing: GrowingFile) -> None:
     growing.abandon()
     with pytest.raises(AbandonedError):
         growing.grew()
+
+
+def test_a_source_that_sends_next_to_nothing_is_given_up(tmp_path: Path) -> None:
+    growing = GrowingFile(tmp_path / "source", window_seconds=0.1)
+    with pytest.raises(SourceUnavailable, match="0 bytes in"):
+        growing.open()
+    (tmp_path / "source.part").write_bytes(b"x")
+    with growing.open() as file:
+        assert file.read(1) == b"x"
+        with pytest.raises(SourceUnavailable, match="1 bytes in"):
+            file.read(1)
+
+
+def test_what_has_come_is_read_however_slowly(tmp_path: Path) -> None:
+    growing = GrowingFile(tmp_path / "source", window_seconds=0.1)
+    (tmp_path / "source").write_bytes(b"x")
+    growing.finish()
+    growing.wait()
+    growing.wait_complete()
+    with growing.open() as file:
+        assert file.read(1) == b"x"

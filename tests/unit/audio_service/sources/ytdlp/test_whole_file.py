@@ -25,6 +25,7 @@ class Downloaded:
     def __init__(self, source: Path) -> None:
         self._source = source
         self.received = 0
+        self.stated_ms: int | None = None
 
     def download(self, _url: str, _packed: str | None, growing: GrowingFile, _on_status: OnStatus) -> None:
         data = self._source.read_bytes()
