@@ -80,6 +80,12 @@ class Media:
         return normalise_title(self.metadata.title)
 
 
+# Combining Diacritical Marks; those of other scripts are letters of their own.
+_ACCENTS = re.compile("[\u0300-\u036f]")
+# Letters with a stroke or without a dot, which Unicode does not decompose.
+_WITHOUT_STROKE = str.maketrans("øłđħŧı", "oldhti")
+
+
 def normalise_title(text: str) -> str:
     """Lower case (NFC), and nothing but letters, digits, combining marks and white space; runs of white space stay."""
     lowered = unicodedata.normalize("NFC", text).lower()
@@ -87,13 +93,15 @@ def normalise_title(text: str) -> str:
 
 
 def search_text(text: str) -> str:
-    """Return what search compares: the normalised text without regard to case and to how much white space there is.
+    """Return what search compares: the normalised text without regard to case, accents, and how much white space there
+    is. Idempotent.
 
     Applied to titles and queries alike. Every substring of `title_lower` is still found; beyond that, "dua
-    lipa new rules" finds "Dua Lipa - New Rules", whose dash leaves two spaces, and "STRASSE" finds "Straße". Fewer than
-    MIN_SEARCH_CHARACTERS of it find nothing.
+    lipa new rules" finds "Dua Lipa - New Rules", whose dash leaves two spaces, "STRASSE" finds "Straße", and "corazon"
+    finds "Corazón". Fewer than MIN_SEARCH_CHARACTERS of it find nothing.
     """
-    return " ".join(normalise_title(text).casefold().split())
+    decomposed = unicodedata.normalize("NFD", normalise_title(text).casefold().translate(_WITHOUT_STROKE))
+    return " ".join(unicodedata.normalize("NFC", _ACCENTS.sub("", decomposed)).split())
 
 
 def check_media_id(text: str) -> str:

@@ -92,12 +92,18 @@ class MongoConnection(Generic[C]):
     """Runs steps on the collections `C`. Indexes are created before the first step that reaches the server."""
 
     def __init__(
-        self, database: MongoDatabase, collections: C, indexes: Mapping[str, Sequence[IndexModel]], seconds: float
+        self,
+        database: MongoDatabase,
+        collections: C,
+        indexes: Mapping[str, Sequence[IndexModel]],
+        seconds: float,
+        migrate: Callable[[C], Awaitable[None]] | None = None,
     ) -> None:
         self._database = database
         self._collections = collections
         self._indexes = indexes
         self._operation_seconds = seconds
+        self._migrate = migrate
         self._indexed = False
         self._indexing = asyncio.Lock()
 
@@ -141,6 +147,8 @@ class MongoConnection(Generic[C]):
             # No time limit: on a large library a new index takes minutes. An existing one is a no-op.
             for name, models in self._indexes.items():
                 await self._database.collection(name).create_indexes(list(models))
+            if self._migrate is not None:
+                await self._migrate(self._collections)
             self._indexed = True
 
 
@@ -150,10 +158,13 @@ async def connected(
     gather: Callable[[MongoDatabase], C],
     indexes: Mapping[str, Sequence[IndexModel]],
     operation_seconds: float = OPERATION_SECONDS,
+    *,
+    migrate: Callable[[C], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[MongoConnection[C], None]:
     """Make the client. A server that is down is logged; each step tries it again.
 
     `gather` returns the collections that steps get; `indexes` are the indexes of each collection, by its name.
+    `migrate` brings documents of an earlier version to this one, before the first step; it must be idempotent.
 
     Raises:
         DatabaseUnavailable: a setting is invalid; the detail names it.
@@ -169,7 +180,7 @@ async def connected(
                 write_concern=WriteConcern("majority"),
             ),
         )
-        connection = MongoConnection(database, gather(database), indexes, operation_seconds)
+        connection = MongoConnection(database, gather(database), indexes, operation_seconds, migrate)
         try:
             await connection.prepare(min(_OPENING_SECONDS, operation_seconds))
         except MisconfiguredDatabase:

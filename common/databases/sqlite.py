@@ -45,6 +45,8 @@ class Transaction:
 
 
 Step = Callable[[Transaction], T]
+Migration = Sequence[str | Callable[[Transaction], None]]
+"""The statements and steps that lead from one version of a schema to the next."""
 
 
 def wall_clock_ms() -> int:
@@ -118,7 +120,7 @@ def transaction(db: sqlite3.Connection) -> Generator[None]:
 
 def migrate(
     tx: Transaction,
-    migrations: Sequence[Sequence[str]],
+    migrations: Sequence[Migration],
     *,
     key: str,
     unavailable: type[AppError] = DatabaseUnavailable,
@@ -138,8 +140,11 @@ def migrate(
     if not version and db.execute("SELECT EXISTS (SELECT 1 FROM sqlite_master)").fetchone() == (1,):
         raise unavailable(f"{key}: the file is a database of another program")
     for migration in migrations[version:]:
-        for statement in migration:
-            db.execute(statement)
+        for change in migration:
+            if isinstance(change, str):
+                db.execute(change)
+            else:
+                change(tx)
     if version != len(migrations):
         db.execute(f"PRAGMA user_version = {len(migrations)}")
 
@@ -274,7 +279,7 @@ class SqliteFile:
 
 @asynccontextmanager
 async def opened(
-    path: Path, busy_seconds: float, migrations: Sequence[Sequence[str]], *, key: str
+    path: Path, busy_seconds: float, migrations: Sequence[Migration], *, key: str
 ) -> AsyncGenerator[SqliteFile, None]:
     """Open the database at `path`, creating or migrating it.
 

@@ -690,6 +690,10 @@ class TestSearch:
         [
             ("AC/DC — Thunderstruck", "acdc"),
             ("Mañana será", "MAÑANA"),
+            ("Corazón ñandú Canción", "corazon"),
+            ("Corazón ñandú Canción", "nandu cancion"),
+            ("Corazon nandu", "corazón ñandú"),
+            ("Łódź Ørsted", "lodz orsted"),
             ("Cafe\u0301 Tacvba", "CAFÉ"),
             ("مرحبا بالعالم", "بالع"),
             ("שלום עולם", "לום"),

@@ -18,7 +18,15 @@ from audio_service.media.model import MIN_SEARCH_CHARACTERS, Media, search_text
 from audio_service.media.repository.base import Page
 from audio_service.media.repository.cursors import decode_cursor, encode_cursor, page_size
 from audio_service.media.repository.mongodb.collections import BY_GRAM, BY_TEXT, BY_UPDATE, Collections
-from audio_service.media.repository.mongodb.documents import FIELDS, GRAM_LENGTHS, OURS, grams, literal, readable
+from audio_service.media.repository.mongodb.documents import (
+    FIELDS,
+    GRAM_LENGTHS,
+    OURS,
+    all_grams,
+    grams,
+    literal,
+    readable,
+)
 from common.databases.mongodb import Document
 
 _SEARCH = "s"
@@ -78,6 +86,23 @@ async def count_foreign(db: Collections) -> int:
 
 def _readable(documents: Iterable[Document]) -> tuple[Media, ...]:
     return tuple(media for document in documents if (media := readable(document)) is not None)
+
+
+async def fold_search_texts(db: Collections) -> None:
+    """Compute `search_text` and grams anew where an earlier version left accents in them. Idempotent.
+
+    Every text outside of ASCII is read at each start, from the index alone; only those that differ are written.
+    """
+    beyond_ascii = {"search_text": {"$regex": "[^\\x00-\\x7f]"}, **OURS}
+    async for document in db.songs.find(beyond_ascii, {"search_text": 1, "status": 1}):
+        old = str(document["search_text"])
+        text = search_text(old)
+        if text == old:
+            continue
+        found_by = {"grams": all_grams(text)} if document.get("status") == "success" else {}
+        await db.songs.update_one(
+            {"_id": document["_id"], "search_text": old}, {"$set": {"search_text": text, **found_by}}
+        )
 
 
 def _exact_query(needle: str, before: int) -> Document:

@@ -99,7 +99,11 @@ async def open_mongodb(
     songs = settings.mongo_collection_songs
     async with (
         connected(
-            settings, lambda database: Collections.of(database, songs), indexes(songs), operation_seconds
+            settings,
+            lambda database: Collections.of(database, songs),
+            indexes(songs),
+            operation_seconds,
+            migrate=records.fold_search_texts,
         ) as connection,
         running_alongside(_tell_foreign_records(connection, songs)),
     ):

@@ -5,7 +5,8 @@ A migration, once released, is never edited: what a database needs next is a fur
 
 from __future__ import annotations
 
-from common.databases.sqlite import Transaction
+from audio_service.media.model import search_text
+from common.databases.sqlite import Migration, Transaction
 from common.databases.sqlite import migrate as run_migrations
 
 KEY = "SQLITE_PATH"
@@ -85,7 +86,16 @@ _V2 = (
     "CREATE INDEX media_by_use ON media (used_at, size_bytes) WHERE size_bytes > 0",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_V1, _V2)
+
+def _fold_search_texts(tx: Transaction) -> None:
+    """Compute every `search_text` anew: it lost its accents. Of an older one it is the same as of the title."""
+    tx.db.create_function("folded", 1, search_text, deterministic=True)
+    tx.db.execute("UPDATE media SET search_text = folded(search_text)")
+
+
+_V3 = (_fold_search_texts,)
+
+MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3)
 
 
 def migrate(tx: Transaction) -> None:

@@ -21,6 +21,7 @@ from audio_service.media.model import Encoding, MediaStatus
 from audio_service.media.repository.base import Finished, Joined, Owned, StoredMedia, Unannounced, Waiter
 from audio_service.media.repository.mongodb import expiring as mongodb_expiring
 from audio_service.media.repository.mongodb.collections import Collections
+from audio_service.media.repository.mongodb.documents import all_grams
 from audio_service.media.repository.mongodb.repository import MongoRepository, open_mongodb
 from audio_service.settings import AudioSettings
 from common.errors import DatabaseUnavailable, LeaseLost
@@ -532,3 +533,15 @@ async def test_records_of_another_program_are_told_of_at_the_start(mongo: Mongo)
 
 async def _songs(db: Collections) -> Any:  # noqa: ANN401 - the driver's collection
     return db.songs
+
+
+async def test_titles_of_an_earlier_version_are_found_without_their_accents(mongo: Mongo) -> None:
+    old = "corazón ñandú"
+    async with over(mongo) as (repository, settings), mongo.admin() as admin:
+        await publish(repository, "one", old)
+        songs = admin[settings.mongo_database]["songs"]
+        await songs.update_one({"_id": "one"}, {"$set": {"search_text": old, "grams": all_grams(old)}})
+        assert (await repository.search("corazon")).items == ()
+        async with open_mongodb(settings) as again:
+            for text in ("corazon", "nandu", "CORAZÓN ñandú"):
+                assert [media.video_id for media in (await again.search(text)).items] == ["one"], text

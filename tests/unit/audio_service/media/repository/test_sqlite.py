@@ -237,6 +237,20 @@ async def test_a_library_of_the_first_version_is_brought_to_this_one(path: Path)
         assert eviction.media_id == "one", "it counts as used when it was changed last"
 
 
+async def test_titles_of_an_earlier_version_are_found_without_their_accents(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        for statement in (*MIGRATIONS[0], *MIGRATIONS[1]):
+            assert isinstance(statement, str)
+            old.execute(statement)
+        old.execute("PRAGMA user_version = 2")
+        values = "'one', 'success', '{}', '{}', 7, NULL, '', NULL, 1, 1, 2000, 1, 0, 3, 'corazón ñandú', 1, 0, '', 1, 1"
+        columns = ", ".join(row[1] for row in old.execute("PRAGMA table_info(media)") if row[1] != "seq")
+        old.execute(f"INSERT INTO media ({columns}) VALUES ({values})")  # noqa: S608 - both from here
+    async with open_sqlite(path) as repository:
+        for text in ("corazon", "nandu", "CORAZÓN ñandú", "zon nan"):
+            assert [media.video_id for media in (await repository.search(text)).items] == ["one"], text
+
+
 def test_what_is_answered_from_is_noted_as_used_but_not_each_time() -> None:
     def used_at(db: sqlite3.Connection) -> int:
         (moment,) = db.execute("SELECT used_at FROM media").fetchone()
