@@ -222,6 +222,7 @@ async def test_a_library_whose_file_was_deleted_is_ill(path: Path) -> None:
 async def test_a_library_of_the_first_version_is_brought_to_this_one(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as old:
         for statement in MIGRATIONS[0]:
+            assert isinstance(statement, str)
             old.execute(statement)
         old.execute("PRAGMA user_version = 1")
         values = "'one', 'success', '{}', '{}', 7, NULL, '', NULL, 1, 1, 2000, 1, 0, 3, 'new rules', 1, 0, ''"
