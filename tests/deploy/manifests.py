@@ -17,6 +17,8 @@ import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs] - has none
 import yaml
 from jsonschema import Draft202012Validator
 
+from tests.waiting import patience
+
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "k8s"
 KUBERNETES = "1.34"
@@ -39,7 +41,7 @@ def render(directory: Path) -> list[Manifest]:
     """
     kubectl = Path(sys.executable).with_name("kubectl")
     ran = subprocess.run(
-        [str(kubectl), "kustomize", str(directory)], check=False, capture_output=True, text=True, timeout=60
+        [str(kubectl), "kustomize", str(directory)], check=False, capture_output=True, text=True, timeout=patience(60)
     )
     assert ran.returncode == 0, ran.stderr
     loaded: list[Manifest] = list(yaml.load_all(ran.stdout, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))

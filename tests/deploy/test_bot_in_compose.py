@@ -152,7 +152,7 @@ def test_without_a_token_it_is_healthy_and_with_one_it_has_to_answer(bot: Config
         # `config` escapes what Compose unescapes. The port is one at which nothing answers.
         script = command.replace("$$", "$").replace(":8081/", ":9/").replace("python", sys.executable)
         ran = subprocess.run(
-            ["sh", "-c", script], check=False, capture_output=True, env={"DISCORD_TOKEN": token}, timeout=30
+            ["sh", "-c", script], check=False, capture_output=True, env={"DISCORD_TOKEN": token}, timeout=patience(30)
         )
         return ran.returncode == 0
 

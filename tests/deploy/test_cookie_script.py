@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from audio_service.sources.cookies import read_cookies
+from tests.waiting import patience
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "filter_youtube_cookies.sh"
 PLANTED = "planted-secret"
@@ -63,7 +64,7 @@ class Place:
             text=True,
             env={"PATH": path, "HOME": str(self.directory), **environment},
             cwd=self.directory,
-            timeout=60,
+            timeout=patience(60),
         )
 
 

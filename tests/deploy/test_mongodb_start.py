@@ -47,7 +47,7 @@ def test_the_first_start_makes_secrets_and_later_ones_keep_them(tmp_path: Path) 
             ["bash", str(DIRECTORY / "start.sh")],
             check=True,
             env={"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "SECRETS": str(made)},
-            timeout=60,
+            timeout=patience(60),
         )
         return {path.name: path.read_text() for path in made.iterdir()}
 

@@ -19,6 +19,7 @@ import yaml
 
 from tests.deploy import audit
 from tests.deploy.compose import ROOT
+from tests.waiting import patience
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 LOCKS = ("audio", "bot", "dev")
@@ -62,7 +63,12 @@ def _normal(package: str) -> str:
 def made(target: str) -> subprocess.CompletedProcess[str]:
     """Say what `make` would run for a target."""
     return subprocess.run(
-        ["make", "--dry-run", "--always-make", target], cwd=ROOT, check=True, capture_output=True, text=True, timeout=60
+        ["make", "--dry-run", "--always-make", target],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=patience(60),
     )
 
 
@@ -130,7 +136,7 @@ def step_of_a_release(*arguments: str, **environment: str) -> subprocess.Complet
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         env={"PATH": os.environ["PATH"], **environment},
     )
 
@@ -196,7 +202,7 @@ def test_what_github_reads_is_as_github_wants_it(schema: str, pattern: str) -> N
     assert files
     program = Path(sys.executable).with_name("check-jsonschema")
     checked = subprocess.run(
-        [program, "--builtin-schema", schema, *files], check=False, capture_output=True, text=True, timeout=60
+        [program, "--builtin-schema", schema, *files], check=False, capture_output=True, text=True, timeout=patience(60)
     )
     assert checked.returncode == 0, checked.stdout
 
@@ -256,7 +262,9 @@ def test_the_bills_of_materials_name_every_package_with_version_and_hashes(tmp_p
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     command = ["make", "--file", str(ROOT / "Makefile"), "sbom", f"VENV={Path(sys.prefix)}"]
     fresh = ["--old-file", f"{Path(sys.prefix)}/.dev"]
-    ran = subprocess.run([*command, *fresh], cwd=tmp_path, check=False, capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(
+        [*command, *fresh], cwd=tmp_path, check=False, capture_output=True, text=True, timeout=patience(120)
+    )
     assert ran.returncode == 0, ran.stderr
     for name in ("audio", "bot"):
         bill: Json = json.loads((tmp_path / "dist" / f"{name}.cdx.json").read_text())

@@ -12,6 +12,7 @@ from functools import cache
 import yaml
 
 from tests.docs.pages import ROOT
+from tests.waiting import patience
 
 BIN = ROOT / ".venv" / "bin"
 _NO_DOCKER = "needs Docker's daemon and images from registries"
@@ -80,7 +81,7 @@ def _filled_in(command: str) -> str:
 
 
 def _succeeds(command: str, arguments: list[str]) -> str:
-    ran = subprocess.run(arguments, cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(arguments, cwd=ROOT, check=False, capture_output=True, text=True, timeout=patience(60))
     if ran.returncode:
         raise Wrong(command, (ran.stderr or ran.stdout).strip())
     return ran.stdout

@@ -12,6 +12,7 @@ import pytest
 
 from common.errors import AppError
 from tests.docs.pages import PAGES, ROOT, blocks, read, spans
+from tests.waiting import patience
 
 _TOP = "audio_service|bot_service|bench|butakero|common|docker|docs|k8s|monitoring|requirements|scripts|tests|\\.github"
 _PATH = re.compile(rf"(?:\.\./)*(?:{_TOP})/[\w./*-]*")
@@ -34,7 +35,9 @@ PAGES_NOW = [page for page in PAGES if page != "CHANGELOG.md"]
 
 @cache
 def tracked() -> frozenset[str]:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True, timeout=60)
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True, timeout=patience(60)
+    )
     return frozenset(listed.stdout.splitlines())
 
 

@@ -15,6 +15,7 @@ from common.settings import SharedSettings, load
 from common.settings_errors import SettingsError
 from tests.servers.collector import Collector, Span, open_collector
 from tests.servers.ports import free_port
+from tests.waiting import patience
 
 pytestmark = pytest.mark.slow
 
@@ -39,13 +40,16 @@ import sys
 sys.modules["opentelemetry.sdk.trace"] = None
 from common.settings import SharedSettings
 from common.observability.tracing import tracing_or_exit
+from tests.waiting import patience
 with tracing_or_exit(SharedSettings(otel_exporter_otlp_endpoint="http://127.0.0.1:1"), "x"):
     print("on")
 """
 
 
 def python(program: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=patience(120)
+    )
 
 
 def settings(url: str) -> SharedSettings:
