@@ -16,6 +16,7 @@ from audio_service.serving import open_listeners, serve_http
 from audio_service.settings import AudioSettings
 from audio_service.worker.worker import Worker
 from common.launch import read_launch
+from common.observability.dependencies import watch_dependencies
 from common.observability.gauges import watch_lag, watch_loop
 from common.observability.telemetry import configure_logging
 from common.observability.tracing import tracing_or_exit
@@ -44,6 +45,13 @@ def main(registry: Registry = PIPELINES) -> int:
                     for pipeline in pipelines
                 }
                 tasks.create_task(until_stopped(stop, "lag watch", watch_lag(services.registry, lags, stop)))
+                checks = {
+                    "broker": services.broker.health,
+                    "database": services.repository.health,
+                    "storage": services.blobs.health,
+                }
+                dependencies = watch_dependencies(services.registry, checks, settings.local_storage_path, stop)
+                tasks.create_task(until_stopped(stop, "dependency watch", dependencies))
                 if settings.num_workers:
                     tasks.create_task(until_stopped(stop, "worker", Worker(services, pipelines).run(stop)))
 

@@ -15,6 +15,7 @@ from bot_service.services import Services
 from bot_service.settings import BotSettings
 from common.http.server import listen
 from common.launch import read_launch
+from common.observability.dependencies import watch_dependencies
 from common.observability.gauges import watch_lag, watch_loop
 from common.observability.telemetry import configure_logging
 from common.observability.tracing import tracing_or_exit
@@ -46,7 +47,10 @@ def main() -> int:
 async def _watch(services: Services, stop: asyncio.Event) -> None:
     topic, registry = services.settings.topic_download_status, services.registry
     lag = watch_lag(registry, {topic: lambda: services.broker.lag(topic, services.pending.group)}, stop)
+    checks = {"broker": services.broker.health, "database": services.store.health, "storage": services.blobs.health}
+    dependencies = watch_dependencies(registry, checks, services.settings.local_storage_path, stop)
     async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(until_stopped(stop, "dependency watch", dependencies))
         tasks.create_task(until_stopped(stop, "loop watch", watch_loop(registry, stop)))
         tasks.create_task(until_stopped(stop, "lag watch", lag))
 

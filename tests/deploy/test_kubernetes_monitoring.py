@@ -88,7 +88,7 @@ def test_brokers_show_what_the_dashboard_asks_for_and_nothing_else() -> None:
 
 def test_the_monitor_of_kafka_finds_the_pods_of_our_cluster() -> None:
     (kafka,) = of_kind("Kafka", "kafka")
-    (monitor,) = of_kind("PodMonitor", "monitoring")
+    (monitor,) = [one for one in of_kind("PodMonitor", "monitoring") if one["metadata"]["name"] == "kafka"]
     assert monitor["spec"]["selector"]["matchLabels"]["strimzi.io/cluster"] == kafka["metadata"]["name"]
     assert monitor["spec"]["namespaceSelector"] == {"matchNames": [kafka["metadata"]["namespace"]]}
 

@@ -15,6 +15,7 @@ from audio_service.api.metrics import HttpMetrics
 from audio_service.metrics import WorkerMetrics
 from bot_service.metrics import BotMetrics
 from common.http.connections import ConnectionMetrics
+from common.observability.dependencies import dependency_up, disk_free_ratio
 from common.observability.gauges import loop_lateness, queue_lag
 from tests.deploy.compose import ROOT, config
 from tests.servers.prometheus import PROMTOOL_RUNS, promtool
@@ -29,7 +30,7 @@ OF_PROMETHEUS = {"up": {"job", "instance", "service"}, "ALERTS": {"alertstate", 
 ADDED_BY_SCRAPING = {"job", "instance", "service", "le"}
 WORDS = {
     *("sum", "max", "count", "by", "rate", "increase", "and", "or", "unless", "offset", "absent"),
-    *("histogram_quantile", "predict_linear"),
+    *("histogram_quantile", "predict_linear", "min", "on", "vector", "time", "avg_over_time", "min_over_time"),
 }
 Json = dict[str, Any]
 
@@ -47,6 +48,7 @@ def known_metrics() -> dict[str, set[str]]:
         ConnectionMetrics.on(registry),
     )
     collectors: list[Any] = [loop_lateness(registry), queue_lag(registry)]
+    collectors += [dependency_up(registry), disk_free_ratio(registry)]
     collectors += [getattr(metrics, name) for metrics in ours for name in metrics.__slots__]
     for collector in collectors:
         for family in collector.describe():
@@ -96,6 +98,15 @@ def test_everything_that_is_asked_for_exists(who: str, expression: str) -> None:
     assert names, who
     assert names <= set(known), f"{who}: no such metric"
     assert labels_in(expression) <= set().union(*(known[name] for name in names)), f"{who}: no such label"
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_a_number_of_what_has_not_happened_yet_is_0(path: Path) -> None:
+    panels = [panel for panel in json.loads(path.read_text())["panels"] if panel["type"] == "stat"]
+    counting = [panel["targets"][0]["expr"] for panel in panels if re.search(r"increase|\bup\b", str(panel["targets"]))]
+    assert len(counting) >= 3
+    for expression in counting:
+        assert expression.endswith("or vector(0)"), expression
 
 
 def test_every_metric_of_ours_is_on_a_dashboard() -> None:

@@ -116,7 +116,8 @@ def test_every_metric_of_both_services_is_documented() -> None:
     documented = set(re.findall(r"`(butakero_\w+)`", read("docs/monitoring.md")))
     assert names <= documented
     elsewhere = "".join(path.read_text() for path in (ROOT / "audio_service" / "api").glob("*.py"))
-    elsewhere += (ROOT / "common" / "observability" / "gauges.py").read_text()
+    for name in ("gauges", "dependencies"):
+        elsewhere += (ROOT / "common" / "observability" / f"{name}.py").read_text()
     elsewhere += (ROOT / "common" / "http" / "connections.py").read_text()
     for name in documented - names:
         assert name.removesuffix("_total") in elsewhere, name
