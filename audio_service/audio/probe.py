@@ -35,22 +35,31 @@ _SKIP_DATA = "skip_samples"
 _OPUS_HEAD = b"OpusHead"
 _PRE_SKIP = slice(10, 12)
 
-DEMUXERS = "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,ogg,mp3,flac,wav,w64,aiff,caf,aac,mpegts,flv"
+DEMUXERS = (
+    "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,ogg,mp3,flac,wav,w64,aiff,caf,aac,mpegts,flv,"
+    "asf,avi,wv,ape,tta,mpc,mpc8,amr,ac3,eac3,dts,dtshd,dsf,iff"
+)
 DECODERS = frozenset(
     (
         *("opus", "vorbis", "aac", "mp3", "mp3float", "mp2", "mp2float", "flac", "alac", "ac3", "eac3"),
         *("pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_u8", "pcm_s8"),
         *("pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be", "pcm_alaw", "pcm_mulaw"),
+        *("adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt", "wmav1", "wmav2", "wmapro", "wmalossless", "wmavoice"),
+        *("wavpack", "ape", "tta", "mpc7", "mpc8", "amrnb", "amrwb", "speex", "dca"),
+        *("dsd_lsbf", "dsd_msbf", "dsd_lsbf_planar", "dsd_msbf_planar"),
     )
 )
 # Containers whose header states a duration; in the others FFmpeg derives one from the size, the bit rate or the end.
-_STATING = frozenset({"mov", "matroska", "flac", "wav"})
+_STATING = frozenset({"mov", "matroska", "flac", "wav", "wv", "tta", "ape"})
 _RIFF_UNKNOWN = 0xFFFF_FF00
 # "WAVE", the format chunk and the header of the data: what a plain WAV has besides its samples.
 _RIFF_HEADERS = 36
-_MAGIC = (b"\x1a\x45\xdf\xa3", b"OggS", b"fLaC", b"RIFF", b"ID3", b"FORM", b"caff", b"FLV\x01")
-# Of the formats without such a beginning: a packet of MPEG-TS and a frame of ADTS.
-_OTHER_STARTS = (b"\x47", b"\xff\xf0", b"\xff\xf1", b"\xff\xf8", b"\xff\xf9")
+_MAGIC = (
+    *(b"\x1a\x45\xdf\xa3", b"OggS", b"fLaC", b"RIFF", b"ID3", b"FORM", b"caff", b"FLV\x01"),
+    *(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", b"wvpk", b"MAC ", b"TTA1", b"MP+", b"MPCK", b"#!AMR", b"DSD ", b"FRM8"),
+)
+# Of the formats without such a beginning: a packet of MPEG-TS, a frame of ADTS, of AC-3, of DTS.
+_OTHER_STARTS = (*(b"\x0b\x77", b"\x7f\xfe\x80\x01"), *(b"\x47", b"\xff\xf0", b"\xff\xf1", b"\xff\xf8", b"\xff\xf9"))
 # A file that was cut off ends within a packet, which may be a large one of video; damaged ones go on for longer.
 _DAMAGED_SHARE = 0.25
 _OPTIONS = {
