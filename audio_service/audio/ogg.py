@@ -11,12 +11,9 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 
-from audio_service.audio.base import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE
+from audio_service.audio.base import ENCODER_DELAY, FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE
 
 VENDOR = "butakero"
-PRE_SKIP = 312
-"""Samples that a decoder drops at the start: the look-ahead of libopus, which DCA has no field for."""
-
 MAX_TITLE_CHARACTERS = 1000
 _FRAMES_PER_PAGE = 1000 // FRAME_MS
 _MAX_SEGMENTS = 255
@@ -29,7 +26,7 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def dca_to_ogg(
-    frames: Iterable[bytes], *, channels: int = 2, title: str = "", pre_skip: int = PRE_SKIP, serial: int = 1
+    frames: Iterable[bytes], *, channels: int = 2, title: str = "", pre_skip: int = ENCODER_DELAY, serial: int = 1
 ) -> Iterator[bytes]:
     """Yield the pages of an Ogg Opus stream; the audio pages hold a second each.
 

@@ -39,7 +39,7 @@ NUMBERS = [
     ),
     ("docs/adr/0002-embedded-broker.md", r"off to (\d+) ms", "common.broker.embedded", "_POLL_SLOWEST_SECONDS", MS),
     ("docs/adr/0005-passthrough.md", r"first (\d+) KB of a download", "audio_service.audio", "KEPT_BYTES", KB),
-    ("docs/adr/0005-passthrough.md", r"Pre-skip \((\d+) samples", "audio_service.audio", "PRE_SKIP", 1),
+    ("docs/adr/0005-passthrough.md", r"encoder's delay \((\d+) samples", "audio_service.audio", "ENCODER_DELAY", 1),
     ("docs/adr/0006-child-processes.md", r"after (\d+) jobs", "audio_service.children", "MAX_JOBS", 1),
     ("docs/adr/0006-child-processes.md", r"exceeds (\d+) MB", "audio_service.children", "MAX_RESIDENT_BYTES", MB),
     ("docs/adr/0006-child-processes.md", r"BYTES \+ (\d+) MB", "audio_service.children", "_FILE_ROOM_BYTES", MB),

@@ -27,7 +27,16 @@ MADE = {
 }
 # Names in capitals that are no settings of ours: of Linux, of other programs, of Python, of tests.
 OTHERS = {
-    *("PR_SET_PDEATHSIG", "RLIMIT_DATA", "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_AS", "EX_CONFIG", "CHANGE_ME"),
+    *(
+        "PR_SET_PDEATHSIG",
+        "RLIMIT_DATA",
+        "RLIMIT_CPU",
+        "RLIMIT_FSIZE",
+        "RLIMIT_AS",
+        "EX_CONFIG",
+        "CAP_SYS_NICE",
+        "CHANGE_ME",
+    ),
     *("SSL_CERT_FILE", "FORWARDED_ALLOW_IPS", "TEST_TIME_FACTOR", "KAFKA_BOT_DOWNLOAD_REQUESTS"),
 }
 PAGES_NOW = [page for page in PAGES if page != "CHANGELOG.md"]
