@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 import httpx
@@ -95,6 +95,9 @@ class AudioHealth:
     status: str = ""
 
 
+_MAX_LOGGED = 200
+
+
 class StillBeingMade(MediaNotFound):
     """The song is unfinished: no bytes are available yet, or the stream broke off and more may follow."""
 
@@ -113,7 +116,7 @@ class AudioApi:
             AppError: any other refusal, by its code (db_connection_failed, ...).
         """
         try:
-            answer = await self._ask("/api/v1/media/", {"video_id": video_id})
+            answer = await self._ask("/api/v1/media", {"video_id": video_id})
         except (MediaNotFound, InvalidVideoId, InvalidInput):
             return None
         return _read(answer, lambda found: _media_record(found["data"]))
@@ -128,7 +131,7 @@ class AudioApi:
             answer = await self._ask("/api/v1/media/search", {"title": title, "limit": limit})
         except InvalidInput:
             return []
-        return _read(answer, lambda found: [song for data in found["data"] if (song := _media_record(data))])
+        return _read(answer, lambda found: _usable(found["data"]))
 
     @asynccontextmanager
     async def audio(self, video_id: str, start: int = 0) -> AsyncGenerator[AsyncIterator[bytes]]:
@@ -294,19 +297,35 @@ def _read(answer: object, reader: Callable[[Any], T]) -> T:
         raise AudioServiceUnavailable(f"an answer that is not the audio service's: {exc!r:.100}") from exc
 
 
+def _usable(records: Any) -> list[MediaRecord]:  # noqa: ANN401 - what another program has sent
+    """Read the records that can be read: an odd one hides no other."""
+    if not isinstance(records, list):
+        raise TypeError("data is no list")
+    usable: list[MediaRecord] = []
+    for data in cast("list[Any]", records):
+        try:
+            song = _media_record(data)
+        except (KeyError, TypeError, ValueError) as exc:
+            log.warning("audio_api.odd_record", error=repr(exc)[:_MAX_LOGGED])
+        else:
+            usable += [song] if song is not None else []
+    return usable
+
+
 def _media_record(data: Mapping[str, Any]) -> MediaRecord | None:
-    """Read one record; None for one of a failed download."""
+    """Read one record; None for one of a failed download. What is null beside the id is empty."""
     if not data["success"]:
         return None
-    metadata = data["metadata"]
+    metadata: Mapping[str, Any] = data["metadata"] or {}
+    file_data: Mapping[str, Any] = data["file_data"] or {}
     return MediaRecord(
         video_id=str(data["video_id"]),
-        title=str(metadata["title"]),
-        duration_ms=max(int(metadata["duration_ms"]), 0),
-        url=str(metadata["url"]),
-        thumbnail_url=str(metadata["thumbnail_url"]),
-        platform=str(metadata["platform"]),
-        file_path=str(data["file_data"]["file_path"]),
+        title=str(metadata.get("title") or ""),
+        duration_ms=max(int(metadata.get("duration_ms") or 0), 0),
+        url=str(metadata.get("url") or ""),
+        thumbnail_url=str(metadata.get("thumbnail_url") or ""),
+        platform=str(metadata.get("platform") or ""),
+        file_path=str(file_data.get("file_path") or ""),
     )
 
 

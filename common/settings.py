@@ -5,6 +5,7 @@ Nothing reads the environment at import: a program's `main` calls `load` once an
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import sys
@@ -21,12 +22,18 @@ from common.settings_errors import Expected, SettingsError, explain
 _ADDRESS = re.compile(r"[^\s:]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
 DatabaseBackend = Literal["sqlite", "mongodb"]
 
+_FOREIGN_TLS = "KAFKA_TLS_"
 _TOPIC = r"^[A-Za-z0-9._-]{1,200}$"
 
 
 def topic_setting(default: str, *, key: str, former: str) -> Any:  # noqa: ANN401 - stands where a field's default does
     """A topic's name, read from `key`, else from `former`, the key that existing deployments set."""
     return Field(default=default, pattern=_TOPIC, validation_alias=AliasChoices(key, former))
+
+
+def renamed_setting(default: Any, *, key: str, former: str) -> Any:  # noqa: ANN401 - stands where a field's default does
+    """Return a setting that is read from `key`, else from `former`, the key that existing deployments set."""
+    return Field(default=default, validation_alias=AliasChoices(key, former))
 
 
 class SharedSettings(BaseSettings):
@@ -84,7 +91,9 @@ class SharedSettings(BaseSettings):
     mongo_key_file: Path | None = None
 
     storage_backend: Literal["local"] = "local"
-    local_storage_path: Path = Path("data/storage")
+    local_storage_path: Path = renamed_setting(
+        Path("data/storage"), key="local_storage_path", former="local_storage_directory"
+    )
 
     @field_validator("otel_exporter_otlp_endpoint")
     @classmethod
@@ -129,6 +138,7 @@ def load(settings_class: type[S], env_file: Path | None = None, *, secrets: Path
             never the value (it may be a secret).
     """
     _check_encoding(env_file)
+    _refuse_foreign_tls(env_file)
     try:
         return settings_class(_env_file=env_file, _secrets_dir=secrets if secrets.is_dir() else None)
     except ValidationError as exc:
@@ -162,6 +172,25 @@ def _keys_of(settings_class: type[BaseSettings]) -> dict[str, str]:
     choices = (field.validation_alias for field in settings_class.model_fields.values())
     pairs = [alias.choices for alias in choices if isinstance(alias, AliasChoices)]
     return {str(key): f"{str(key).upper()} (formerly {str(former).upper()})" for key, former in pairs}
+
+
+def _refuse_foreign_tls(env_file: Path | None) -> None:
+    """Refuse the TLS keys of other programs: ignored, they would mean connections in clear that were wanted encrypted.
+
+    Raises:
+        SettingsError: there is one.
+    """
+    lines = env_file.read_text("utf-8-sig").splitlines() if env_file is not None and env_file.is_file() else []
+    pairs = [line.strip().removeprefix("export ").partition("=")[::2] for line in lines]
+    given = [(name.strip().upper(), text.strip()) for name, text in (*pairs, *os.environ.items())]
+    if foreign := sorted({name for name, text in given if name.startswith(_FOREIGN_TLS) and text}):
+        ours = "KAFKA_ENABLE_TLS, KAFKA_CA_FILE, KAFKA_CERT_FILE, KAFKA_KEY_FILE"
+        raise SettingsError(
+            Text(
+                "\n".join(f"{name}: no se lee; usá {ours}" for name in foreign),
+                "\n".join(f"{name}: is not read; use {ours}" for name in foreign),
+            )
+        )
 
 
 def _check_encoding(env_file: Path | None) -> None:

@@ -295,6 +295,7 @@ DOWNLOADS = Pipeline(
     request=DownloadRequest,
     request_topic=lambda settings: settings.topic_download_requests,
     status_topic=lambda settings: settings.topic_download_status,
+    answer_topics=lambda settings: (settings.topic_download_status, settings.topic_download_progress),
     records=lambda services: services.repository,
     progress=DownloadProgress,
     run=download,

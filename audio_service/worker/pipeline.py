@@ -99,6 +99,7 @@ class Pipeline(Generic[R, P]):
         request: the model of its requests.
         request_topic: where they come from.
         status_topic: where its terminal statuses go.
+        answer_topics: all topics that it publishes to; they exist from the worker's start.
         records: the repository that holds its claims.
         progress: makes the feed that an attempt reports to.
         run: makes one attempt. Returns None when another job answers the request. Raises AppError (why the attempt
@@ -113,6 +114,7 @@ class Pipeline(Generic[R, P]):
     request: type[R]
     request_topic: Callable[[AudioSettings], str]
     status_topic: Callable[[AudioSettings], str]
+    answer_topics: Callable[[AudioSettings], Sequence[str]]
     records: Callable[[Services], ClaimedRecords]
     progress: Callable[[Job[R], Services], P]
     run: Callable[[Job[R], Services, P], Awaitable[Outcome | None]]

@@ -52,6 +52,9 @@ class Worker:
     async def _consume(self, pipeline: Pipeline[Any, Any], handler: DeliveryHandler, stop: asyncio.Event) -> None:
         settings = self._services.settings
         topic = pipeline.request_topic(settings)
+        # Bots of other programs look for the topics of answers once, at their start.
+        for answers in pipeline.answer_topics(settings):
+            await self._services.broker.ensure_topic(answers)
         async with (
             self._services.broker.consume(topic, pipeline.group, prefetch=settings.num_workers) as deliveries,
             asyncio.TaskGroup() as jobs,

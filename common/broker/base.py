@@ -101,6 +101,14 @@ class Broker(Protocol):
         """
         ...
 
+    async def ensure_topic(self, topic: str) -> None:
+        """Make the topic if it does not exist: a consumer of another program may look for it once, at its start.
+
+        Raises:
+            BrokerUnavailable: it may or may not have been made; ensuring again is safe.
+        """
+        ...
+
     async def peek(self, topic: str, *, limit: int = 100) -> list[Message]:
         """Return up to `limit` retained messages, oldest first, without joining a group (for dead letters)."""
         ...

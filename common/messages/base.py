@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Annotated, ClassVar, TypeVar, cast
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
 from common.errors import InvalidMessage
 
@@ -40,6 +40,19 @@ class WireModel(BaseModel):
     """Base of all messages: immutable, tolerant of fields that a newer writer added."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_missing(cls, data: object) -> object:
+        """Other writers send null where a field has nothing to say: its default holds."""
+        if not isinstance(data, dict):
+            return data
+        fields, optional = cast("dict[str, object]", data), cls.model_fields
+        return {
+            name: value
+            for name, value in fields.items()
+            if value is not None or name not in optional or optional[name].is_required()
+        }
 
     MAX_BYTES: ClassVar[int | None] = None
     """Bodies over this size are refused before they are parsed; None: the broker's own limit holds."""

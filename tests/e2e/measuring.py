@@ -214,6 +214,7 @@ def registry(watch: Watch = unwatched) -> Registry:
         request=MeasureRequest,
         request_topic=lambda settings: topic_of(settings, "requests"),
         status_topic=lambda settings: topic_of(settings, "status"),
+        answer_topics=lambda settings: (topic_of(settings, "status"),),
         records=records,
         progress=MeasureProgress,
         run=measure,

@@ -118,6 +118,11 @@ class EmbeddedBroker:
             EmbeddedSubscription(self._store, self._submit, topic, group, owner=owner, prefetch=prefetch, start=start)
         )
 
+    async def ensure_topic(self, topic: str) -> None:
+        """See `Broker.ensure_topic`. A topic that nothing was published to is empty here, not missing."""
+        del topic
+        await asyncio.shield(self._submit(self._require_file))
+
     async def peek(self, topic: str, *, limit: int = 100) -> list[Message]:
         """See `Broker.peek`."""
         return await asyncio.shield(self._submit(lambda: self._store.peek(topic, limit)))

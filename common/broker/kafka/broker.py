@@ -100,6 +100,10 @@ class KafkaBroker:
             raise ValueError(f"prefetch is {prefetch}, at least 1 is needed")
         return self._subscribe(topic, group, prefetch, start)
 
+    async def ensure_topic(self, topic: str) -> None:
+        """See `Broker.ensure_topic`."""
+        await self._cluster.ensure_topic(topic)
+
     async def peek(self, topic: str, *, limit: int = 100) -> list[Message]:
         """See `Broker.peek`."""
         partitions = await self._cluster.partitions(topic)

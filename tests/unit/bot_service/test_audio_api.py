@@ -222,3 +222,22 @@ def test_a_key_that_cannot_be_sent_stops_the_bot(tmp_path: Path, monkeypatch: py
     with pytest.raises(SettingsError, match=r"^AUDIO_PROCESSOR_API_KEY: ") as caught:
         load(BotSettings, tmp_path / ".env")
     assert text not in str(caught.value)
+
+
+async def test_one_odd_record_hides_no_other_and_null_is_empty() -> None:
+    """The original service sends null for what it has not got."""
+    good = {"video_id": "a", "success": True, "metadata": {"title": "x", "thumbnail_url": None}, "file_data": None}
+    odd = [{"success": True}, {"video_id": "b", "success": True, "metadata": {"duration_ms": "long"}}, 3]
+    asked: list[str] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        found = good if request.path.endswith("media") else [*odd, good]
+        return web.json_response({"data": found, "success": True})
+
+    empty = MediaRecord("a", "x", 0, "", "", "", "")
+    async with answering(handler) as client:
+        assert await client.search("some words") == [empty]
+        assert await client.media("a") == empty
+    # Without the slash: services that redirect do so from the other form.
+    assert asked == ["/api/v1/media/search", "/api/v1/media"]

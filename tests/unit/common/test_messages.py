@@ -3,13 +3,21 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidMessage
 from common.messages.base import parse, salvage
-from common.messages.downloads import MAX_REQUEST_BYTES, DownloadRequest, StatusEvent, message_key
+from common.messages.downloads import (
+    MAX_REQUEST_BYTES,
+    DownloadRequest,
+    FileData,
+    PlatformMetadata,
+    StatusEvent,
+    message_key,
+)
 
 REQUEST = {
     "request_id": "0b5e6a2e-5f0c-4c53-9a1f-0d2b8a6a5a10",
@@ -102,3 +110,22 @@ def test_an_error_status_carries_empty_data_and_never_misses_it() -> None:
 
 def test_equal_words_have_equal_keys() -> None:
     assert message_key("  Dua\tLIPA ") == message_key("dua lipa")
+
+
+def test_null_is_a_default_where_there_is_one_and_an_error_elsewhere() -> None:
+    body: dict[str, object] = {
+        "request_id": "r",
+        "user_id": "u",
+        "video_id": "v",
+        "file_data": None,
+        "platform_metadata": {"title": None, "duration_ms": None, "url": "http://song"},
+        "message": "",
+        "success": False,
+        "status": "error",
+        "error_code": None,
+    }
+    status = parse(StatusEvent, orjson.dumps(body))
+    assert status.file_data == FileData()
+    assert status.platform_metadata == PlatformMetadata(url="http://song")
+    with pytest.raises(InvalidMessage, match="video_id"):
+        parse(StatusEvent, orjson.dumps(body | {"video_id": None}))

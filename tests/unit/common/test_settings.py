@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,3 +101,23 @@ def test_the_programs_print_it_in_the_language_of_locale(
         load_or_exit(AudioSettings)
     assert ended.value.code == EX_CONFIG
     assert spoken in capsys.readouterr().err
+
+
+def test_the_former_key_of_the_songs_directory_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_STORAGE_DIRECTORY", "/theirs")
+    assert load(AudioSettings).local_storage_path == Path("/theirs")
+    monkeypatch.setenv("LOCAL_STORAGE_PATH", "/ours")
+    assert load(AudioSettings).local_storage_path == Path("/ours")
+
+
+def test_tls_keys_of_other_programs_are_refused_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("KAFKA_TLS_CA_CERT=ca.pem\nKAFKA_TLS_EMPTY=\n")
+    monkeypatch.setenv("KAFKA_TLS_ENABLED", "true")
+    with pytest.raises(SettingsError) as caught:
+        load(AudioSettings, env_file)
+    assert [line.split(":")[0] for line in caught.value.text.es.splitlines()] == [
+        "KAFKA_TLS_CA_CERT",
+        "KAFKA_TLS_ENABLED",
+    ]
+    assert "KAFKA_ENABLE_TLS" in caught.value.text.en

@@ -75,6 +75,7 @@ class Echo:
             request=EchoRequest,
             request_topic=lambda _: f"{self.name}.requests",
             status_topic=lambda _: f"{self.name}.status",
+            answer_topics=lambda _: (f"{self.name}.status",),
             records=lambda _: self,
             progress=EchoProgress,
             run=self._run,

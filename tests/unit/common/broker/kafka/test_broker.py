@@ -295,3 +295,12 @@ async def test_health_names_the_brokers_and_the_controller(kafka: Kafka) -> None
         health = await broker.health()
     assert (health.name, health.ok) == ("kafka", True)
     assert health.metadata == {"kafka": {"brokers": [{"address": kafka.bootstrap, "is_leader": True}]}}
+
+
+async def test_a_topic_exists_once_it_was_ensured_and_before_any_message(kafka: Kafka, topic: str) -> None:
+    """Consumers of other programs look for it once, at their start."""
+    async with opened(kafka) as broker, cluster_of(kafka) as cluster:
+        assert await cluster.partitions(topic) is None
+        await broker.ensure_topic(topic)
+        assert await cluster.partitions(topic) == [0]
+        await broker.ensure_topic(topic)
