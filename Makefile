@@ -80,9 +80,11 @@ commits: ## Commit subjects of at most 72 characters (COMMITS=<range> to choose 
 
 audit: $(VENV)/.dev ## Known vulnerabilities of everything that is locked (asks PyPI; what it cannot tell is a failure) ## Vulnerabilidades conocidas de todo lo fijado (le pregunta a PyPI; lo que no se sabe es una falla)
 	@$(BIN)/python -m tests.deploy.audit --strict
+	@$(BIN)/python -m tests.deploy.pins
 
 vulnerabilities: $(VENV)/.dev ## The same; what nobody can tell, without a network say, is said and is no failure ## Lo mismo; lo que no se puede saber, por ejemplo sin red, se dice y no es una falla
 	@$(BIN)/python -m tests.deploy.audit
+	@$(BIN)/python -m tests.deploy.pins
 
 sbom: $(VENV)/.dev ## What each image holds, as CycloneDX: dist/<image>.cdx.json, from the locks alone ## Qué tiene cada imagen, en CycloneDX: dist/<imagen>.cdx.json, solo a partir de los locks
 	@mkdir -p dist

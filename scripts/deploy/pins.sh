@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154 # its parts share their variables
 # The operators, in the order of their installation, and the versions that this repository is written for.
-# k8s/pins.json says when each was released; `make pins` says when that is too long ago, or known to be vulnerable.
+# k8s/pins.json says when each was released; `make check` says when that is too long ago, or has an advisory.
 
 operators=(cert-manager strimzi mongodb keda monitoring)
 

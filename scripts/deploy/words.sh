@@ -117,10 +117,6 @@ word() {
         nothing-changed) es='No se cambió nada (--dry-run).' en='Nothing was changed (--dry-run).' ;;
         deployed) es='Listo. La API:  %s' en='Done. The API:  %s' ;;
         grafana) es='Grafana:        %s   (clave: %s)' en='Grafana:        %s   (password: %s)' ;;
-        alerts)
-            es='Avisos:         todavía a nadie; ver docs/monitoring.md (k8s/secrets/alertmanager.env)'
-            en='Alerts:         go nowhere yet; see docs/monitoring.md (k8s/secrets/alertmanager.env)'
-            ;;
         data-stays)
             es='Quedan Kafka, MongoDB, los temas guardados y sus operadores. Con --delete-data también se borran.'
             en='Kafka, MongoDB, the stored songs and their operators stay. With --delete-data they are deleted too.'
