@@ -29,6 +29,7 @@ from bot_service.player.rules.events import Event
 from bot_service.player.rules.outcomes import Notice, NoticeKind
 from bot_service.player.rules.state import PlayerLimits
 from bot_service.player.voice.link import VoiceLink
+from bot_service.player.voice.turns import JoinTurns
 from bot_service.requests.entries import RequestEntries
 from bot_service.requests.play import PlayRequests
 from bot_service.services import Services
@@ -134,8 +135,10 @@ def build_bot(services: Services, bot: MusicBot, open_voice: OpenVoice) -> BotPa
 
 
 def _open_voice(services: Services, bot: MusicBot) -> OpenVoice:
+    turns = JoinTurns()
+
     def open_voice(guild_id: int, report: Callable[[Event], None]) -> VoiceLink:
-        return VoiceLink(bot, guild_id, report, services.frames, services.metrics)
+        return VoiceLink(bot, guild_id, report, services.frames, services.metrics, turns=turns)
 
     return open_voice
 

@@ -28,6 +28,7 @@ class Snapshot:
     history: tuple[Entry, ...]
     rules: GuildSettings
     message_id: int | None = None
+    waiting_to_join: bool = False
 
     @classmethod
     def of(cls, state: PlayerState) -> Snapshot:
@@ -48,4 +49,5 @@ class Snapshot:
             history=tuple(state.queue.history),
             rules=state.rules,
             message_id=state.message_id,
+            waiting_to_join=state.joining and state.waiting_since is not None,
         )

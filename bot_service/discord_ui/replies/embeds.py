@@ -150,6 +150,8 @@ def _list(title: str, lines_at: Callable[[int], list[str]]) -> discord.Embed:
 
 
 def _state_of(snapshot: Snapshot) -> Text:
+    if snapshot.waiting_to_join:
+        return texts.WAITING_TO_JOIN
     states = {Phase.PAUSED: texts.ON_PAUSE, Phase.RECOVERING: texts.RECONNECTING, Phase.CONNECTING: texts.JOINING}
     return states.get(snapshot.phase, texts.ON_NOW)
 

@@ -94,6 +94,10 @@ FETCHING = Text("preparando", "being fetched")
 ON_NOW = Text("Sonando ahora", "Playing now")
 ON_PAUSE = Text("En pausa", "Paused")
 JOINING = Text("Entrando al canal…", "Joining the channel…")
+WAITING_TO_JOIN = Text(
+    "Esperando turno: Discord deja entrar a pocos canales por minuto, y son muchos a la vez. Ya entro.",
+    "Waiting for a turn: Discord lets me join few channels a minute, and there are many at once. I will be there soon.",
+)
 RECONNECTING = Text("Reconectando…", "Reconnecting…")
 NOTHING_ON = Text("No está sonando nada.", "Nothing is playing.")
 PLATFORM = Text("Origen", "Source")

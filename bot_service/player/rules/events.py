@@ -187,6 +187,16 @@ Command = (
 
 
 @dataclass(frozen=True, slots=True)
+class JoinWaits:
+    """A join waits for its turn, as Discord takes only so many in a minute; or its turn has come.
+
+    The time in between counts neither against the join nor against the recovery.
+    """
+
+    waiting: bool
+
+
+@dataclass(frozen=True, slots=True)
 class VoiceReady:
     """The voice is connected to a channel."""
 
@@ -262,4 +272,15 @@ class MessageKept:
 
 INTERRUPTED = "interrupted"
 
-Event = Command | VoiceReady | VoiceLost | VoiceMoved | ListenersLeft | Listeners | Elapsed | TrackEnded | MessageKept
+Event = (
+    Command
+    | JoinWaits
+    | VoiceReady
+    | VoiceLost
+    | VoiceMoved
+    | ListenersLeft
+    | Listeners
+    | Elapsed
+    | TrackEnded
+    | MessageKept
+)

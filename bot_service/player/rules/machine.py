@@ -48,6 +48,20 @@ def step(state: PlayerState, event: ev.Event, now: datetime) -> tuple[out.Outcom
 # Events. A stale one is ignored.
 
 
+def _join_waits(transition: Transition, event: ev.JoinWaits) -> out.Outcome:
+    """Note that a join waits for its turn, or no longer; the wait is not part of the recovery's time."""
+    state = transition.state
+    if not state.joining:
+        return out.Ignored()
+    if event.waiting:
+        state.waiting_since = transition.now
+        return out.Done()
+    if state.waiting_since is not None and state.recovering_since is not None:
+        state.recovering_since += transition.now - max(state.waiting_since, state.recovering_since)
+    state.waiting_since = None
+    return out.Done()
+
+
 def _voice_ready(transition: Transition, event: ev.VoiceReady) -> out.Outcome:
     """Play the song that waits for the voice."""
     state = transition.state
@@ -179,6 +193,7 @@ _STEPS: dict[type[Any], Callable[[Transition, Any], out.Outcome]] = {
     ev.Jump: command_steps.jump,
     ev.SetRules: command_steps.set_rules,
     ev.Restore: command_steps.restore,
+    ev.JoinWaits: _join_waits,
     ev.VoiceReady: _voice_ready,
     ev.VoiceLost: _voice_lost,
     ev.VoiceMoved: _voice_moved,

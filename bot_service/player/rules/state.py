@@ -27,7 +27,8 @@ class PlayerState:
 
     `next_frame`: the frame of `current` to send next; while `streaming` (a playback has started and neither ended nor
     was halted) it is taken from the voice link (`set_position`). `held`: the song is paused, or will be once there is a
-    voice. `joining`: a Join has no answer yet. `listeners` None: unknown. `parked`: stopped after failures; only a
+    voice. `joining`: a Join has no answer yet; `waiting_since`: it waits for its turn.
+    `listeners` None: unknown. `parked`: stopped after failures; only a
     command starts it again. `resume_point`: where a song that was put back into the queue continues (entry id, frame).
     """
 
@@ -45,6 +46,7 @@ class PlayerState:
     held: bool = False
     voice_ready: bool = False
     joining: bool = False
+    waiting_since: datetime | None = None
     voice_channel_id: int | None = None
     text_channel_id: int | None = None
     message_id: int | None = None

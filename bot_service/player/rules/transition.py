@@ -149,7 +149,7 @@ class Transition:
         if target is None or (state.joining and target == state.voice_channel_id):
             return
         state.voice_channel_id = target
-        state.joining = True
+        state.joining, state.waiting_since = True, None
         if not state.voice_ready and state.phase is not Phase.RECOVERING:
             state.phase = Phase.CONNECTING
         self.emit(Join(target))
@@ -237,8 +237,10 @@ class Transition:
             wanted[Timer.IDLE] = limits.idle_seconds
         if state.voice_ready and state.listeners == 0 and not state.rules.stay:
             wanted[Timer.ALONE] = limits.alone_seconds
-        if state.joining:
+        if state.joining and state.waiting_since is None:
             wanted[Timer.JOIN] = JOIN_SECONDS
+        elif state.joining:
+            pass  # its turn may come in minutes
         elif state.phase is Phase.RECOVERING:
             wanted[Timer.RECOVER] = BACKOFF_SECONDS[state.attempts - 1]
         return wanted

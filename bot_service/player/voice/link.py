@@ -15,12 +15,13 @@ from typing import Any
 import discord
 
 from bot_service.metrics import BotMetrics
-from bot_service.player.rules.events import INTERRUPTED, Event, TrackEnded, VoiceLost, VoiceReady
+from bot_service.player.rules.events import INTERRUPTED, Event, JoinWaits, TrackEnded, VoiceLost, VoiceReady
 from bot_service.player.voice import connections
 from bot_service.player.voice.client import WatchedVoiceClient
 from bot_service.player.voice.connections import CannotJoinError
 from bot_service.player.voice.frames import FrameStore, Head
 from bot_service.player.voice.playback import Playback
+from bot_service.player.voice.turns import JoinTurns
 from bot_service.player.voice.watchdog import VoiceWatch
 from bot_service.store.base import Track
 from common.errors import AppError
@@ -37,6 +38,7 @@ class VoiceLink:
     """The voice of one guild. Its creator calls `close`, which ends its tasks.
 
     Reports:
+        JoinWaits: Discord takes no more joins at the moment; and again when it does.
         VoiceReady: after `join`.
         VoiceLost: instead of VoiceReady, or later. `reason`: kicked, channel_deleted, forbidden, channel_full, timeout
             (of the join), closed (the voice WebSocket, with its code if any), stalled (no packet sent for seconds),
@@ -44,19 +46,22 @@ class VoiceLink:
         TrackEnded: a playback ended that was not halted; with reason INTERRUPTED before the VoiceLost that ended it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a process shares
         self,
         client: discord.Client,
         guild_id: int,
         report: Callable[[Event], None],
         frames: FrameStore,
         metrics: BotMetrics,
+        *,
+        turns: JoinTurns | None = None,
     ) -> None:
         self._client = client
         self._guild_id = guild_id
         self._report = report
         self._frames = frames
         self._metrics = metrics
+        self._turns = turns
         self._voice: WatchedVoiceClient | None = None
         self._play: Playback | None = None
         self._last: Playback | None = None
@@ -146,7 +151,18 @@ class VoiceLink:
 
     # The connection.
 
+    async def _wait_turn(self, channel_id: int) -> None:
+        if self._turns is None or self._turns.take():
+            return
+        self._report(JoinWaits(waiting=True))
+        guild = self._client.get_guild(self._guild_id)
+        channel = guild.get_channel(channel_id) if guild is not None else None
+        present = len(channel.voice_states) if isinstance(channel, discord.VoiceChannel | discord.StageChannel) else 0
+        await self._turns.wait(present)
+        self._report(JoinWaits(waiting=False))
+
     async def _enter(self, channel_id: int) -> None:
+        await self._wait_turn(channel_id)
         async with self._changing:
             try:
                 await self._ensure_connected(channel_id)

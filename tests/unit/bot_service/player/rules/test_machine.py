@@ -433,3 +433,27 @@ def test_a_snapshot_shows_no_position_past_the_end_of_a_song() -> None:
     assert Snapshot.of(player.state).position_ms == 59_980
     player.state.set_position(3_050)
     assert Snapshot.of(player.state).position_ms == 60_000
+
+
+def test_waiting_for_a_turn_counts_neither_against_the_join_nor_against_the_recovery() -> None:
+    player = Player(limits=PlayerLimits(voice_reconnect_seconds=60))
+    player.add("a")
+    assert Timer.JOIN in player.state.armed
+    player.tell(ev.JoinWaits(waiting=True))
+    assert Timer.JOIN not in player.state.armed
+    assert Snapshot.of(player.state).waiting_to_join
+    player.now += timedelta(minutes=5)
+    player.tell(ev.JoinWaits(waiting=False))
+    assert Timer.JOIN in player.state.armed
+    player.tell(ev.VoiceReady(ROOM))
+    player.tell(ev.VoiceLost(4006, "closed", may_retry=True))
+    player.tell(ev.Elapsed(Timer.RECOVER))
+    player.tell(ev.JoinWaits(waiting=True))
+    player.now += timedelta(minutes=5)
+    player.tell(ev.JoinWaits(waiting=False))
+    player.tell(ev.VoiceLost(None, "timeout", may_retry=True))
+    assert player.state.phase is Phase.RECOVERING, "the five minutes in line are not part of its sixty seconds"
+    player.now += timedelta(seconds=61)
+    player.tell(ev.Elapsed(Timer.RECOVER))
+    player.tell(ev.VoiceLost(None, "timeout", may_retry=True))
+    assert player.notices() == [out.NoticeKind.VOICE_FAILED]
