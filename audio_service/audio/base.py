@@ -71,7 +71,8 @@ class Origin:
 class Encoded:
     """A finished DCA file. Sizes in bytes; `sha256` is of the whole file, in hex; `reason` says why this mode.
 
-    `states_length`: whether the source says how long it is, so that its end was checked.
+    `states_length`: whether the source says how long it is, so that its end was checked. `title` is by the file's own
+    tags, as they are in it; "" without them.
     """
 
     mode: Mode
@@ -82,6 +83,7 @@ class Encoded:
     source_codec: str
     source_container: str
     states_length: bool = True
+    title: str = ""
 
     @property
     def duration_ms(self) -> int:

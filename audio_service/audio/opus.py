@@ -78,6 +78,11 @@ class AudioInput(Protocol):
         ...
 
     @property
+    def title(self) -> str:
+        """Artist and title by the tags of the file, "" without them."""
+        ...
+
+    @property
     def stated_ms(self) -> int | None:
         """The length that the container states, None when it states none."""
         ...
@@ -220,6 +225,7 @@ def _encode(
         source_codec=media.probed.codec,
         source_container=media.probed.container,
         states_length=states_length,
+        title=media.title,
     )
 
 

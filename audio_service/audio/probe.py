@@ -90,6 +90,7 @@ class FfmpegAudio:
         self._first: Packet[AudioStream] | None = None
         self._last: Packet[AudioStream] | None = None
         self._discarding: bool = False
+        self._tags = dict(container.metadata)
         self.skip = 0
         self.edited = False
         context = stream.codec_context
@@ -210,6 +211,12 @@ class FfmpegAudio:
         """Return the size that a WAV states; 0 and all ones mean that it was streamed."""
         size = int.from_bytes(self._file.head[4:8], "little")
         return size if 0 < size < _RIFF_UNKNOWN else None
+
+    @property
+    def title(self) -> str:
+        """As AudioInput.title: ID3 tags, Vorbis comments and their like."""
+        found = {key.lower(): text.strip() for key, text in (*self._stream.metadata.items(), *self._tags.items())}
+        return " - ".join(filter(None, (found.get("artist"), found["title"]))) if found.get("title") else ""
 
     @property
     def stated_ms(self) -> int | None:

@@ -216,7 +216,7 @@ async def fetch_and_store(
             services.metrics.encodings.labels(fetched.encoded.mode).inc()
             progress.stage("storing")
             await song.store(fetched.path)
-    return describe(fetched.encoded, resolved, services)
+    return describe(fetched.encoded, resolved, services, title=fetched.title)
 
 
 async def stored_before(job: DownloadJob, resolved: Resolved, services: Services) -> StoredMedia | None:
@@ -239,10 +239,11 @@ async def stored_before(job: DownloadJob, resolved: Resolved, services: Services
     return describe(encoded, resolved, services)
 
 
-def describe(encoded: Encoded, resolved: Resolved, services: Services) -> StoredMedia:
+def describe(encoded: Encoded, resolved: Resolved, services: Services, *, title: str = "") -> StoredMedia:
     """Say what a record needs to know of its file. The duration is the file's own: sources round theirs."""
+    known = {"duration_ms": encoded.duration_ms, "title": title or resolved.metadata.title}
     return StoredMedia(
-        metadata=resolved.metadata.model_copy(update={"duration_ms": encoded.duration_ms}),
+        metadata=resolved.metadata.model_copy(update=known),
         file=FileData(file_path=audio_key(resolved.media_id), file_size=human_size(encoded.size), file_type=AUDIO_TYPE),
         size_bytes=encoded.size,
         encoding=Encoding(encoded.mode, reason_of(encoded), encoded.frames, encoded.sha256),

@@ -23,11 +23,15 @@ _LEFTOVERS = ("source*", DRAFTS)
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A DCA file that a child made, and the number of bytes that were received for it."""
+    """A DCA file that a child made, and the number of bytes that were received for it.
+
+    `title` is by the file's tags or its server when it has no page, else "".
+    """
 
     path: Path
     encoded: Encoded
     downloaded_bytes: int
+    title: str = ""
 
 
 class YtDlpSource:
@@ -81,7 +85,7 @@ async def fetch(  # noqa: PLR0913 - each says another thing about one job
         # A killed child leaves its files behind; no other process uses them.
         _sweep(directory)
         raise
-    return Fetched(Path(made["path"]), Encoded(**made["encoded"]), made["downloaded_bytes"])
+    return Fetched(Path(made["path"]), Encoded(**made["encoded"]), made["downloaded_bytes"], made["title"])
 
 
 def open_ytdlp(settings: AudioSettings, children: ChildPool) -> YtDlpSource:

@@ -71,6 +71,11 @@ class WebmAudio:
         return self._header.track.skip
 
     @property
+    def title(self) -> str:
+        """As AudioInput.title: the tags are not read."""
+        return ""
+
+    @property
     def stated_ms(self) -> int | None:
         """As AudioInput.stated_ms."""
         return self._header.info.stated_ms

@@ -57,7 +57,7 @@ _PLAYLISTS = frozenset({"playlist", "multi_video"})
 _NOT_YET = frozenset({"is_live", "is_upcoming"})
 _EXPIRED = (MediaNotFound, SourceAuthRequired, SourceForbidden)
 _KEPT = (
-    *("id", "title", "extractor", "extractor_key", "webpage_url", "original_url", "duration", "live_status"),
+    *("id", "title", "extractor", "extractor_key", "webpage_url", "original_url", "duration", "live_status", "direct"),
     *("http_headers", "hls_aes", "extra_param_to_segment_url", "extra_param_to_key_url"),
 )
 ENVIRONMENT = {
@@ -79,6 +79,7 @@ class Extractor:
         self._ydl.add_progress_hook(self._hook)
         self._cookies = CookieFile(Path(settings.cookies) if settings.cookies else None)
         self._on_status: OnStatus = lambda _: None
+        self._direct = False
 
     def get_warm(self) -> Iterator[None]:
         """Do in small steps what the first job would otherwise wait for: see `warm_up`."""
@@ -135,6 +136,13 @@ class Extractor:
             growing.finish()
 
     @property
+    def file_name(self) -> str | None:
+        """The name that the server gave to the file that was transferred last; None for media of a page, which has
+        its own title.
+        """
+        return getattr(self._ydl.transfer, "file_name", "") if self._direct else None
+
+    @property
     def stated_ms(self) -> int | None:
         """The length of the media that was transferred last, by its playlist."""
         return self._ydl.transfer.stated_ms
@@ -169,6 +177,7 @@ class Extractor:
             self._settings.max_download_bytes, sequential=sequential, requests_limit=_FRAGMENT_REQUESTS
         )
         self._growing = growing
+        self._direct = bool(info.get("direct"))
         while not self._transferred(info, growing, resumable=sequential):
             pass
         self._ydl.transfer.check_complete()

@@ -20,6 +20,7 @@ from audio_service.audio.base import (
 from audio_service.audio.drafts import Drafts
 from audio_service.audio.opus import encode_dca
 from audio_service.children.jobs import ChildProgress, JsonObject, OnProgress
+from audio_service.sources.query import clean_title
 from audio_service.sources.ytdlp.extractor import Extractor
 from audio_service.sources.ytdlp.growing import GrowingFile
 from common.errors import MediaCorrupt, MediaUnsupported, SourceTruncated
@@ -57,7 +58,7 @@ def fetch(extractor: Extractor, job: FetchJob, options: EncodeOptions, report: O
     """Make a DCA file in the job's directory; nothing else is left there, and nothing at all after a failure.
 
     Returns:
-        `path`, `encoded` (the fields of Encoded) and `downloaded_bytes`.
+        `path`, `encoded` (the fields of Encoded), `downloaded_bytes`, and `title` ("": keep the one that is known).
 
     Raises:
         AppError: the download's error if it has one, else the encoder's.
@@ -88,7 +89,14 @@ def fetch(extractor: Extractor, job: FetchJob, options: EncodeOptions, report: O
             for leftover in directory.glob(f"{_SOURCE_NAME}*"):
                 leftover.unlink(missing_ok=True)
     thread.join()
-    return {"path": str(drafts.path), "encoded": asdict(encoded), "downloaded_bytes": extractor.received}
+    name = extractor.file_name
+    return {
+        "path": str(drafts.path),
+        "encoded": {**asdict(encoded), "title": clean_title(encoded.title)},
+        "downloaded_bytes": extractor.received,
+        # Of a file without a page its tags know more than its address.
+        "title": "" if name is None else clean_title(encoded.title or name),
+    }
 
 
 def _encode(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from email.message import Message
 from importlib import import_module
 from typing import Any
 from urllib.parse import urljoin
@@ -34,6 +35,7 @@ _RANGE = re.compile(r"bytes=(\d+)-")
 # A key that encrypts samples and not whole segments (RFC 8216 §4.3.2.4), as protected streams have.
 _SAMPLE_KEY = re.compile(rb"#EXT-X-(?:SESSION-)?KEY:METHOD=(?!NONE|AES-128)")
 _SEGMENT = re.compile(rb"#EXTINF:(\d{1,6}(?:\.\d{1,9})?)")
+_MAX_DISPOSITION = 1000
 _PLAYLIST_HEAD_BYTES = 64
 _BLANKS = b"\xef\xbb\xbf \t\r\n"
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d*/(\d+|\*)")
@@ -102,6 +104,7 @@ class FileTransfer(Transfer):
         self._sequential = sequential
         self._first: Untyped = None  # the response that is being read
         self._stated_bytes = 0
+        self.file_name = ""
 
     def opened(self, request: Untyped, response: Untyped) -> None:
         """Look at a response before its body is written."""
@@ -114,6 +117,7 @@ class FileTransfer(Transfer):
         if not self.received:
             self._first = response
             self._stated_bytes = _unasked_part(request, response)
+            self.file_name = file_name(str(response.get_header("Content-Disposition") or ""))
         elif not _resumes(request, response) or _identity(response) != _identity(self._first):
             raise SourceTruncated("the body broke off and the source does not resume where it ended")
 
@@ -121,6 +125,14 @@ class FileTransfer(Transfer):
         """Raise SourceTruncated when the server sent a part of the file where the whole was asked for."""
         if self.received < self._stated_bytes:
             raise SourceTruncated(f"{self.received} bytes of {self._stated_bytes} were sent")
+
+
+def file_name(disposition: str) -> str:
+    """Return the name that a Content-Disposition header gives to the file (RFC 6266), without folders and suffix."""
+    message = Message()
+    message["Content-Disposition"] = disposition[:_MAX_DISPOSITION]
+    name = (message.get_filename() or "").replace("\\", "/").rpartition("/")[2]
+    return name.rpartition(".")[0] or name
 
 
 def _is_radio(response: Untyped) -> bool:

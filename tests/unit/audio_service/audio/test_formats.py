@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -41,9 +42,12 @@ FORMATS = [
 ]
 
 
-def written(path: Path, muxer: str, codec: str, rate: int, layout: str) -> Path:
+def written(  # noqa: PLR0913, PLR0917 - each is one property of the file
+    path: Path, muxer: str, codec: str, rate: int, layout: str, tags: Mapping[str, str] | None = None
+) -> Path:
     with av.open(str(path), "w", format=muxer) as opened:
         container = cast("Any", opened)
+        container.metadata.update(tags or {})
         stream = container.add_stream(codec, rate=rate, layout=layout)
         context = stream.codec_context
         if codec.startswith("wma"):  # which knows no bit rate of its own
@@ -72,6 +76,21 @@ def test_it_is_decoded(form: tuple[str, str, int, str, str], tmp_path: Path) -> 
     except (MediaCorrupt, MediaUnsupported, SourceTruncated, WholeFileNeededError):
         # The whole file decides then: see test_whole_file.
         assert muxer in {"avi", "tta", "wv"}
+
+
+@pytest.mark.parametrize(("muxer", "codec"), [("mp3", "mp3"), ("ogg", "libopus"), ("flac", "flac"), ("ipod", "aac")])
+@pytest.mark.parametrize(
+    ("tags", "title"),
+    [
+        ({"title": "Corazón", "artist": "Ñandú"}, "Ñandú - Corazón"),
+        ({"title": "Corazón"}, "Corazón"),
+        ({"artist": "Ñandú"}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_tags_name_the_song(muxer: str, codec: str, tags: dict[str, str], title: str, tmp_path: Path) -> None:
+    path = written(tmp_path / "song", muxer, codec, 48_000, "stereo", tags)
+    assert encode(path)[0].title == title
 
 
 def dsf(seconds: int) -> bytes:

@@ -26,6 +26,7 @@ class Downloaded:
         self._source = source
         self.received = 0
         self.stated_ms: int | None = None
+        self.file_name: str | None = None
 
     def download(self, _url: str, _packed: str | None, growing: GrowingFile, _on_status: OnStatus) -> None:
         data = self._source.read_bytes()
