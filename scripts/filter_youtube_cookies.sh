@@ -10,13 +10,14 @@ browser=""
 
 usage() {
     cat <<'TEXT'
-Usage: scripts/filter_youtube_cookies.sh [-o FILE] BROWSER[+KEYRING][:PROFILE][::CONTAINER]
+Usage: scripts/filter_youtube_cookies.sh [-o FILE] [BROWSER[+KEYRING][:PROFILE][::CONTAINER]]
 
 Takes the cookies of a browser on this machine through yt-dlp, keeps those of youtube.com and writes them, with mode
 600, to yt-cookies.txt beside .env (or to FILE). `docker compose` hands the file to the workers; without Compose, name
 it in COOKIES_YOUTUBE. Running services notice when it changes.
 
 BROWSER: brave, chrome, chromium, edge, firefox, opera, safari, vivaldi or whale, as yt-dlp's --cookies-from-browser.
+         Without one: the first of these, beginning with firefox, that has a profile in this account.
          A profile is a name or a path: firefox:default-release, chrome:"Profile 1".
 
 The cookies are an account's: whoever has the file can act as you on YouTube. Use an account made for the purpose.
@@ -52,7 +53,42 @@ while (($#)); do
     esac
     shift
 done
-[[ -n $browser ]] || fail "decime de qué navegador sacar las cookies, por ejemplo: $0 firefox" 2
+
+# Where each browser keeps its profiles: on Linux, of a snap or a flatpak, on macOS.
+browser_here() {
+    local support="$HOME/Library/Application Support" config=${XDG_CONFIG_HOME:-$HOME/.config} name place
+    while IFS='|' read -r name place; do
+        if [[ -d $place ]]; then
+            printf '%s' "$name"
+            return
+        fi
+    done <<PLACES
+firefox|$HOME/.mozilla/firefox
+firefox|$HOME/snap/firefox/common/.mozilla/firefox
+firefox|$HOME/.var/app/org.mozilla.firefox/.mozilla/firefox
+firefox|$support/Firefox/Profiles
+chrome|$config/google-chrome
+chrome|$support/Google/Chrome
+chromium|$config/chromium
+chromium|$HOME/snap/chromium/common/chromium
+chromium|$support/Chromium
+brave|$config/BraveSoftware/Brave-Browser
+brave|$support/BraveSoftware/Brave-Browser
+edge|$config/microsoft-edge
+edge|$support/Microsoft Edge
+vivaldi|$config/vivaldi
+vivaldi|$support/Vivaldi
+opera|$config/opera
+opera|$support/com.operasoftware.Opera
+safari|$HOME/Library/Cookies
+PLACES
+}
+
+if [[ -z $browser ]]; then
+    browser=$(browser_here)
+    [[ -n $browser ]] || fail "no encontré ningún navegador en esta cuenta. Decime de cuál sacar las cookies, por ejemplo: $0 firefox" 2
+    printf 'Navegador: %s\n' "$browser"
+fi
 
 name=${browser%%[+:]*}
 case $name in

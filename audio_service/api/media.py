@@ -102,10 +102,11 @@ router = Router(prefix=f"{API}/media", tags=["library"])
 async def look_up(request: Request, video_id: VideoIdQuery) -> Response:
     """Return a record, whatever its state.
 
-    The outer `success` is that of the look-up; `data.status` and `data.success` are the record's.
+    The outer `success` is false for a failed record, which has no file: a client that reads nothing else must not
+    play it. `data.status` and `data.message` say why it failed.
     """
     media = await find(deps_of(request), video_id)
-    return _json({"data": _encoded(media), "success": True})
+    return _json({"data": _encoded(media), "success": media.status is not MediaStatus.ERROR})
 
 
 # The one route with a shortcut: the look-up by id must answer at least 0.6 of the requests of an empty FastAPI route.

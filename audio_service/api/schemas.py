@@ -39,10 +39,10 @@ class MediaRecord(_Shape):
 
 
 class MediaBody(_Shape):
-    """A record. The outer `success` is that of the look-up, the record's own is in `data`."""
+    """A record. The outer `success` is false for a failed one, whose `data` says why."""
 
     data: MediaRecord
-    success: Literal[True]
+    success: bool
 
 
 class MediaPageBody(_Shape):

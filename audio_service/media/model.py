@@ -14,7 +14,6 @@ from common.messages.downloads import FileData, PlatformMetadata
 
 MIN_SEARCH_CHARACTERS = 3
 _KB = 1024
-_MB = 1024 * _KB
 _MEDIA_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
@@ -117,10 +116,11 @@ def audio_key(media_id: str) -> str:
 
 
 def human_size(size: int) -> str:
-    """Format bytes as the contract shows them: "2.70MB" (1 MB = 1024 * 1024 bytes), smaller ones in KB or B."""
-    # What would round to 1024.00KB is shown as 1.00MB.
-    if round(size / _KB, 2) >= _KB:
-        return f"{size / _MB:.2f}MB"
-    if size >= _KB:
-        return f"{size / _KB:.2f}KB"
-    return f"{size}B"
+    """Format bytes as the contract shows them: "2.70MB" (1 MB = 1024 * 1024 bytes); others in B, KB or GB."""
+    shown = float(size)
+    for unit in ("B", "KB", "MB"):
+        # What would round to 1024.00KB is shown as 1.00MB.
+        if round(shown, 2) < _KB:
+            return f"{size}B" if unit == "B" else f"{shown:.2f}{unit}"
+        shown /= _KB
+    return f"{shown:.2f}GB"

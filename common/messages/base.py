@@ -113,7 +113,7 @@ def salvage(model: type[WireModel], body: bytes, headers: Mapping[str, str]) -> 
             loaded: object = orjson.loads(body)
             if isinstance(loaded, dict):
                 fields = cast("dict[str, object]", loaded)
-    return Salvaged(_as_id(fields.get("request_id") or headers.get(CORRELATION_ID)), fields)
+    return Salvaged(_as_id(fields.get("request_id")) or _as_id(headers.get(CORRELATION_ID)), fields)
 
 
 def _as_id(value: object) -> str:

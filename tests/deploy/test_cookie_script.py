@@ -106,6 +106,21 @@ def test_youtubes_cookies_are_kept_and_no_others_and_none_is_printed(place: Plac
     assert_nothing_left(place)
 
 
+def test_without_a_browser_the_one_that_is_there_is_taken(
+    place: Place, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    refused = place.run(HOME=str(home))
+    assert_refused(place, refused, 2, "ningún navegador")
+    place.yt_dlp('while [[ $1 != --cookies-from-browser ]]; do shift; done; echo "$2" >"$HOME/asked"; exit 2')
+    (home / ".config" / "chromium").mkdir(parents=True)
+    assert "Navegador: chromium" in place.run(HOME=str(home)).stdout
+    assert (home / "asked").read_text() == "chromium\n"
+    (home / "snap/firefox/common/.mozilla/firefox").mkdir(parents=True)
+    place.run(HOME=str(home))
+    assert (home / "asked").read_text() == "firefox\n"
+
+
 def test_the_file_is_its_owners_alone_even_if_the_old_one_was_not(place: Place) -> None:
     place.output.write_text("old")
     place.output.chmod(0o644)
@@ -133,7 +148,7 @@ def test_help_says_how_and_asks_nobody(place: Place) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "de qué navegador"),
+        ([], "ningún navegador"),
         (["netscape"], "no conozco el navegador «netscape»"),
         (["--frobnicate"], "no conozco la opción"),
         (["firefox", "chrome"], "un navegador solo"),

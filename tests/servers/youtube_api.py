@@ -95,7 +95,11 @@ class FakeYouTubeApi:
                 "channelId": "UC-9-kyTW8ZkZNDHQJ6FgpwQ",
                 "title": title,
                 "description": "",
-                "thumbnails": {"default": {"url": self.thumbnail(video_id), "width": 120, "height": 90}},
+                "thumbnails": {
+                    "default": {"url": self.thumbnail(video_id, "default"), "width": 120, "height": 90},
+                    "maxres": {"url": self.thumbnail(video_id), "width": 1280, "height": 720},
+                    "high": {"url": self.thumbnail(video_id, "hqdefault"), "width": 480, "height": 360},
+                },
                 "channelTitle": "A channel",
                 "liveBroadcastContent": live,
             },
@@ -130,9 +134,9 @@ class FakeYouTubeApi:
         return sum(call.method == method for call in self.calls)
 
     @staticmethod
-    def thumbnail(video_id: str) -> str:
-        """Return the default thumbnail's URL."""
-        return f"https://i.ytimg.com/vi/{video_id}/default.jpg"
+    def thumbnail(video_id: str, name: str = "maxresdefault") -> str:
+        """Return the URL of a thumbnail, the largest one by default."""
+        return f"https://i.ytimg.com/vi/{video_id}/{name}.jpg"
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one call."""

@@ -26,6 +26,7 @@ from audio_service.sources.youtube.responses import (
     PlaylistItemsResponse,
     PlaylistsResponse,
     SearchResponse,
+    Thumbnail,
     Video,
     VideosResponse,
 )
@@ -182,12 +183,12 @@ A = TypeVar("A", SearchResponse, VideosResponse, PlaylistsResponse, PlaylistItem
 
 
 def _details_of(video: Video) -> VideoDetails:
-    default = video.snippet.thumbnails.get("default")
+    largest = max(video.snippet.thumbnails.values(), key=lambda one: one.width * one.height, default=Thumbnail())
     return VideoDetails(
         video_id=video.id,
         title=video.snippet.title,
         duration_ms=parse_duration(video.content.duration),
-        thumbnail_url=default.url if default else "",
+        thumbnail_url=largest.url,
         live=video.snippet.live in ("live", "upcoming"),
         private=video.status.privacy == "private",
         removed=video.status.upload in ("deleted", "failed", "rejected"),

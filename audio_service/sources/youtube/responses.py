@@ -27,9 +27,11 @@ class SearchResponse(BaseModel):
 
 
 class Thumbnail(BaseModel):
-    """One thumbnail."""
+    """One thumbnail, its sides in pixels."""
 
     url: str = ""
+    width: int = 0
+    height: int = 0
 
 
 class Snippet(BaseModel):

@@ -80,9 +80,20 @@ def test_no_bytes_escape_as_another_error(body: bytes) -> None:
         (b"{", "", "", ""),
         (b'{"request_id": {"$ne": 1}, "user_id": []}', "", "", ""),
         (b'{"request_id": "%s"}' % (b"x" * 101), "", "", ""),
+        (b'{"request_id": 7, "user_id": "u-1"}', "r-5", "r-5", "u-1"),
+        (b'{"request_id": "%s", "user_id": "u-1"}' % (b"x" * 101), "r-6", "r-6", "u-1"),
         (b'{"request_id": "r-3", "song": "%s"}' % (b"x" * MAX_REQUEST_BYTES), "r-4", "r-4", ""),
     ],
-    ids=["body", "headers", "nowhere", "no ids", "too long", "over the limit"],
+    ids=[
+        "body",
+        "headers",
+        "nowhere",
+        "no ids",
+        "too long",
+        "a number, headers",
+        "too long, headers",
+        "over the limit",
+    ],
 )
 def test_the_sender_of_a_damaged_request_is_found_in_the_body_or_the_headers(
     body: bytes, correlation_id: str, request_id: str, user_id: str

@@ -25,7 +25,7 @@ from audio_service.media.repository.base import (
 )
 from audio_service.media.repository.sqlite import expiring
 from audio_service.media.repository.sqlite.records import find
-from audio_service.media.repository.sqlite.rows import NO_FILE, milliseconds, text_of
+from audio_service.media.repository.sqlite.rows import NO_FILE, in_force, milliseconds, text_of
 from common.databases.sqlite import Transaction
 from common.errors import LeaseLost
 from common.messages.downloads import PlatformMetadata
@@ -47,7 +47,7 @@ def claim(tx: Transaction, media_id: str, waiter: Waiter, metadata: PlatformMeta
     state = _state(tx, media_id)
     if state is None:
         return _own(tx, media_id, waiter, metadata, lease)
-    held = state.lease_until > tx.now and state.holder != waiter.request_id
+    held = in_force(state.lease_until, tx.now) and state.holder != waiter.request_id
     match state.status:
         case MediaStatus.PROCESSING if held and state.holder != EVICTOR:
             _join(tx, media_id, waiter)

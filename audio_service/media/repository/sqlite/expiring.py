@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from audio_service.media.repository.sqlite.rows import milliseconds, text_of
+from audio_service.media.repository.sqlite.rows import LONGEST_LEASE_MS, milliseconds, text_of
 from common.databases.sqlite import Transaction
 from common.messages.downloads import PlatformMetadata
 
@@ -40,7 +40,8 @@ def is_answered(tx: Transaction, request_id: str) -> bool:
 def acquire(tx: Transaction, name: str, owner: str, lease: timedelta) -> timedelta | None:
     """Take or extend a named lease (see Leases.acquire)."""
     held = tx.db.execute(
-        "SELECT until FROM leases WHERE name = ? AND owner <> ? AND until > ?", (name, owner, tx.now)
+        "SELECT until FROM leases WHERE name = ? AND owner <> ? AND until > ? AND until <= ?",
+        (name, owner, tx.now, tx.now + LONGEST_LEASE_MS),
     ).fetchone()
     if held is not None:
         return timedelta(milliseconds=held[0] - tx.now)

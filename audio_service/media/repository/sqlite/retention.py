@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from audio_service.media.repository.base import EVICTOR, Eviction
-from audio_service.media.repository.sqlite.rows import NO_FILE, milliseconds
+from audio_service.media.repository.sqlite.rows import LONGEST_LEASE_MS, NO_FILE, milliseconds
 from common.databases.sqlite import Transaction
 
 # A file whose evictor died before it removed it is still the oldest: its lease has expired, so it comes first.
 _OLDEST = """
     SELECT video_id, size_bytes FROM media INDEXED BY media_by_use
-    WHERE size_bytes > 0 AND used_at <= ? AND lease_until <= ? AND (status = 'success' OR holder = ?)
+    WHERE size_bytes > 0 AND used_at <= ? AND NOT lease_until BETWEEN ? + 1 AND ? AND (status = 'success' OR holder = ?)
     AND NOT EXISTS (SELECT 1 FROM waiters WHERE waiters.video_id = media.video_id)
     ORDER BY used_at LIMIT 1
 """
@@ -36,7 +36,9 @@ def stored_bytes(tx: Transaction) -> int:
 
 def begin_eviction(tx: Transaction, *, idle: timedelta, lease: timedelta) -> Eviction | None:
     """Take the least recently used file out of the library."""
-    oldest = tx.db.execute(_OLDEST, (tx.now - milliseconds(idle), tx.now, EVICTOR)).fetchone()
+    oldest = tx.db.execute(
+        _OLDEST, (tx.now - milliseconds(idle), tx.now, tx.now + LONGEST_LEASE_MS, EVICTOR)
+    ).fetchone()
     if oldest is None:
         return None
     media_id, size_bytes = oldest

@@ -18,6 +18,14 @@ COLUMNS = (
     "processing_date, created_at, updated_at, attempts, failures, play_count, last_played_at"
 )
 NO_FILE = FileData().model_dump_json()
+LONGEST_LEASE_MS = 600_000
+"""The longest lease that LEASE_SECONDS allows. One that ends later was taken before the clock was set back: it is void,
+or its record would be held for as long as the step of the clock."""
+
+
+def in_force(until: int, now: int) -> bool:
+    """Whether a lease that ends at `until` is held at `now`; both in ms since the epoch."""
+    return now < until <= now + LONGEST_LEASE_MS
 
 
 @lru_cache(maxsize=512)

@@ -31,6 +31,7 @@ async def test_a_record_is_found_with_and_without_the_trailing_slash(api: Api, p
     assert answer.headers["content-type"] == "application/json"
     body = MediaBody.model_validate_json(answer.content)
     assert body.data.title_lower == "dua lipa  new rules official music video"
+    assert body.success
     assert body.data.success
 
 
@@ -45,6 +46,7 @@ async def test_a_failed_record_says_why(api: Api) -> None:
     await add_failure(api.deps, "k2qgadSvNyU", TITLE)
     body = MediaBody.model_validate_json((await api.client.get("/api/v1/media/?video_id=k2qgadSvNyU")).content)
     assert (body.data.status, body.data.error_code, body.data.success) == ("error", "media_private", False)
+    assert not body.success, "a client that reads this alone would play an empty path"
     assert body.data.message == "Ese video es privado."
     assert body.data.failures == 1
 

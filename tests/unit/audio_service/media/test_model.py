@@ -111,7 +111,8 @@ def test_other_text_never_becomes_a_key(media_id: str) -> None:
         (1024 * 1024 - 1, "1.00MB"),
         (1024 * 1024, "1.00MB"),
         (2_831_155, "2.70MB"),
-        (5 * 1024**3, "5120.00MB"),
+        (1024**3 - 1, "1.00GB"),
+        (5 * 1024**3, "5.00GB"),
     ],
 )
 def test_sizes_for_people(size: int, text: str) -> None:

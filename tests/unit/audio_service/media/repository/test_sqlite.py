@@ -21,7 +21,9 @@ from audio_service.media.repository.sqlite import records as sqlite_records
 from audio_service.media.repository.sqlite import retention as sqlite_retention
 from audio_service.media.repository.sqlite.expiring import PURGE_BATCH
 from audio_service.media.repository.sqlite.repository import SqliteRepository, open_sqlite
+from audio_service.media.repository.sqlite.rows import LONGEST_LEASE_MS
 from audio_service.media.repository.sqlite.schema import KEY, MIGRATIONS, migrate
+from audio_service.settings import AudioSettings
 from common.databases.sqlite import SqliteFile, StepConnection, Transaction, configure_writer, connected, point_reader
 from common.errors import DatabaseUnavailable
 from common.health import file_identity
@@ -342,3 +344,45 @@ def test_every_statement_finds_its_rows_by_an_index() -> None:
     listed = next(plan for sql, plan in plans.items() if "(updated_at, seq) <" in sql)
     assert "media_by_update" in listed
     assert "TEMP B-TREE" not in listed
+
+
+DAY_MS = 86_400_000
+
+
+@pytest.fixture
+def library() -> Generator[sqlite3.Connection]:
+    """An empty library for single steps, at times of the test's choosing."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        migrate(Transaction(db, 0))
+        yield db
+
+
+def test_a_lease_of_before_the_clock_was_set_back_holds_nothing(library: sqlite3.Connection) -> None:
+    before, after = Transaction(library, DAY_MS), Transaction(library, 1_000)
+    sqlite_claims.claim(before, "one", ANN, SONG, LONG)
+    assert sqlite_expiring.acquire(before, "name", "ann", LONG) is None
+    assert isinstance(sqlite_claims.claim(after, "one", BOB, SONG, LONG), Owned)
+    assert sqlite_expiring.acquire(after, "name", "bob", LONG) is None
+    assert sqlite_expiring.acquire(after, "name", "ann", LONG) == LONG
+
+
+def test_a_holder_that_is_alive_renews_its_lease_after_the_clock_was_set_back(library: sqlite3.Connection) -> None:
+    owned = sqlite_claims.claim(Transaction(library, DAY_MS), "one", ANN, SONG, LONG)
+    assert isinstance(owned, Owned)
+    sqlite_claims.renew(Transaction(library, 1_000), "one", owned.fence, LONG)
+    assert isinstance(sqlite_claims.claim(Transaction(library, 2_000), "one", BOB, SONG, LONG), Joined)
+
+
+def test_an_eviction_of_before_the_clock_was_set_back_is_begun_again(library: sqlite3.Connection) -> None:
+    made = StoredMedia(SONG, FileData(), 1, Encoding("passthrough", "x", 1, "00"), "ok")
+    sqlite_claims.claim(Transaction(library, 1_000), "one", ANN, SONG, LONG)
+    sqlite_claims.mark_success(Transaction(library, 1_000), "one", 1, made)
+    sqlite_claims.settle(Transaction(library, 1_000), "one", 1, [ANN.request_id], keep=LONG)
+    assert sqlite_retention.begin_eviction(Transaction(library, DAY_MS), idle=NONE, lease=LONG) is not None
+    assert sqlite_retention.begin_eviction(Transaction(library, DAY_MS + 1), idle=NONE, lease=LONG) is None
+    assert sqlite_retention.begin_eviction(Transaction(library, 2_000), idle=NONE, lease=LONG) is not None
+
+
+def test_no_lease_may_be_longer_than_the_longest() -> None:
+    [limit] = [one.le for one in AudioSettings.model_fields["lease_seconds"].metadata if hasattr(one, "le")]
+    assert limit * 1000 == LONGEST_LEASE_MS
