@@ -48,7 +48,7 @@ async def serve_http(deps: ApiDeps, listeners: Listeners, stop: asyncio.Event) -
     app = create_app(deps)
     connections = Connections(deps.registry)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(serve(app, listeners.api, stop, connections))
+        tasks.create_task(serve(app, listeners.api, stop, connections, deps.settings.forwarded_allow_ips))
         if listeners.metrics is not None:
             metrics_app = create_metrics_app(deps, app.state.metrics)
             tasks.create_task(serve(metrics_app, listeners.metrics, stop, connections))

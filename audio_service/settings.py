@@ -30,6 +30,7 @@ class AudioSettings(SharedSettings):
     rate_limit_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     rate_limit_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 60
     cors_origins: str = ""
+    forwarded_allow_ips: str = ""
 
     pipelines: str = ""
     num_workers: Annotated[int, Field(ge=0, le=64)] = 2

@@ -61,11 +61,16 @@ def listen(
 
 
 async def serve(
-    app: ASGIApp, listener: socket.socket, stop: asyncio.Event, connections: Connections | None = None
+    app: ASGIApp,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    connections: Connections | None = None,
+    trusted_proxies: str = "",
 ) -> None:
     """Serve until `stop`, then finish the requests in progress, for 5 s at most.
 
-    `connections` are shared by the servers of a process, because its descriptors are.
+    `connections` are shared by the servers of a process, because its descriptors are. X-Forwarded-For and
+    X-Forwarded-Proto are believed from `trusted_proxies` only: addresses and networks, separated by commas.
     """
     server = _Server(
         uvicorn.Config(
@@ -73,6 +78,9 @@ async def serve(
             loop="none",
             http=protocol_of(connections or Connections()),
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            # Without it uvicorn would believe them from 127.0.0.1.
+            proxy_headers=bool(trusted_proxies),
+            forwarded_allow_ips=trusted_proxies,
             ws="none",
             # The program opens and closes the resources, not the application.
             lifespan="off",

@@ -31,7 +31,7 @@ DEFAULTS = {
     "instance_id",
     # Published on the host's loopback alone; whoever opens it further makes keys first (docs/access.md).
     *("api_keys_file", "oauth_issuer", "oauth_audience", "oauth_jwks_url", "cors_origins", "metrics_port"),
-    *("rate_limit_per_minute", "rate_limit_burst"),
+    *("rate_limit_per_minute", "rate_limit_burst", "forwarded_allow_ips"),
     # Media comes from public addresses alone; what is on the internal network stays out of reach.
     "network_allow",
     # One host, one port, found by the name of the replica set.

@@ -55,7 +55,7 @@ LEFT_TO_THEIR_DEFAULTS = {
     *("max_stored_bytes", "retention_interval_seconds", "retention_grace_seconds"),
     # The NetworkPolicies let the bot and Prometheus reach the API, and nobody else.
     *("api_keys_file", "oauth_issuer", "oauth_audience", "oauth_jwks_url", "cors_origins"),
-    *("rate_limit_per_minute", "rate_limit_burst"),
+    *("rate_limit_per_minute", "rate_limit_burst", "forwarded_allow_ips"),
     # There is no collector of traces.
     "otel_exporter_otlp_endpoint",
     # A client certificate is the log-in.

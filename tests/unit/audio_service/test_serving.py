@@ -76,6 +76,29 @@ async def test_metrics_have_a_port_of_their_own_where_nobody_is_asked(tmp_path: 
                     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "route_not_found")
 
 
+@pytest.mark.parametrize(("trusted", "limited"), [("", True), ("10.0.0.0/8", True), ("127.0.0.0/8", False)])
+async def test_a_forwarded_address_is_believed_from_configured_proxies_only(
+    tmp_path: Path,
+    trusted: str,
+    limited: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    changes = {
+        "http_port": 0,
+        "rate_limit_per_minute": 1,
+        "rate_limit_burst": 1,
+        "forwarded_allow_ips": trusted,
+    }
+    async with open_deps(tmp_path, **changes) as deps, httpx.AsyncClient() as http:
+        with open_listeners(deps.settings) as listeners:
+            url = f"http://127.0.0.1:{listeners.api.getsockname()[1]}/api/v1/media/?video_id=x"
+            async with running_alongside(serve_http(deps, listeners, asyncio.Event())):
+                codes = [
+                    (await http.get(url, headers={"X-Forwarded-For": f"192.0.2.{number}"})).status_code
+                    for number in range(3)
+                ]
+    assert codes == ([404, 429, 429] if limited else [404, 404, 404])
+
+
 def test_a_taken_metrics_port_names_its_key(tmp_path: Path) -> None:
     with open_listeners(AudioSettings(http_port=0)) as listeners:
         assert listeners.metrics is None
