@@ -18,7 +18,7 @@ from butakero.help import speak_spanish, usage_error
 from butakero.inspect import run_inspect
 from butakero.request import run_request
 from butakero.screen import open_screen, plain
-from butakero.shell import Shell, open_shell, user_locale
+from butakero.shell import Shell, open_shell, typed, user_locale
 from butakero.texts import EMPTY_SONG, KEY_NAME_WRONG, SYSTEM_REFUSED, say
 from butakero.up import Plan, run_up
 from common.errors import AppError
@@ -98,7 +98,7 @@ def up(
     Exit codes: 0 stopped by a signal; 1 the port is taken or the start got stuck; else the service's own.
     """
     shell = open_shell(http_port=port)
-    plan = Plan(song=song.strip(), demo=demo, start_limit_seconds=start_timeout, program=_program())
+    plan = Plan(song=typed(song), demo=demo, start_limit_seconds=start_timeout, program=_program())
     raise typer.Exit(run_up(shell, plan))
 
 
@@ -117,7 +117,8 @@ def request(
     request stays queued); 130 Ctrl-C (the request goes on).
     """
     shell = open_shell()
-    if not song.strip():
+    song = typed(song)
+    if not song:
         _refuse(shell, shell.say(EMPTY_SONG))
     wanted = DownloadRequest.new(song, user_id=user, provider_type=provider)
     raise typer.Exit(run_request(shell, wanted, timeout_seconds=timeout, as_json=as_json))

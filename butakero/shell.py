@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,3 +55,15 @@ def open_shell(*, http_port: int | None = None) -> Shell:
 def user_locale() -> Locale:
     """Return LOCALE, also where other settings are wrong: for commands that need no other setting."""
     return load_locale(ENV_FILE)
+
+
+def typed(argument: str) -> str:
+    """Return an argument of the command line without the white space around it.
+
+    Bytes that are no UTF-8 come from a terminal with an older encoding, and are read as Windows-1252.
+    """
+    given = os.fsencode(argument)
+    try:
+        return given.decode().strip()
+    except UnicodeDecodeError:
+        return given.decode("cp1252", errors="replace").strip()

@@ -23,6 +23,15 @@ def dead_letter_topic(topic: str) -> str:
     return f"{topic}.dlq"
 
 
+def encodable(key: str, headers: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Return a key and headers as they go on the wire: a lone surrogate, which UTF-8 has no form for, is "?"."""
+    return _encodable(key), {name: _encodable(text) for name, text in headers.items()}
+
+
+def _encodable(text: str) -> str:
+    return text.encode(errors="replace").decode()
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message. `position` is where it was read from ("partition:offset"), "" before it was published."""

@@ -114,6 +114,13 @@ def text(delivery: Delivery) -> str:
     return delivery.message.value.decode()
 
 
+async def test_a_key_and_a_header_of_any_text_are_taken(backend: Backend, broker: Broker) -> None:
+    await broker.publish(backend.topic, "a\ud83c", b"v", {"name": "b\udfb5"})
+    async with broker.consume(backend.topic, "g") as deliveries:
+        message = (await take(deliveries)).message
+    assert (message.key, message.headers["name"]) == ("a?", "b?")
+
+
 async def test_a_message_arrives_as_it_was_published(broker: Broker, backend: Backend) -> None:
     value = bytes(range(256))
     headers = {"correlation_id": "á\n\0 😀", "empty": ""}

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from common.broker.base import MAX_MESSAGE_BYTES, Message, dead_letter_topic
+from common.broker.base import MAX_MESSAGE_BYTES, Message, dead_letter_topic, encodable
 from common.broker.embedded.file import transaction, translated
 from common.broker.embedded.retention import BacklogLimits, drop_finished, make_room
 from common.errors import MessageTooLarge
@@ -74,6 +74,7 @@ class EmbeddedStore:
 
     def publish(self, topic: str, key: str, value: bytes, headers: Mapping[str, str]) -> None:
         """Append durably. Raises MessageTooLarge, QueueFull, BrokerUnavailable."""
+        key, headers = encodable(key, headers)
         size = len(value) + sum(len(name.encode()) + len(text.encode()) for name, text in headers.items())
         if size > MAX_MESSAGE_BYTES:
             raise MessageTooLarge(f"{topic}: {size} bytes, at most {MAX_MESSAGE_BYTES} are taken")

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Literal
 
-from common.broker.base import MAX_MESSAGE_BYTES, Broker, Delivery, Message
+from common.broker.base import MAX_MESSAGE_BYTES, Broker, Delivery, Message, encodable
 from common.broker.kafka.cluster import Cluster, TopicSettings, open_cluster
 from common.broker.kafka.connection import Refused, connection_options, describe_failure, diagnose
 from common.broker.kafka.deliveries import Deliveries, to_message
@@ -87,6 +87,7 @@ class KafkaBroker:
 
     async def publish(self, topic: str, key: str, value: bytes, headers: Mapping[str, str]) -> None:
         """See `Broker.publish`."""
+        key, headers = encodable(key, headers)
         size = len(value) + sum(len(name.encode()) + len(text.encode()) for name, text in headers.items())
         if size > MAX_MESSAGE_BYTES:
             raise MessageTooLarge(f"{size} bytes, at most {MAX_MESSAGE_BYTES}")
