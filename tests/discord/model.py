@@ -13,7 +13,7 @@ from tests.discord.commands import Commands
 from tests.discord.core import Core, Json
 from tests.discord.interactions import Interactions
 from tests.discord.permissions import EVERYONE, bits
-from tests.discord.places import TEXT, VOICE, Channel, Role
+from tests.discord.places import STAGE, TEXT, VOICE, Channel, Role
 from tests.discord.voice import VoiceCapture
 
 
@@ -61,6 +61,7 @@ class Guild:
         self.members[self.me.id] = self.me
         self.owner_id = world.core.snowflake()
         self.voice = VoiceCapture(world.core, self.id)
+        self.afk_channel: Channel | None = None
         world.guilds[self.id] = self
 
     def text_channel(self, name: str = "general") -> Channel:
@@ -70,6 +71,16 @@ class Guild:
     def voice_channel(self, name: str = "Voz", *, user_limit: int = 0, bitrate: int = 64_000) -> Channel:
         """Add a voice channel."""
         return self._add(Channel(self, name, VOICE, user_limit, bitrate))
+
+    def stage_channel(self, name: str = "Escenario") -> Channel:
+        """Add a stage channel: who enters is in the audience until it may speak."""
+        return self._add(Channel(self, name, STAGE))
+
+    def away_channel(self, name: str = "Ausentes") -> Channel:
+        """Add the voice channel for people who are away (AFK)."""
+        self.afk_channel = self.voice_channel(name)
+        self.world.core.dispatch("GUILD_UPDATE", self.payload())
+        return self.afk_channel
 
     def role(self, name: str, *permissions: str) -> Role:
         """Add a role with permissions by name (see permissions.py)."""
@@ -137,7 +148,7 @@ class Guild:
             "mfa_level": 0,
             "nsfw_level": 0,
             "afk_timeout": 300,
-            "afk_channel_id": None,
+            "afk_channel_id": self.afk_channel.id if self.afk_channel else None,
         }
 
     def _add(self, channel: Channel) -> Channel:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.discord.core import Json
 from tests.discord.permissions import bits, granted, in_channel
-from tests.discord.places import Channel, Role
+from tests.discord.places import STAGE, Channel, Role
 from tests.discord.voice import CLIENT_DISCONNECT, CLIENTS_CONNECT
 
 if TYPE_CHECKING:
@@ -67,8 +67,18 @@ class Person:
         """Enter a voice channel, or change over to it; flags as in a voice state, e.g. `self_deaf=True`."""
         before, self.voice_channel = self.voice_channel, channel
         self.voice_session = self.voice_session or f"voice-session-{self.guild.world.core.snowflake()}"
-        self.voice_flags = dict(flags)
+        kept = {key: flag for key, flag in self.voice_flags.items() if key in {"mute", "deaf"}}
+        if before is channel and "suppress" in self.voice_flags:
+            kept["suppress"] = self.voice_flags["suppress"]
+        elif channel.type == STAGE:
+            kept["suppress"] = True
+        self.voice_flags = {**flags, "suppress": False, **kept}
         self._voice_updated(before)
+
+    def moderate(self, **flags: bool | str | None) -> None:
+        """Change the voice state as a moderator (or Discord) does, e.g. `mute=True`, `suppress=False`."""
+        self.voice_flags |= flags
+        self._voice_updated(self.voice_channel)
 
     def leave(self) -> None:
         """Leave the voice channel. For the bot: it is put out."""

@@ -22,6 +22,7 @@ BITS = {
     "move_members": 1 << 24,
     "manage_roles": 1 << 28,
     "use_application_commands": 1 << 31,
+    "request_to_speak": 1 << 32,
 }
 ALL = (1 << 50) - 1
 EVERYONE = (
@@ -34,6 +35,7 @@ EVERYONE = (
     "connect",
     "speak",
     "use_application_commands",
+    "request_to_speak",
 )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.discord.model import Guild
     from tests.discord.people import Person
 
-TEXT, VOICE = 0, 2
+TEXT, VOICE, STAGE = 0, 2, 13
 _ROLE_OVERWRITE, _MEMBER_OVERWRITE = 0, 1
 
 
@@ -59,7 +59,7 @@ class Channel:
 
     @property
     def is_voice(self) -> bool:
-        return self.type == VOICE
+        return self.type in {VOICE, STAGE}
 
     @property
     def people(self) -> list[Member]:

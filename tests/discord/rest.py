@@ -113,6 +113,7 @@ class Rest:
             *self._of_channels(f"/channels/{some}", some),
             ("GET", f"/guilds/{some}", lambda ids, _body: self._guild(ids[0]).payload()),
             ("GET", f"/guilds/{some}/channels", lambda ids, _body: self._channels(ids[0])),
+            ("PATCH", f"/guilds/{some}/voice-states/@me", lambda ids, body: self._own_voice_state(ids[0], body)),
             ("GET", f"/guilds/{some}/members/{some}", lambda ids, _body: self._member(*ids)),
         ]
 
@@ -183,6 +184,20 @@ class Rest:
         if user_id not in members:
             raise RestError(404, 10007, "Unknown Member")
         return members[user_id].payload()
+
+    def _own_voice_state(self, guild_id: str, body: Json) -> None:
+        """Let the bot speak on a stage, or ask to, as Discord's page "Voice Resource" says."""
+        me = self._guild(guild_id).me
+        channel = me.voice_channel
+        if channel is None or channel.id != str(body.get("channel_id")):
+            raise RestError(400, 50024, "Cannot execute action on this channel type")
+        invited = not me.voice_flags.get("suppress") and me.voice_flags.get("request_to_speak_timestamp")
+        if body.get("suppress") is False and not (invited or me.may("mute_members", channel)):
+            raise RestError(403, _MISSING_PERMISSIONS, "Missing Permissions")
+        if body.get("request_to_speak_timestamp") and not me.may("request_to_speak", channel):
+            raise RestError(403, _MISSING_PERMISSIONS, "Missing Permissions")
+        fields = ("suppress", "request_to_speak_timestamp")
+        me.moderate(**{field: body[field] for field in fields if field in body})
 
     # Interactions.
 
