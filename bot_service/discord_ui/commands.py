@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import discord
 
 from bot_service.discord_ui.permissions import (
-    AnyVoiceChannel,
     BotRefusal,
     BotRefusalCode,
     check_bot_may_play,
@@ -29,6 +28,7 @@ from bot_service.player.players import Players
 from bot_service.player.rules.events import Command, Jump, Previous, Seek, Skip, Stop
 from bot_service.player.rules.outcomes import Outcome, PlayerRefusal, RefusalCode
 from bot_service.player.snapshot import Snapshot
+from bot_service.player.voice.places import AnyVoiceChannel
 from bot_service.store.base import FavouritesFull, GuildStore
 
 
@@ -67,6 +67,7 @@ class MemberCommands:
             elsewhere = (guild.get_channel(channel_id) for channel_id in busy - {channel.id})
             if any(isinstance(one, AnyVoiceChannel) and humans_in(one) for one in elsewhere):
                 raise PlayerRefusal(RefusalCode.OTHER_CHANNEL)
+        if _voice_channel_id(guild.me) != channel.id:
             check_bot_may_play(channel)
         return channel.id
 

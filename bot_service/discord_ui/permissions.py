@@ -6,9 +6,8 @@ from enum import StrEnum
 
 import discord
 
+from bot_service.player.voice.places import AnyVoiceChannel, obstacle_in
 from bot_service.store.base import GuildSettings
-
-AnyVoiceChannel = discord.VoiceChannel | discord.StageChannel
 
 
 class BotRefusalCode(StrEnum):
@@ -20,6 +19,8 @@ class BotRefusalCode(StrEnum):
     CANNOT_SEE = "cannot_see"
     CANNOT_CONNECT = "cannot_connect"
     CANNOT_SPEAK = "cannot_speak"
+    CANNOT_ASK_TO_SPEAK = "cannot_ask_to_speak"
+    AFK_CHANNEL = "afk_channel"
     CHANNEL_FULL = "channel_full"
     DJ_ONLY = "dj_only"
     VOTE_FIRST = "vote_first"
@@ -63,24 +64,13 @@ def check_same_channel(member: discord.Member, bots_channel_id: int | None) -> N
 
 
 def check_bot_may_play(channel: AnyVoiceChannel) -> None:
-    """Require the bot's own permissions in a voice channel.
+    """Require that the bot may play in a voice channel.
 
     Raises:
-        BotRefusal: cannot_see, cannot_connect, cannot_speak, channel_full.
+        BotRefusal: cannot_see, cannot_connect, cannot_speak, cannot_ask_to_speak, afk_channel, channel_full.
     """
-    me = channel.guild.me
-    allowed = channel.permissions_for(me)
-    if not allowed.view_channel:
-        raise BotRefusal(BotRefusalCode.CANNOT_SEE)
-    if not allowed.connect:
-        raise BotRefusal(BotRefusalCode.CANNOT_CONNECT)
-    # In a stage channel the bot joins as audience; the request to speak follows.
-    if isinstance(channel, discord.VoiceChannel) and not allowed.speak:
-        raise BotRefusal(BotRefusalCode.CANNOT_SPEAK)
-    members = channel.voice_states
-    is_full = 0 < channel.user_limit <= len(members)
-    if is_full and me.id not in members and not allowed.move_members:
-        raise BotRefusal(BotRefusalCode.CHANNEL_FULL)
+    if (obstacle := obstacle_in(channel)) is not None:
+        raise BotRefusal(BotRefusalCode(obstacle.value))
 
 
 def is_manager(member: discord.Member) -> bool:

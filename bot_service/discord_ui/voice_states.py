@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import discord
 
-from bot_service.discord_ui.permissions import AnyVoiceChannel, humans_in
+from bot_service.discord_ui.permissions import humans_in
 from bot_service.player.players import Players
+from bot_service.player.rules.events import ListenersLeft
+from bot_service.player.voice.places import AnyVoiceChannel, obstacle_in, silence_after
 from bot_service.player.voice_changes import VoiceChange, events_of
 
 
@@ -27,7 +29,11 @@ def report_voice_state(
     change = VoiceChange(_id(before.channel), _id(after.channel), member.id == guild.me.id, member.bot)
     afk = _id(guild.afk_channel)
     for event in events_of(change, bots_channel_id=_id(bots_channel), people=people, afk_channel_id=afk):
+        if isinstance(event, ListenersLeft) and after.channel is not None and obstacle_in(after.channel) is not None:
+            continue  # the bot may not follow there
         player.tell(event)
+    if change.is_self and (silenced := silence_after(before, after)) is not None:
+        player.tell(silenced)
 
 
 def _id(channel: AnyVoiceChannel | None) -> int | None:

@@ -200,6 +200,8 @@ class GuildPlayer:
                 self._voice.hold()
             case out.Proceed():
                 self._voice.proceed()
+            case out.AskToSpeak():
+                await self._voice.ask_to_speak()
             case out.Prefetch():
                 await self._voice.prefetch(effect.track)
             case out.Arm():

@@ -130,6 +130,25 @@ async def test_where_the_bot_may_not_play_it_says_which_permission_is_missing(
     assert "La cola está vacía" in (await scene.say("list")).text
 
 
+async def test_a_stage_where_it_may_not_even_ask_to_speak_is_not_entered(house: House) -> None:
+    scene = await house.scene()
+    stage = scene.guild.stage_channel()
+    stage.deny(scene.guild.everyone, "request_to_speak")
+    scene.ana.join(stage)
+    answer = await scene.play(NOON)
+    assert answer.ephemeral
+    assert "Pedí que me den «Solicitar hablar»." in answer.text
+    assert "La cola está vacía" in (await scene.say("list")).text
+
+
+async def test_the_channel_of_who_is_away_is_not_entered(house: House) -> None:
+    scene = await house.scene(locale="en-US")
+    scene.ana.join(scene.guild.away_channel())
+    answer = await scene.play(NOON)
+    assert answer.ephemeral
+    assert "Members cannot be heard in the AFK channel." in answer.text
+
+
 async def test_a_full_voice_channel_is_not_entered(house: House) -> None:
     scene = await house.scene()
     scene.ana.join(scene.guild.voice_channel("Chica", user_limit=1))

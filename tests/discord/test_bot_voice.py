@@ -137,6 +137,57 @@ async def test_in_another_channel_it_plays_on_without_a_gap(
     _assert_hardly_a_gap(song, room)
 
 
+@pytest.mark.parametrize("flag", ["mute", "deaf"])
+async def test_muted_or_deafened_by_a_moderator_it_pauses_and_goes_on_with_the_next_frame(
+    concert: Concert, room: Room, flag: str
+) -> None:
+    song = concert.library.long
+    await room.play(song)
+    await room.hears(song, 30)
+    room.guild.me.moderate(**{flag: True})
+    await room.notice("un moderador me")
+    await room.voice.silence()
+    place = room.voice.mark
+    held_at = song.numbers(room.voice.received)[-1]
+    assert "no me dejan hablar" in await room.say("resume")
+    room.guild.me.moderate(**{flag: False})
+    await room.hears(song, held_at + 30, since=place)
+    heard = song.numbers(room.voice.received)
+    assert heard == list(range(len(heard)))
+
+
+async def test_on_a_stage_it_becomes_a_speaker_where_it_may(concert: Concert, room: Room) -> None:
+    song, stage = concert.library.long, room.guild.stage_channel()
+    stage.allow(room.guild.me, "mute_members")
+    room.ana.join(stage)
+    await room.play(song)
+    await room.hears(song, 30)
+    assert room.guild.me.voice_flags["suppress"] is False
+
+
+async def test_on_a_stage_it_asks_to_speak_says_so_and_plays_from_the_start_once_accepted(
+    concert: Concert, room: Room
+) -> None:
+    song, stage = concert.library.long, room.guild.stage_channel()
+    room.ana.join(stage)
+    await room.play(song)
+    await room.notice("pedí la palabra")
+    assert room.guild.me.voice_flags["request_to_speak_timestamp"]
+    assert song.numbers(room.voice.received) == []
+    room.guild.me.moderate(suppress=False)  # an invitation: the request's time still stands
+    await room.hears(song, 30)
+    assert room.guild.me.voice_flags["request_to_speak_timestamp"] is None
+    place = room.voice.mark
+    room.guild.me.moderate(suppress=True)
+    await room.notice("me pasó al público")
+    await room.voice.silence()
+    held_at = song.numbers(room.voice.received)[-1]
+    room.guild.me.moderate(suppress=False)
+    await room.hears(song, held_at + 30, since=place)
+    heard = song.numbers(room.voice.received)
+    assert heard == list(range(len(heard)))
+
+
 async def test_alone_it_stops_and_says_so(concert: Concert, room: Room) -> None:
     await room.play(concert.library.long)
     await room.hears(concert.library.long, 20)

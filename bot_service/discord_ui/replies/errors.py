@@ -6,7 +6,7 @@ Three families: errors of `common.errors` by code, refusals of the player, refus
 from __future__ import annotations
 
 from bot_service.discord_ui.permissions import BotRefusal, BotRefusalCode
-from bot_service.discord_ui.replies.texts import VOICE_CAUSES, VOICE_LOST
+from bot_service.discord_ui.replies.texts import SILENCES, VOICE_CAUSES, VOICE_LOST
 from bot_service.player.rules.outcomes import PlayerRefusal, RefusalCode
 from bot_service.requests.entries import TIMED_OUT
 from common.errors import AppError, Locale, Text, error_for_code
@@ -107,6 +107,10 @@ REFUSALS: dict[RefusalCode | BotRefusalCode, Text] = {
     ),
     RefusalCode.ALREADY_PAUSED: Text("Ya está en pausa. Seguí con «resume».", "It is paused already. Use “resume”."),
     RefusalCode.NOT_PAUSED: Text("No está en pausa: ya está sonando.", "It is not paused: it is playing already."),
+    RefusalCode.SILENCED: Text(
+        "Acá no me dejan hablar; cuando un moderador me deje, sigo por mi cuenta.",
+        "I am not allowed to speak here; I go on by myself once a moderator lets me.",
+    ),
     RefusalCode.NO_SUCH_POSITION: Text(
         "No hay nada en esa posición. Mirá los números con «queue».",
         "There is nothing at that position. See the numbers with “queue”.",
@@ -167,6 +171,14 @@ REFUSALS: dict[RefusalCode | BotRefusalCode, Text] = {
     BotRefusalCode.CANNOT_SPEAK: Text(
         "No tengo permiso para hablar en tu canal de voz. Pedí que me den «Hablar».",
         "I may not speak in your voice channel. Ask for the “Speak” permission for me.",
+    ),
+    BotRefusalCode.CANNOT_ASK_TO_SPEAK: Text(
+        "No puedo hablar ni pedir la palabra en tu canal de escenario. Pedí que me den «Solicitar hablar».",
+        "I may neither speak nor ask to in your stage channel. Ask for the “Request to Speak” permission for me.",
+    ),
+    BotRefusalCode.AFK_CHANNEL: Text(
+        "En el canal de ausentes no se escucha a nadie. Entrá a otro y probá otra vez.",
+        "Members cannot be heard in the AFK channel. Join another one and try again.",
     ),
     BotRefusalCode.CHANNEL_FULL: Text(
         "Tu canal de voz está lleno. Hacé lugar, o probá desde otro.",
@@ -235,3 +247,8 @@ def explain_failure(code: str, locale: Locale) -> str:
 def explain_voice(cause: str, locale: Locale) -> str:
     """Return why the voice connection was given up, by the cause of VoiceLost."""
     return VOICE_CAUSES.get(cause, VOICE_LOST).to(locale)
+
+
+def explain_silence(reason: str, locale: Locale) -> str:
+    """Return why the bot is not heard in its channel, and what to do."""
+    return SILENCES[reason].to(locale)

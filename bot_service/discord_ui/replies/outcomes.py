@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot_service.discord_ui.replies import texts
-from bot_service.discord_ui.replies.errors import explain_code, explain_voice
+from bot_service.discord_ui.replies.errors import explain_code, explain_silence, explain_voice
 from bot_service.discord_ui.replies.escape import plain
 from bot_service.discord_ui.replies.formatting import clock
 from bot_service.player.rules.events import Command, Pause, Resume, SetLoop, Shuffle
@@ -81,7 +81,9 @@ def describe_favourite(title: str, locale: Locale, *, is_new: bool) -> str:
 
 def describe_notice(notice: Notice, locale: Locale) -> str:
     """Return a notice of the player."""
-    explain = explain_voice if notice.kind is NoticeKind.VOICE_FAILED else explain_code
+    explain = {NoticeKind.VOICE_FAILED: explain_voice, NoticeKind.SILENCED: explain_silence}.get(
+        notice.kind, explain_code
+    )
     return (
         texts.NOTICES[notice.kind]
         .to(locale)

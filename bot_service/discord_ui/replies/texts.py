@@ -187,7 +187,33 @@ NOTICES = {
     "left_idle": Text(
         "👋 Hace rato que no suena nada, así que me fui.", "👋 Nothing was played for a while, so I left."
     ),
+    "silenced": Text(
+        "⏸️ Pausé {title}: {reason} Después sigo por mi cuenta.",
+        "⏸️ I paused {title}: {reason} After that I go on by myself.",
+    ),
     "restored": Text("🔄 Me reinicié; sigo donde estaba.", "🔄 I was restarted and go on where I was."),
+}
+
+# By the `Silence` of the player. "audience" and "invited" last a moment and are not told.
+SILENCES = {
+    "muted": Text("un moderador me silenció. Pedí que lo deshagan.", "a moderator muted me. Ask to undo it."),
+    "deafened": Text("un moderador me ensordeció. Pedí que lo deshagan.", "a moderator deafened me. Ask to undo it."),
+    "may_not_speak": Text(
+        "no tengo permiso para hablar en este canal. Pedí que me den «Hablar».",
+        "I may not speak in this channel. Ask for the “Speak” permission for me.",
+    ),
+    "asked": Text(
+        "estoy entre el público y pedí la palabra. Un moderador del escenario tiene que aceptarme.",
+        "I am in the audience and asked to speak. A moderator of the stage has to accept me.",
+    ),
+    "sent_down": Text(
+        "un moderador me pasó al público. Pedí que me inviten a hablar.",
+        "a moderator moved me to the audience. Ask to invite me to speak.",
+    ),
+    "refused": Text(
+        "estoy entre el público y no puedo pedir la palabra. Pedí que me inviten a hablar.",
+        "I am in the audience and cannot ask to speak. Ask to invite me to speak.",
+    ),
 }
 
 VOICE_LOST = Text(
@@ -198,6 +224,10 @@ VOICE_CAUSES = {
     "forbidden": Text(
         "no tengo permiso para entrar o hablar ahí. Pedí que me lo den.",
         "I may not connect or speak there. Ask for the permission.",
+    ),
+    "afk_channel": Text(
+        "en el canal de ausentes no se escucha a nadie. Probá desde otro.",
+        "members cannot be heard in the AFK channel. Try from another one.",
     ),
     "channel_full": Text("el canal está lleno. Hacé lugar.", "the channel is full. Make room."),
     "timeout": Text(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot_service.player.rules import events as ev
 from bot_service.player.rules import outcomes as out
 from bot_service.player.rules.model import Entry, Phase
-from bot_service.player.rules.outcomes import Hold, Notice, NoticeKind, PlayerRefusal, Proceed, RefusalCode
+from bot_service.player.rules.outcomes import Hold, Notice, NoticeKind, PlayerRefusal, RefusalCode
 from bot_service.player.rules.state import PlayerState
 from bot_service.player.rules.transition import Transition
 from common.dca import FRAME_MS
@@ -115,14 +115,12 @@ def resume(transition: Transition, _command: ev.Resume) -> out.Done:
         state.failures = 0
         transition.advance(forced=False)
         return out.Done()
+    if state.silenced is not None:
+        raise PlayerRefusal(RefusalCode.SILENCED)
     if not state.held:
         raise PlayerRefusal(RefusalCode.NOT_PAUSED)
     state.held = False
-    if state.phase is Phase.PAUSED and state.streaming:
-        state.phase = Phase.PLAYING
-        transition.emit(Proceed())
-    else:
-        transition.proceed()
+    transition.unpause()
     return out.Done()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bot_service.player.rules.model import Entry, LoopMode, Timer
+from bot_service.player.rules.model import Entry, LoopMode, Silence, Timer
 from bot_service.store.base import GuildSettings, SavedPlayer, Track
 
 # Commands.
@@ -82,7 +82,7 @@ class Pause:
 class Resume:
     """Resume the song at its next frame, or a parked queue.
 
-    Outcome: Done. Refusals: nothing_playing, not_paused.
+    Outcome: Done. Refusals: nothing_playing, silenced, not_paused.
     """
 
 
@@ -229,6 +229,14 @@ class VoiceMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class Silenced:
+    """The bot is not heard in its channel, for this reason; None: it is heard. `arrived`: it has just entered."""
+
+    reason: Silence | None
+    arrived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ListenersLeft:
     """The last listener moved to another channel: the bot follows, unless the guild's `stay` is set."""
 
@@ -278,6 +286,7 @@ Event = (
     | VoiceReady
     | VoiceLost
     | VoiceMoved
+    | Silenced
     | ListenersLeft
     | Listeners
     | Elapsed

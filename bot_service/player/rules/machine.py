@@ -19,13 +19,14 @@ from typing import Any
 from bot_service.player.rules import command_steps
 from bot_service.player.rules import events as ev
 from bot_service.player.rules import outcomes as out
-from bot_service.player.rules.model import Phase, Timer
+from bot_service.player.rules.model import Phase, Silence, Timer
 from bot_service.player.rules.state import PlayerState
 from bot_service.player.rules.transition import Transition
 from common.errors import SourceTruncated, error_for_code
 
 # A playback that got this far before its frames failed is retried at the same frame.
 _PROGRESS_FRAMES = 50
+_IN_AUDIENCE = frozenset({Silence.AUDIENCE, Silence.INVITED, Silence.ASKED, Silence.SENT_DOWN, Silence.REFUSED})
 _SHOW_NOTHING = (ev.Listeners, ev.MessageKept)
 
 
@@ -103,6 +104,26 @@ def _voice_moved(transition: Transition, event: ev.VoiceMoved) -> out.Outcome:
         return out.Ignored()
     state.voice_channel_id = event.channel_id
     return out.Done()
+
+
+def _silenced(transition: Transition, event: ev.Silenced) -> out.Outcome:
+    """Pause while the bot is not heard, and go on when it is."""
+    state = transition.state
+    if not state.is_connected_or_trying or not _is_news(state.silenced, event):
+        return out.Ignored()
+    transition.silence(event.reason)
+    return out.Done()
+
+
+def _is_news(known: Silence | None, event: ev.Silenced) -> bool:
+    """Whether this differs from what is known. That it sits in the audience is known from each reason to be there."""
+    match event.reason:
+        case Silence.AUDIENCE:
+            return event.arrived or known not in _IN_AUDIENCE
+        case Silence.ASKED | Silence.REFUSED:
+            return known in {Silence.AUDIENCE, Silence.INVITED}
+        case _:
+            return event.reason is not known
 
 
 def _listeners_left(transition: Transition, event: ev.ListenersLeft) -> out.Outcome:
@@ -197,6 +218,7 @@ _STEPS: dict[type[Any], Callable[[Transition, Any], out.Outcome]] = {
     ev.VoiceReady: _voice_ready,
     ev.VoiceLost: _voice_lost,
     ev.VoiceMoved: _voice_moved,
+    ev.Silenced: _silenced,
     ev.ListenersLeft: _listeners_left,
     ev.Listeners: _listeners,
     ev.Elapsed: _elapsed,

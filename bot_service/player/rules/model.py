@@ -35,6 +35,24 @@ class Timer(StrEnum):
     RECOVER = "recover"
 
 
+class Silence(StrEnum):
+    """Why the bot is not heard in its voice channel.
+
+    muted, deafened: by a moderator. may_not_speak: it lacks the permission. audience: it has just entered a stage
+    channel. invited: a moderator of the stage invited it to speak. asked: it asked to speak and waits for a moderator.
+    sent_down: a moderator moved it to the audience. refused: it may not even ask.
+    """
+
+    MUTED = "muted"
+    DEAFENED = "deafened"
+    MAY_NOT_SPEAK = "may_not_speak"
+    AUDIENCE = "audience"
+    INVITED = "invited"
+    ASKED = "asked"
+    SENT_DOWN = "sent_down"
+    REFUSED = "refused"
+
+
 class LoopMode(StrEnum):
     """off: each song once. track: repeat the current song. queue: songs that end are appended to the queue."""
 

@@ -21,6 +21,7 @@ class RefusalCode(StrEnum):
     NOTHING_PLAYING = "nothing_playing"
     ALREADY_PAUSED = "already_paused"
     NOT_PAUSED = "not_paused"
+    SILENCED = "silenced"
     NO_SUCH_POSITION = "no_such_position"
     STILL_FETCHING = "still_fetching"
     QUEUE_FULL = "queue_full"
@@ -197,6 +198,11 @@ class Proceed:
 
 
 @dataclass(frozen=True, slots=True)
+class AskToSpeak:
+    """Become a speaker of the stage channel, or ask for it; what cannot be is reported as Silenced."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prefetch:
     """Read the first frames of this track into memory; None: drop them."""
 
@@ -234,7 +240,8 @@ class NoticeKind(StrEnum):
     song_failed: the entry could not be played, the next one follows. too_many_failures: several in a row; the player is
     parked, the queue kept. voice_failed: reconnecting failed; the player is parked, the queue kept. kicked,
     channel_deleted: the bot was removed from its channel; the queue was cleared. left_alone, left_idle: the bot left
-    after a time without listeners or without songs. restored: resumed after a restart.
+    after a time without listeners or without songs. restored: resumed after a restart. silenced: the song is paused
+    until the bot is heard again; `code` is a `Silence`.
     """
 
     SONG_FAILED = "song_failed"
@@ -245,6 +252,7 @@ class NoticeKind(StrEnum):
     LEFT_ALONE = "left_alone"
     LEFT_IDLE = "left_idle"
     RESTORED = "restored"
+    SILENCED = "silenced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,4 +271,19 @@ class Remember:
     entry: Entry
 
 
-Effect = Join | Leave | Play | Halt | Hold | Proceed | Prefetch | Arm | Disarm | Save | Refresh | Notice | Remember
+Effect = (
+    Join
+    | Leave
+    | Play
+    | Halt
+    | Hold
+    | Proceed
+    | AskToSpeak
+    | Prefetch
+    | Arm
+    | Disarm
+    | Save
+    | Refresh
+    | Notice
+    | Remember
+)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
 
-from bot_service.player.rules.model import Entry, LoopMode, Phase, Timer
+from bot_service.player.rules.model import Entry, LoopMode, Phase, Silence, Timer
 from bot_service.player.rules.queue import Queue
 from bot_service.store.base import GuildSettings, SavedEntry, SavedPlayer, Track
 
@@ -28,6 +28,7 @@ class PlayerState:
     `next_frame`: the frame of `current` to send next; while `streaming` (a playback has started and neither ended nor
     was halted) it is taken from the voice link (`set_position`). `held`: the song is paused, or will be once there is a
     voice. `joining`: a Join has no answer yet; `waiting_since`: it waits for its turn.
+    `silenced`: why the bot is not heard; the song is paused meanwhile. `silence_told`: users were told so.
     `listeners` None: unknown. `parked`: stopped after failures; only a
     command starts it again. `resume_point`: where a song that was put back into the queue continues (entry id, frame).
     """
@@ -51,6 +52,8 @@ class PlayerState:
     text_channel_id: int | None = None
     message_id: int | None = None
     listeners: int | None = None
+    silenced: Silence | None = None
+    silence_told: bool = False
     votes: set[int] = field(default_factory=set[int])
     armed: set[Timer] = field(default_factory=set[Timer])
     prefetched: Track | None = None
@@ -72,8 +75,13 @@ class PlayerState:
         return self.voice_ready or self.joining or self.phase is Phase.RECOVERING
 
     def saved(self, now: datetime) -> SavedPlayer:
-        """Return the state as a record of the store. A held song is saved as paused, whatever the voice is doing."""
-        phase = Phase.PAUSED if self.held and self.current is not None else self.phase
+        """Return the state as a record of the store.
+
+        A held song is saved as paused, whatever the voice is doing; one that waits until the bot is heard, as playing.
+        """
+        phase = Phase.PLAYING if self.phase is Phase.PAUSED else self.phase
+        if self.held and self.current is not None:
+            phase = Phase.PAUSED
         return SavedPlayer(
             guild_id=self.guild_id,
             phase=phase.value,

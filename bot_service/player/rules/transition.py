@@ -9,18 +9,21 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bot_service.player.rules.model import Entry, LoopMode, Phase, Timer
+from bot_service.player.rules.model import Entry, LoopMode, Phase, Silence, Timer
 from bot_service.player.rules.outcomes import (
     Arm,
+    AskToSpeak,
     Disarm,
     Effect,
     Halt,
+    Hold,
     Join,
     Leave,
     Notice,
     NoticeKind,
     Play,
     Prefetch,
+    Proceed,
     Remember,
 )
 from bot_service.player.rules.state import PlayerState
@@ -32,6 +35,8 @@ MAX_FAILURES = 3
 # A voice that lasted this long and sent this much was healthy: its loss is a new fault with a full set of attempts.
 _STEADY = timedelta(seconds=10)
 _STEADY_FRAMES = 100
+# Whether the bot becomes a speaker is known in a moment.
+_MAY_SPEAK_SOON = frozenset({Silence.AUDIENCE, Silence.INVITED})
 _REMOVED = {"kicked": NoticeKind.KICKED, "channel_deleted": NoticeKind.CHANNEL_DELETED}
 
 
@@ -66,9 +71,45 @@ class Transition:
         state = self.state
         if not state.voice_ready:
             return
-        state.phase = Phase.PAUSED if state.held else Phase.PLAYING
-        if not state.held:
+        if state.held or state.silenced is not None:
+            state.phase = Phase.PAUSED
+            self.tell_silence()
+        else:
+            state.phase = Phase.PLAYING
             self.play()
+
+    def unpause(self) -> None:
+        """Go on with a song that was paused."""
+        state = self.state
+        if state.phase is Phase.PAUSED and state.streaming:
+            state.phase = Phase.PLAYING
+            self.emit(Proceed())
+        else:
+            self.proceed()
+
+    def silence(self, reason: Silence | None) -> None:
+        """Pause the song while the bot is not heard; go on with it when it is, unless a user paused it."""
+        state = self.state
+        state.silenced, state.silence_told = reason, False
+        if reason is None:
+            if state.phase is Phase.PAUSED and not state.held:
+                self.unpause()
+            return
+        if reason in _MAY_SPEAK_SOON:
+            self.emit(AskToSpeak())
+        if state.phase is Phase.PLAYING:
+            state.phase = Phase.PAUSED
+            self.emit(Hold())
+        self.tell_silence()
+
+    def tell_silence(self) -> None:
+        """Say, once for each reason and queue, why a song does not play."""
+        state = self.state
+        if state.silenced is None or state.silenced in _MAY_SPEAK_SOON or state.silence_told:
+            return
+        if state.phase is Phase.PAUSED:
+            state.silence_told = True
+            self.emit(Notice(NoticeKind.SILENCED, state.current, state.silenced))
 
     def play(self) -> None:
         """Start a playback of the current song at its next frame; replaces the one under way."""
@@ -118,6 +159,7 @@ class Transition:
             self.start(entry, frame=kept[1] if kept and kept[0] == entry.entry_id else 0, held=held)
             return
         self._clear_current()
+        state.silence_told = False
         if state.phase is Phase.RECOVERING:
             self._reset_voice()  # nothing left to recover for
         state.phase = Phase.CONNECTING if state.joining and not state.voice_ready else Phase.IDLE
@@ -161,6 +203,7 @@ class Transition:
         self.halt()
         steady = self._was_steady()
         state.voice_ready = state.joining = False
+        state.silenced = None
         if state.current is None and not state.queue.entries and not state.rules.stay:
             self._reset_voice()
             state.phase = Phase.IDLE
@@ -263,7 +306,7 @@ class Transition:
     def _reset_voice(self) -> None:
         state = self.state
         state.voice_ready = state.joining = False
-        state.listeners = None
+        state.listeners = state.silenced = None
         state.attempts = 0
         state.recovering_since = state.ready_since = None
         self.emit(Leave())

@@ -10,6 +10,7 @@ import asyncio
 import discord
 
 from bot_service.player.voice.client import WatchedVoiceClient
+from bot_service.player.voice.places import AnyVoiceChannel, Obstacle, obstacle_in
 from common.observability.telemetry import get_logger
 from common.tasks import time_limit
 
@@ -25,6 +26,8 @@ _CONFIRM_SECONDS = 3.0
 # Unknown protocol, unknown encryption, end-to-end encryption required, bad request, rate limited, call terminated.
 # Source: Discord's page "Opcodes and Status Codes", voice close event codes.
 _PERMANENT = frozenset({4012, 4016, 4017, 4020, 4021, 4022})
+
+_REASONS = {Obstacle.CHANNEL_FULL: "channel_full", Obstacle.AFK_CHANNEL: "afk_channel"}
 
 
 class CannotJoinError(Exception):
@@ -51,7 +54,7 @@ async def connect(
     """Connect to a channel, deafened: the bot does not receive audio.
 
     Raises:
-        CannotJoinError: channel_deleted, forbidden, channel_full, timeout, closed (with the code), failed.
+        CannotJoinError: channel_deleted, forbidden, channel_full, afk_channel, timeout, closed (with the code), failed.
     """
     channel = _channel(client, guild_id, channel_id)
     await _end_stale(channel.guild)
@@ -75,7 +78,7 @@ async def move(client: discord.Client, voice: WatchedVoiceClient, channel_id: in
     changes its voice state instead, as if a moderator moved it, and discord.py follows with the socket it has.
 
     Raises:
-        CannotJoinError: channel_deleted, forbidden, channel_full.
+        CannotJoinError: channel_deleted, forbidden, channel_full, afk_channel.
     """
     channel = _channel(client, voice.guild.id, channel_id)
     me = channel.guild.me.id
@@ -124,15 +127,11 @@ async def _end_stale(guild: discord.Guild) -> None:
         await leave(stale)
 
 
-def _channel(client: discord.Client, guild_id: int, channel_id: int) -> discord.VoiceChannel | discord.StageChannel:
+def _channel(client: discord.Client, guild_id: int, channel_id: int) -> AnyVoiceChannel:
     guild = client.get_guild(guild_id)
     channel = guild.get_channel(channel_id) if guild is not None else None
-    if guild is None or not isinstance(channel, discord.VoiceChannel | discord.StageChannel):
+    if guild is None or not isinstance(channel, AnyVoiceChannel):
         raise CannotJoinError("channel_deleted")
-    allowed = channel.permissions_for(guild.me)
-    if not (allowed.view_channel and allowed.connect and allowed.speak):
-        raise CannotJoinError("forbidden")
-    others = [member_id for member_id in channel.voice_states if member_id != guild.me.id]
-    if channel.user_limit and len(others) >= channel.user_limit and not allowed.move_members:
-        raise CannotJoinError("channel_full")
+    if (obstacle := obstacle_in(channel)) is not None:
+        raise CannotJoinError(_REASONS.get(obstacle, "forbidden"))
     return channel

@@ -15,8 +15,8 @@ from typing import Any
 import discord
 
 from bot_service.metrics import BotMetrics
-from bot_service.player.rules.events import INTERRUPTED, Event, JoinWaits, TrackEnded, VoiceLost, VoiceReady
-from bot_service.player.voice import connections
+from bot_service.player.rules.events import INTERRUPTED, Event, JoinWaits, Silenced, TrackEnded, VoiceLost, VoiceReady
+from bot_service.player.voice import connections, places
 from bot_service.player.voice.client import WatchedVoiceClient
 from bot_service.player.voice.connections import CannotJoinError
 from bot_service.player.voice.frames import FrameStore, Head
@@ -39,10 +39,11 @@ class VoiceLink:
 
     Reports:
         JoinWaits: Discord takes no more joins at the moment; and again when it does.
+        Silenced: the bot is not heard where it is; before VoiceReady, or as the answer to `ask_to_speak`.
         VoiceReady: after `join`.
-        VoiceLost: instead of VoiceReady, or later. `reason`: kicked, channel_deleted, forbidden, channel_full, timeout
-            (of the join), closed (the voice WebSocket, with its code if any), stalled (no packet sent for seconds),
-            failed.
+        VoiceLost: instead of VoiceReady, or later. `reason`: kicked, channel_deleted, forbidden, channel_full,
+            afk_channel, timeout (of the join), closed (the voice WebSocket, with its code if any), stalled (no packet
+            sent for seconds), failed.
         TrackEnded: a playback ended that was not halted; with reason INTERRUPTED before the VoiceLost that ended it.
     """
 
@@ -130,6 +131,10 @@ class VoiceLink:
         if self._play is not None:
             self._play.proceed()
 
+    async def ask_to_speak(self) -> None:
+        """Become a speaker of the stage channel, or ask for it. Ends in Silenced if it does not speak by that."""
+        self._spawn(self._ask_to_speak(), "speak")
+
     async def prefetch(self, track: Track | None) -> None:
         """Read the first 10 s of this track into memory and drop any other track's; None: only drop."""
         _cancel(self._prefetching)
@@ -170,10 +175,19 @@ class VoiceLink:
                 self._loss_reason = self._loss_reason or exc.reason
                 self._report(VoiceLost(exc.code, exc.reason, exc.may_retry))
                 return
+        guild = self._client.get_guild(self._guild_id)
+        # Where the bot was already, no change of its voice state says so.
+        if guild is not None and (reason := places.silence_of(guild.me.voice)) is not None:
+            self._report(Silenced(reason))
         self._report(VoiceReady(channel_id))
         if self._loss_reason:
             self._metrics.voice_reconnects.labels(reason=self._loss_reason).inc()
             self._loss_reason = ""
+
+    async def _ask_to_speak(self) -> None:
+        guild = self._client.get_guild(self._guild_id)
+        if guild is not None and (reason := await places.ask_to_speak(guild)) is not None:
+            self._report(Silenced(reason))
 
     async def _ensure_connected(self, channel_id: int) -> None:
         """Connect to the channel or move there, unless connected to it. Raises CannotJoinError."""

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from bot_service.player.rules import events as ev
 from bot_service.player.rules import outcomes as out
 from bot_service.player.rules.machine import step
-from bot_service.player.rules.model import Entry, LoopMode, Phase, Timer
+from bot_service.player.rules.model import Entry, LoopMode, Phase, Silence, Timer
 from bot_service.player.rules.outcomes import PlayerRefusal
 from bot_service.player.rules.queue import HISTORY_LIMIT
 from bot_service.player.rules.state import PlayerLimits, PlayerState
@@ -234,6 +234,10 @@ class World(RuleBasedStateMachine):
     def moved(self, channel: int, follows: bool) -> None:  # noqa: FBT001 - drawn
         self.send(ev.ListenersLeft(channel) if follows else ev.VoiceMoved(channel))
 
+    @rule(reason=st.none() | st.sampled_from(Silence), arrived=st.booleans())
+    def silenced(self, reason: Silence | None, arrived: bool) -> None:  # noqa: FBT001 - drawn
+        self.send(ev.Silenced(reason, arrived))
+
     @rule(count=st.integers(0, 2))
     def listeners(self, count: int) -> None:
         self.send(ev.Listeners(count))
@@ -304,7 +308,7 @@ class World(RuleBasedStateMachine):
             assert state.voice_ready
             assert state.current is not None
             assert state.current.track is not None
-        assert (state.phase is Phase.PAUSED) <= state.held
+        assert (state.phase is Phase.PAUSED) <= (state.held or state.silenced is not None)
         assert (state.phase is Phase.IDLE) <= (state.current is None)
         assert state.streaming == (self.on is not None)
         assert state.streaming <= (state.phase in {Phase.PLAYING, Phase.PAUSED})
@@ -312,7 +316,7 @@ class World(RuleBasedStateMachine):
         if self.on is not None:
             assert self.on[0] == state.play_id
             assert self.on[1] == state.current
-            assert self.held == state.held
+            assert self.held == (state.held or state.silenced is not None)
 
     @invariant()
     def the_voice_is_as_the_player_thinks(self) -> None:
