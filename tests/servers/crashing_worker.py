@@ -32,7 +32,15 @@ from common.settings import load_or_exit
 
 # They run concurrently with the job at no fixed point, or only read.
 _NOT_STEPS = frozenset(
-    {"broker.publish:progress", "repository.renew", "records.renew", "blobs.read", "broker.health", "broker.lag"}
+    {
+        "broker.publish:progress",
+        "repository.renew",
+        "records.renew",
+        "blobs.read",
+        "broker.health",
+        "broker.lag",
+        "broker.ensure_topic",
+    }
 )
 
 
