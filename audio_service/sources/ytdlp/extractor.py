@@ -20,6 +20,7 @@ from audio_service.children.jobs import ChildSettings, JsonObject
 from audio_service.sources.cookies import CookieFile
 from audio_service.sources.guard import Guard
 from audio_service.sources.ytdlp.failures import translate
+from audio_service.sources.ytdlp.generic import ListReadingIE
 from audio_service.sources.ytdlp.growing import AbandonedError, GrowingFile
 from audio_service.sources.ytdlp.metadata import describe, list_items, valid_values
 from audio_service.sources.ytdlp.transfers import FileTransfer, GuardedYoutubeDL, Transfer
@@ -77,6 +78,8 @@ class Extractor:
         self._guard = guard
         self._ydl: Any = GuardedYoutubeDL(_parameters(settings, javascript), guard, settings.max_redirects)
         self._ydl.add_progress_hook(self._hook)
+        self._generic = ListReadingIE()
+        self._ydl.add_info_extractor(self._generic)
         self._cookies = CookieFile(Path(settings.cookies) if settings.cookies else None)
         self._on_status: OnStatus = lambda _: None
         self._direct = False
@@ -154,6 +157,7 @@ class Extractor:
 
     def _begin(self) -> None:
         self._guard.forget()
+        self._generic.begin()
         self._ydl.transfer = Transfer(_PAGE_BYTES)
         self._ydl.cookiejar.clear()
         for cookie in self._cookies.current():

@@ -183,6 +183,17 @@ class CountedResponse(Response):
         )
         self._transfer = transfer
         self._at_once = _LEAST_BYTES
+        self._ahead = b""
+
+    def peek(self, amount: int) -> bytes:
+        """Return up to `amount` of the bytes that `read` will return, fewer at the end only."""
+        parts, missing = [self._ahead], amount - len(self._ahead)
+        self._ahead = b""
+        while missing > 0 and (data := self._read(missing)):
+            parts.append(data)
+            missing -= len(data)
+        self._ahead = b"".join(parts)
+        return self._ahead[:amount]
 
     def read(self, amt: int | None = None) -> bytes:
         """Read up to `amt` bytes, or all. Raises MediaTooLarge, and what yt-dlp's own response raises."""
@@ -194,11 +205,15 @@ class CountedResponse(Response):
 
     def _read(self, amount: int) -> bytes:
         inner: Untyped = self.fp
+        data: bytes
+        if self._ahead:
+            data, self._ahead = self._ahead[:amount], self._ahead[amount:]
+            return data
         if inner.closed:
             return b""
         began = time.monotonic()
         try:
-            data: bytes = inner.read(min(amount, self._at_once))
+            data = inner.read(min(amount, self._at_once))
         except TransportError as exc:
             self._transfer.failure, self._transfer.broken_body = exc, True
             raise

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -252,3 +253,23 @@ async def test_a_download_that_hangs_after_its_encoder_failed_costs_the_child_an
             await patient.fetch(resolved)
         assert patient.leftovers() == []
         assert not pool.pids & pids
+
+
+@pytest.mark.parametrize(
+    ("names", "error"),
+    [(("there", "back", "there"), MediaNotFound), (tuple(f"nested{number}" for number in range(9)), MediaUnsupported)],
+)
+async def test_a_list_that_leads_to_lists_without_end_is_given_up(
+    bench: Bench, media: Path, names: tuple[str, ...], error: type[AppError]
+) -> None:
+    for name, other in pairwise(names):
+        (media / f"{name}.m3u").write_text(f"#EXTM3U\n{name}.m3u\n{other}.m3u\n")
+    before = len(bench.site.requests)
+    with pytest.raises(error):
+        await bench.run(bench.site.file(f"{names[0]}.m3u"))
+    assert len(bench.site.requests) - before <= 6
+
+
+async def test_a_list_without_a_web_address_is_unsupported(bench: Bench) -> None:
+    with pytest.raises(MediaUnsupported):
+        await bench.run(bench.site.to("/body", text="[playlist]\nFile1=C:\\Music\\one.mp3\n"))

@@ -68,6 +68,35 @@ async def test_a_video_element_with_a_source_is_fetched(bench: Bench, media: Pat
     assert (await bench.run(url)).encoded.source_codec == "aac"
 
 
+LISTS = {
+    "m3u": ("audio/x-mpegurl", "#EXTM3U\r\n#EXTINF:3,A song\r\n{name}\r\n"),
+    "m3u8": ("application/vnd.apple.mpegurl", "\ufeff#EXTM3U\n#EXTINF:3,A song\n{name}\n"),
+    "pls": ("audio/x-scpls", "[playlist]\nFile1={name}\nTitle1=A song\n"),
+    "asx": ("video/x-ms-asf", '<ASX><Entry><Title>A song</Title><Ref HREF="{name}"/></Entry></ASX>'),
+}
+
+
+@pytest.mark.parametrize("form", LISTS)
+async def test_a_list_of_one_song_plays_it_under_its_title(bench: Bench, media: Path, form: str) -> None:
+    kind, text = LISTS[form]
+    path = make("webm_opus", media, SECONDS)
+    (media / f"one.{form}").write_text(text.format(name=path.name), newline="")
+    resolved = await bench.resolve(bench.site.file(f"one.{form}", type=kind))
+    assert (resolved.metadata.url, resolved.metadata.title) == (bench.site.file(path), "A song")
+    assert (await bench.fetch(resolved)).encoded.mode == "passthrough"
+
+
+async def test_a_list_does_not_rename_what_a_page_names(bench: Bench, media: Path) -> None:
+    page = bench.site.page(bench.site.file(make("webm_opus", media, SECONDS)), title="The page's own")
+    resolved = await bench.resolve(bench.site.to("/body", text=f"#EXTM3U\n#EXTINF:3,Another\n{page}\n"))
+    assert resolved.metadata.title == "The page's own"
+
+
+async def test_the_hls_behind_an_m3u_plays(bench: Bench, media: Path) -> None:
+    stream = bench.site.file(make("hls", media, SECONDS))
+    assert await bench.run(bench.site.to("/body", text=f"#EXTM3U\n{stream}\n"))
+
+
 @pytest.mark.parametrize("half", ["&#xD800;", "&#55357;"])
 async def test_half_a_character_in_a_page_is_left_out(bench: Bench, media: Path, half: str) -> None:
     source = bench.site.file(make("webm_opus", media, SECONDS))

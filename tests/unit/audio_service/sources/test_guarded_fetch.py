@@ -63,6 +63,9 @@ WAYS: dict[str, Callable[[MediaSite, str], str]] = {
     "by <source>": lambda site, target: site.page(target, tag="video"),
     "by JSON-LD": lambda site, target: site.jsonld(target),
     "inside a playlist": lambda site, target: site.playlist(target),
+    "inside an M3U": lambda site, target: site.to("/body", text=f"#EXTM3U\n{target}\n"),
+    "inside a PLS": lambda site, target: site.to("/body", text=f"[playlist]\nFile1={target}\n"),
+    "inside an ASX": lambda site, target: site.to("/body", text=f'<asx><entry><ref href="{target}"/></entry></asx>'),
 }
 
 
@@ -87,7 +90,7 @@ async def test_no_way_leads_to_the_metadata_service(bench: Bench, way: str) -> N
         await bench.run(WAYS[way](bench.site, "http://169.254.169.254/latest/meta-data/"))
 
 
-@pytest.mark.parametrize("way", ["directly", "by redirect", "by <source>", "inside a playlist"])
+@pytest.mark.parametrize("way", ["directly", "by redirect", "by <source>", "inside a playlist", "inside an M3U"])
 @pytest.mark.parametrize("target", ["file:///etc/hostname", "ftp://127.0.0.1/song.mp3"])
 async def test_no_way_leads_to_another_scheme(bench: Bench, way: str, target: str) -> None:
     with pytest.raises((UrlNotAllowed, MediaUnsupported)):

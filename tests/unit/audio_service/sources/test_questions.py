@@ -78,6 +78,18 @@ async def test_a_page_with_several_media_holds_each_by_an_address_of_its_own(ask
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_a_list_as_players_write_it_is_a_playlist(asked: Questions, site: MediaSite) -> None:
+    text = "#EXTM3U\n#PLAYLIST:Mine\n#EXTINF:61,One\nfiles/a.mp3\n#EXTINF:-1,Two\n/files/b.mp3\nfiles/c.mp3\n"
+    for changed in (text, text.replace("\n", "\r\n")):
+        listing = await asked.playlist(site.to("/body", text=changed), 2)
+        assert (listing.title, listing.total, titles(listing)) == ("Mine", 3, ["One", "Two"])
+        assert [item.url for item in listing.items] == [site.file("a.mp3"), site.file("b.mp3")]
+        assert [item.duration_ms for item in listing.items] == [61_000, 0]
+        assert listing.items[0].platform == "127.0.0.1"
+    assert not any(site.gets[site.file_path(f"{name}.mp3")] for name in "abc"), "an item was looked at"
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_what_is_no_playlist_has_no_items(asked: Questions, site: MediaSite) -> None:
     (site.directory / "one.mp3").write_bytes(bytes(2000))
     for url in (site.file("one.mp3"), site.page(site.file("one.mp3")), site.jsonld(site.file("one.mp3"))):
