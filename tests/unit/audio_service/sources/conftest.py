@@ -28,7 +28,8 @@ MAX_SECONDS = 60
 def settings_for(allow: str, **changes: object) -> AudioSettings:
     values: dict[str, object] = {
         "network_allow": allow,
-        "network_timeout_seconds": patience(10),
+        # Two attempts fit into the minute after which a source that trickles is given up.
+        "network_timeout_seconds": min(patience(10), 25),
         "num_workers": 1,
         "max_download_bytes": MAX_BYTES,
         "max_duration_seconds": MAX_SECONDS,
