@@ -96,7 +96,7 @@ class FfmpegAudio:
         context = stream.codec_context
         self.extradata = context.extradata or b""
         self.probed = Probed(
-            codec=_codec_name(context.name),
+            codec=context.name.removesuffix("float"),
             container=container.format.name.partition(",")[0],
             sample_rate=context.sample_rate,
             channels=context.layout.nb_channels,
@@ -388,10 +388,6 @@ def _audio_stream(container: InputContainer, language: str) -> AudioStream:
 
 def _is_decodable(stream: AudioStream) -> bool:
     return cast("object | None", stream.codec_context) is not None and stream.codec_context.name in DECODERS
-
-
-def _codec_name(decoder: str) -> str:
-    return decoder.removesuffix("float")
 
 
 def _looks_like_media(head: bytes) -> bool:
