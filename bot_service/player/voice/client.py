@@ -18,8 +18,8 @@ from bot_service.player.voice.paced import PacedVoiceClient
 if TYPE_CHECKING:
     from discord.types.voice import GuildVoiceState
 
-# Voice close event code "voice server crashed".
-_CRASHED = 4015
+# Voice close event codes "voice server crashed" and "call terminated".
+_CRASHED, _CALL_TERMINATED = 4015, 4022
 
 
 class WatchedVoiceClient(PacedVoiceClient):
@@ -66,9 +66,12 @@ class WatchedVoiceClient(PacedVoiceClient):
     def close_code(self) -> int | None:
         """Close code of the voice WebSocket; None while it is open or if it never was."""
         socket = self._socket()
-        if socket is None or not socket.closed or socket.close_code is None:
+        if socket is None or socket.close_code is None:
             return None
-        return int(socket.close_code)
+        code = int(socket.close_code)
+        # discord.py closes its own side late after 4014 and 4022: it waits for another voice server, which after 4022
+        # does not come.
+        return code if socket.closed or code == _CALL_TERMINATED else None
 
     @property
     def dead(self) -> bool:
