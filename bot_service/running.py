@@ -21,7 +21,7 @@ from bot_service.discord_ui.latest_messages import LatestMessages
 from bot_service.discord_ui.login import DiscordRefused, log_in, stay_connected
 from bot_service.discord_ui.player_message import PlayerMessages
 from bot_service.discord_ui.request_replies import RequestReplies
-from bot_service.discord_ui.voice_states import report_voice_state
+from bot_service.discord_ui.voice_states import report_all_voice_states, report_voice_state
 from bot_service.health import create_app
 from bot_service.player.guild_player import GuildPlayer, OpenVoice, PlayerDisplay
 from bot_service.player.players import Players
@@ -130,6 +130,7 @@ def build_bot(services: Services, bot: MusicBot, open_voice: OpenVoice) -> BotPa
         failures=entries.failures,
     )
     bot.voice_state_changed = partial(report_voice_state, players)
+    bot.session_renewed = partial(report_all_voice_states, players, bot)
     bot.guild_removed = players.drop
     return BotParts(players, messages, replies)
 

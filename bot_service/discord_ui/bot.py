@@ -56,10 +56,11 @@ class _Tree(app_commands.CommandTree["MusicBot"]):
 
 
 class MusicBot(discord.Client):
-    """The bot's client. The three attributes are set before it logs in: what they need is built on the client."""
+    """The bot's client. The four attributes are set before it logs in: what they need is built on the client."""
 
     interactions: Interactions
     voice_state_changed: VoiceStateChanged
+    session_renewed: Callable[[], None]
     guild_removed: GuildRemoved
 
     def __init__(self, settings: BotSettings) -> None:
@@ -168,6 +169,8 @@ class MusicBot(discord.Client):
         """Handle the end of the guild list."""
         self.online = True
         log.info("discord.ready", guilds=len(self.guilds), session_id=self.session_id)
+        if self.first_ready.is_set():
+            self.session_renewed()
         self.first_ready.set()
 
     async def on_voice_state_update(

@@ -1,4 +1,4 @@
-"""Reports members' voice state changes to the guild's player."""
+"""Reports members' voice states, and changes of them, to the guild's player."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import discord
 
 from bot_service.discord_ui.permissions import humans_in
 from bot_service.player.players import Players
-from bot_service.player.rules.events import ListenersLeft
-from bot_service.player.voice.places import AnyVoiceChannel, obstacle_in, silence_after
+from bot_service.player.rules.events import Listeners, ListenersLeft, Silenced, VoiceMoved
+from bot_service.player.voice.places import AnyVoiceChannel, obstacle_in, silence_after, silence_of
 from bot_service.player.voice_changes import VoiceChange, events_of
 
 
@@ -34,6 +34,20 @@ def report_voice_state(
         player.tell(event)
     if change.is_self and (silenced := silence_after(before, after)) is not None:
         player.tell(silenced)
+
+
+def report_all_voice_states(players: Players, client: discord.Client) -> None:
+    """Tell each player how things stand: a new gateway session says nothing of changes before it.
+
+    Players ignore what they know. That the bot is in no channel is left to its voice connection, which has ended.
+    """
+    for player in players.all():
+        guild = client.get_guild(player.guild_id)
+        voice = guild.me.voice if guild is not None else None
+        if voice is not None and voice.channel is not None:
+            player.tell(VoiceMoved(voice.channel.id))
+            player.tell(Listeners(len(humans_in(voice.channel))))
+            player.tell(Silenced(silence_of(voice)))
 
 
 def _id(channel: AnyVoiceChannel | None) -> int | None:

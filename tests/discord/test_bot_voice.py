@@ -199,6 +199,15 @@ async def test_alone_it_stops_and_says_so(concert: Concert, room: Room) -> None:
     assert "vac" in await room.say("list")
 
 
+async def test_listeners_who_leave_between_two_gateway_sessions_are_missed(concert: Concert, room: Room) -> None:
+    await room.play(concert.library.long)
+    await room.hears(concert.library.long, 20)
+    concert.discord.gateway.invalidate()
+    room.ana.leave()  # told to no session
+    await room.notice("sin nadie en el canal")
+    await room.voice.disconnected()
+
+
 async def test_when_nothing_was_on_for_a_while_it_leaves_and_says_so(concert: Concert, room: Room) -> None:
     await room.play(concert.library.short)
     await room.hears(concert.library.short, 5)
