@@ -76,7 +76,7 @@ def fenced(
 # test is over, or has run out when the next order comes.
 songs = st.sampled_from(["one", "one", "one", "one", "one", "two"])
 requests = st.sampled_from(["ann", "bob", "cat"])
-leases = st.sampled_from([timedelta(hours=1), timedelta(hours=1), timedelta(0)])
+leases = st.sampled_from([timedelta(minutes=10), timedelta(minutes=10), timedelta(0)])
 waiters = requests.map(lambda name: Waiter(name, f"user {name}"))
 metadata = requests.map(lambda name: PlatformMetadata(title=f"Asked by {name}"))
 orders = st.one_of(

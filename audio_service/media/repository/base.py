@@ -129,7 +129,7 @@ class Records(Protocol):
 
 
 class Leases(Protocol):
-    """Named leases: one owner works on a name at a time."""
+    """Named leases: one owner works on a name at a time. No lease may be longer than LEASE_SECONDS allows, 10 min."""
 
     async def acquire(self, name: str, owner: str, lease: timedelta) -> timedelta | None:
         """Take the named lease, or extend it when `owner` holds it. None: acquired; else how long it is still held."""

@@ -41,7 +41,7 @@ async def test_a_search(client: httpx.AsyncClient, youtube: FakeYouTubeApi) -> N
                 "title": "New Rules",
                 "duration_ms": 225_000,
                 "url": "https://www.youtube.com/watch?v=k2qgadSvNyU",
-                "thumbnail_url": "https://i.ytimg.com/vi/k2qgadSvNyU/default.jpg",
+                "thumbnail_url": "https://i.ytimg.com/vi/k2qgadSvNyU/maxresdefault.jpg",
                 "platform": "YouTube",
             }
         ],
