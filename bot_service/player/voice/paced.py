@@ -2,9 +2,9 @@
 
 Encrypting and sending a packet costs the same either way; a hundred threads that wake up fifty times a second and
 contend for the GIL cost twice as much again. But where more threads want to run than there are processors, one thread
-gets the share of one, too little for many streams: so the sender's priority is raised where the system lets it, and one
-sends at most 16 streams. What is late by more than a short burst all the same is not caught up: after a stall listeners
-hear a gap, not everything at once.
+gets the share of one, too little for many streams: so the sender's priority is raised where the system lets it; where
+it does not, one sends at most 16 streams. What is late by more than a short burst all the same is not caught up: after
+a stall listeners hear a gap, not everything at once.
 
 Opus only: nothing is encoded here. The pacer waits for a disconnected connection without limit: giving it up is the
 watchdog's decision. Figures: docs/adr/0023-voice-sender.md.
@@ -20,7 +20,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import ClassVar
 
 import discord
@@ -41,7 +40,9 @@ _SLOT_NS = 4_000_000
 _BURST_NS = 4 * _FRAME_NS
 # As `nice`: ten times the share of a thread at 0.
 _PRIORITY = -10
-_STREAMS_PER_PACER = 16
+# With and without that priority. More threads cost more CPU and come later, so there are no more than are needed.
+_STREAMS_WITH_PRIORITY = 100
+_STREAMS_WITHOUT_PRIORITY = 16
 _STUCK_NS = 500_000_000
 _STUCK_SECONDS = _STUCK_NS / 1e9
 # Discord's documentation, "Voice Data Interpolation": five frames of silence at the end of sound.
@@ -190,10 +191,13 @@ class Pacers:
 
     def __init__(self) -> None:
         self._pacers: list[Pacer] = []
+        self._most_streams = 0
 
     def add(self, stream: Stream) -> None:
         """Send a stream, to its end. Event loop thread only."""
-        pacer = next((one for one in self._pacers if one.streams < _STREAMS_PER_PACER), None)
+        if not self._most_streams:
+            self._most_streams = _STREAMS_WITH_PRIORITY if _may_raise_priority() else _STREAMS_WITHOUT_PRIORITY
+        pacer = next((one for one in self._pacers if one.streams < self._most_streams), None)
         if pacer is None:
             pacer = Pacer()
             self._pacers.append(pacer)
@@ -238,12 +242,25 @@ class PacedVoiceClient(discord.VoiceClient):
             self._stream.paused = False
 
 
-def _raise_priority() -> None:
-    """Raise the calling thread's priority. Without the right to (CAP_SYS_NICE, RLIMIT_NICE) it stays as it is."""
+def _may_raise_priority() -> bool:
+    """Try it on a thread that ends at once."""
+    answers: list[bool] = []
+    trial = threading.Thread(target=lambda: answers.append(_raise_priority()), name="voice priority")
+    trial.start()
+    trial.join()
+    return answers == [True]
+
+
+def _raise_priority() -> bool:
+    """Raise the calling thread's priority; False without the right to (CAP_SYS_NICE, RLIMIT_NICE)."""
     # On Linux a priority belongs to a thread; elsewhere this would be the whole process.
-    if sys.platform == "linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _PRIORITY)
+    if sys.platform != "linux":
+        return False
+    try:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _PRIORITY)
+    except OSError:
+        return False
+    return True
 
 
 def _started(work: Callable[[], None]) -> threading.Thread:

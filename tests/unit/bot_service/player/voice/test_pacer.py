@@ -71,8 +71,29 @@ def test_a_short_delay_is_caught_up() -> None:
     assert min(gaps[10:13]) < 0.015
 
 
-def test_many_streams_are_sent_by_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paced, "_STREAMS_PER_PACER", 4)
+def grant_priority(_which: int, _who: int, _priority: int) -> None:
+    pass
+
+
+def refuse_priority(_which: int, _who: int, _priority: int) -> None:
+    raise PermissionError
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a priority belongs to a thread on Linux alone")
+def test_many_streams_are_sent_by_one_thread_that_has_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "setpriority", grant_priority)
+    monkeypatch.setattr(paced, "_STREAMS_WITHOUT_PRIORITY", 4)
+    pacers, streams = Pacers(), [Counted(20) for _ in range(9)]
+    for stream in streams:
+        pacers.add(stream)
+    for stream in streams:
+        stream.wait()
+    assert len(set[int]().union(*(stream.senders for stream in streams))) == 1
+
+
+def test_many_streams_are_sent_by_several_threads_without_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "setpriority", refuse_priority)
+    monkeypatch.setattr(paced, "_STREAMS_WITHOUT_PRIORITY", 4)
     pacers, streams = Pacers(), [Counted(20) for _ in range(9)]
     for stream in streams:
         pacers.add(stream)
