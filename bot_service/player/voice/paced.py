@@ -114,6 +114,14 @@ class Stream:
         asyncio.run_coroutine_threadsafe(self._client.ws.speak(state), self._client.loop)
 
 
+def scheduled(at: int, now: int) -> int:
+    """Return the time that counts for a packet which was due at `at`; its stream's next one is due 20 ms after that.
+
+    A short delay is caught up; a longer one shifts the stream's clock, so that a burst is at most five packets. In ns.
+    """
+    return max(at, now - _BURST_NS)
+
+
 class Pacer:
     """Sends streams, one packet each per 20 ms. Its threads run while there are streams; it needs no closing."""
 
@@ -167,7 +175,7 @@ class Pacer:
                 if self._due[0][0] <= now:
                     self._stepping_since = now
                     at, _, stream = heapq.heappop(self._due)
-                    return max(at, now - _BURST_NS), stream
+                    return scheduled(at, now), stream
                 self._changed.wait((self._due[0][0] - now) / 1e9)
             return None
 
