@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -23,16 +22,14 @@ async def test_writes_that_wait_for_each_other_are_refused_together(tmp_path: Pa
     def insert(tx: Transaction) -> None:
         tx.db.execute("INSERT INTO numbers VALUES (1)")
 
-    async with opened(path, 30.0, TABLE, key="KEY") as file:
+    # One after the other they would wait for the busy timeout, longer than a test may take.
+    async with opened(path, 1000.0, TABLE, key="KEY") as file:
         file.writer.write_seconds = SECONDS
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            began = time.monotonic()
             results = await asyncio.gather(*(file.writer.write(insert) for _ in range(4)), return_exceptions=True)
-            waited = time.monotonic() - began
             other.execute("ROLLBACK")
         assert [type(result) for result in results] == [DatabaseUnavailable] * 4
-        assert SECONDS <= waited < 30.0, "one after the other they would have waited for the busy timeout"
         await file.writer.write(insert)
         assert await file.reader.read(lambda tx: tx.db.execute("SELECT count(*) FROM numbers").fetchone()) == (1,)
 
