@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
+from random import Random
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -33,7 +34,7 @@ class World(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now: datetime = NOW
-        self.state = PlayerState(guild_id=1, limits=PlayerLimits(queue_limit=12))
+        self.state = PlayerState(guild_id=1, limits=PlayerLimits(queue_limit=12), random=Random(0))
         self.put_in: Counter[str] = Counter()
         self.taken_out: Counter[str] = Counter()
         self.count = 0
