@@ -1,17 +1,16 @@
 """Pages for people: `/`, which searches the library and plays songs, and `/docs`, the API's description.
 
-The page at `/` is static and uses the public API alone. `/docs` is Swagger UI where its files can be fetched from a
-public CDN, and the same operations as plain HTML where they cannot: Swagger's script replaces the element with the
-plain list, so a browser without it keeps the list.
+Both load nothing from another host. `/docs` is a plain list of the operations, which Swagger UI's script, served from
+here too, replaces once it runs (docs/adr/0024-api-docs-page.md): a browser without scripts keeps the list.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from functools import cache
 from html import escape
+from importlib.metadata import distribution, version
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from fastapi import Request, Response
@@ -19,41 +18,40 @@ from starlette.exceptions import HTTPException
 
 from audio_service.api.routing import Router
 
-_TYPES = {"index.html": "text/html", "library.js": "text/javascript", "library.css": "text/css"}
+_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
+_WEB = ("library.js", "library.css", "docs.js", "docs.css")
 _HEADERS = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "media-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
 }
 
-_CDN = "https://cdn.jsdelivr.net"
-_SWAGGER = f"{_CDN}/npm/swagger-ui-dist@5"
-_START = (
-    'if (window.SwaggerUIBundle) SwaggerUIBundle({url: "/openapi.json", dom_id: "#operations", deepLinking: true});'
-)
-_START_HASH = base64.b64encode(hashlib.sha256(_START.encode()).digest()).decode()
-_POLICY = (
-    f"default-src 'none'; script-src {_CDN} 'sha256-{_START_HASH}'; style-src {_CDN} 'unsafe-inline'; "
-    "img-src data:; connect-src 'self'; frame-ancestors 'none'"
-)
-_PAGE = """<!doctype html>
+_SWAGGER = ("swagger-ui.css", "swagger-ui-bundle.js")
+_SWAGGER_PACKAGE = "fastapi-swagger"
+_SWAGGER_HEADERS = {**_HEADERS, "Cache-Control": "public, max-age=86400"}
+_DOCS_HEADERS = {
+    **_HEADERS,
+    # Swagger UI writes style attributes and draws its icons from data: addresses.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+}
+_DOCS = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title>
-<link rel="stylesheet" href="{swagger}/swagger-ui.css">
-<style>body {{ font-family: sans-serif; margin: 0 auto; max-width: 60rem; padding: 1rem }}</style>
+<link rel="stylesheet" href="/docs/swagger-ui.css?v={version}">
+<link rel="stylesheet" href="/web/docs.css">
 </head>
 <body>
 <div id="operations">
 <h1>{title}</h1>
 <p>{description}</p>
-<p>The whole description: <a href="/openapi.json">openapi.json</a>. This plain list stands here as long as Swagger UI,
-which is fetched from the network, has not loaded.</p>
+<p>The whole description: <a href="/openapi.json">openapi.json</a>.</p>
 {operations}
 </div>
-<script src="{swagger}/swagger-ui-bundle.js"></script>
-<script>{start}</script>
+<script src="/docs/swagger-ui-bundle.js?v={version}"></script>
+<script src="/web/docs.js"></script>
 </body>
 </html>
 """
@@ -69,8 +67,8 @@ async def index() -> Response:
 
 @router.get("/web/{name}")
 async def asset(name: str) -> Response:
-    """Return one of the page's files."""
-    if name not in _TYPES:
+    """Return one of the pages' files."""
+    if name not in _WEB:
         raise HTTPException(404)
     return _file(name)
 
@@ -79,18 +77,25 @@ async def asset(name: str) -> Response:
 async def docs_page(request: Request) -> Response:
     """Return the page."""
     document: dict[str, Any] = request.app.openapi()
-    page = _PAGE.format(
+    page = _DOCS.format(
         title=escape(document["info"]["title"]),
         description=escape(document["info"]["description"]),
-        swagger=_SWAGGER,
+        version=version(_SWAGGER_PACKAGE),
         operations="\n".join(
             _operation(method, path, operation)
             for path, methods in document["paths"].items()
             for method, operation in methods.items()
         ),
-        start=_START,
     )
-    return Response(page, media_type="text/html", headers={"Content-Security-Policy": _POLICY})
+    return Response(page, media_type="text/html", headers=_DOCS_HEADERS)
+
+
+@router.get("/docs/{asset}")
+async def swagger_asset(asset: str) -> Response:
+    """Return one of Swagger UI's files. Its address has the package's version, so a copy is never of another one."""
+    if asset not in _SWAGGER:
+        raise HTTPException(404)
+    return Response(_read_swagger(asset), media_type=_type(asset), headers=_SWAGGER_HEADERS)
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
@@ -113,10 +118,20 @@ def _parameter(parameter: dict[str, Any]) -> str:
 
 
 def _file(name: str) -> Response:
-    return Response(_read(name), media_type=_TYPES[name], headers=_HEADERS)
+    return Response(_read(name), media_type=_type(name), headers=_HEADERS)
+
+
+def _type(name: str) -> str:
+    return _TYPES[name.rpartition(".")[2]]
 
 
 @cache
 def _read(name: str) -> bytes:
     """Read a file of the installed package, once per process: it does not change while the process runs."""
     return files("audio_service.web").joinpath(name).read_bytes()
+
+
+@cache
+def _read_swagger(name: str) -> bytes:
+    """Read a file of the package that has them, without importing its code."""
+    return Path(str(distribution(_SWAGGER_PACKAGE).locate_file(f"fastapi_swagger/resources/{name}"))).read_bytes()

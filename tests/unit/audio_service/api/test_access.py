@@ -34,7 +34,7 @@ ROUTES: list[tuple[str, Scope]] = [
     ("/api/v1/sources/playlist?url=", "sources:read"),
     ("/metrics", "metrics:read"),
 ]
-OPEN = ["/livez", "/readyz", "/api/v1/health", "/", "/web/library.js", "/docs", "/openapi.json"]
+OPEN = ["/livez", "/readyz", "/api/v1/health", "/", "/web/library.js", "/docs", "/docs/swagger-ui.css", "/openapi.json"]
 
 
 class KeyRing:
