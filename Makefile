@@ -113,6 +113,8 @@ lock: $(VENV)/.dev ## Resolve pyproject.toml into requirements/ with hashes ## R
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --extra audio --extra bot --extra tracing --extra build --extra dev \
 		-c requirements/audio.txt -c requirements/bot.txt -o requirements/dev.txt
+	@$(BIN)/uv pip compile --group emulators --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate -o requirements/emulators.txt
 
 .PHONY: docker-ready
 docker-ready:

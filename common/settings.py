@@ -20,10 +20,11 @@ from common.errors import Locale, Misconfigured, Text
 from common.settings_errors import Expected, SettingsError, explain
 
 _ADDRESS = re.compile(r"[^\s:]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
-DatabaseBackend = Literal["sqlite", "mongodb"]
+DatabaseBackend = Literal["sqlite", "mongodb", "dynamodb"]
 
 _FOREIGN_TLS = "KAFKA_TLS_"
 _TOPIC = r"^[A-Za-z0-9._-]{1,200}$"
+_ENDPOINT = r"^(https?://[^\s/]+/?)?$"
 
 
 def topic_setting(default: str, *, key: str, former: str) -> Any:  # noqa: ANN401 - stands where a field's default does
@@ -49,7 +50,7 @@ class SharedSettings(BaseSettings):
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = 20.0
     otel_exporter_otlp_endpoint: str = ""
 
-    messaging_backend: Literal["embedded", "kafka"] = "embedded"
+    messaging_backend: Literal["embedded", "kafka", "sqs"] = "embedded"
     embedded_broker_path: Path = Path("data/broker.db")
     embedded_broker_max_backlog: Annotated[int, Field(ge=1)] = 100_000
     embedded_broker_max_bytes: Annotated[int, Field(ge=1_000_000)] = 256 * 1024 * 1024
@@ -90,10 +91,14 @@ class SharedSettings(BaseSettings):
     mongo_cert_file: Path | None = None
     mongo_key_file: Path | None = None
 
-    storage_backend: Literal["local"] = "local"
+    storage_backend: Literal["local", "s3"] = "local"
     local_storage_path: Path = renamed_setting(
         Path("data/storage"), key="local_storage_path", former="local_storage_directory"
     )
+
+    aws_region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")] = "us-east-1"
+    aws_endpoint_url: Annotated[str, Field(pattern=_ENDPOINT)] = ""
+    aws_endpoint_url_s3: Annotated[str, Field(pattern=_ENDPOINT)] = ""
 
     @field_validator("otel_exporter_otlp_endpoint")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import suppress
@@ -13,7 +14,9 @@ import pytest
 import pytest_asyncio
 import pytest_timeout  # pyright: ignore[reportMissingTypeStubs] - two calls, no py.typed
 
+from tests.servers import emulators
 from tests.servers import kafka as kafka_server
+from tests.servers.emulators import Emulator, open_ministack, open_seaweedfs
 from tests.servers.kafka import Kafka, open_shared_kafka
 from tests.servers.missing import ProgramMissing
 from tests.servers.mongo import Mongo, open_shared_mongo
@@ -55,14 +58,17 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> object:  # noq
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Fetch Kafka if a test will want it, before the first test and outside of any test's time limit.
+    """Fetch the servers that a test will want, before the first test and outside of any test's time limit.
 
-    A failure is raised again where a test starts Kafka.
+    A failure is raised again where a test starts the server.
     """
-    wanted = any("kafka" in item.name or "kafka" in getattr(item, "fixturenames", ()) for item in session.items)
-    if wanted and not session.config.getoption("collectonly"):
-        with suppress(ProgramMissing, RuntimeError, TimeoutError):
-            asyncio.run(kafka_server.fetch())
+    if session.config.getoption("collectonly"):
+        return
+    fetches = {"kafka": kafka_server.fetch, "ministack": emulators.fetch, "seaweedfs": emulators.fetch}
+    for name, fetch in fetches.items():
+        if any(name in item.name or name in getattr(item, "fixturenames", ()) for item in session.items):
+            with suppress(ProgramMissing, RuntimeError, TimeoutError):
+                asyncio.run(fetch())  # pyright: ignore[reportUnknownArgumentType] - of two types
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -76,4 +82,24 @@ async def mongo() -> AsyncGenerator[Mongo]:
 async def kafka() -> AsyncGenerator[Kafka]:
     """Apache Kafka: the broker that KAFKA_BROKERS names, or one started here. Tests use topics of their own."""
     async with open_shared_kafka() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def aws_credentials() -> None:
+    """Put the emulators' credentials where the SDK's own chain looks first."""
+    os.environ.update(emulators.CREDENTIALS)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def ministack(aws_credentials: None) -> AsyncGenerator[Emulator]:  # noqa: ARG001 - set before a client is made
+    """SQS, SNS, DynamoDB and Secrets Manager. Tests use queues and tables of their own."""
+    async with open_ministack() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def seaweedfs(aws_credentials: None) -> AsyncGenerator[Emulator]:  # noqa: ARG001 - set before a client is made
+    """S3. Tests use buckets of their own."""
+    async with open_seaweedfs() as running:
         yield running

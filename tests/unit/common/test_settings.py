@@ -71,7 +71,7 @@ async def test_a_backend_without_an_adapter_is_refused_by_its_key(
 WRONG = {
     "NUM_WORKERS": ("many", "se espera un número entero"),
     "HTTP_PORT": ("70000", "se espera un número menor o igual a 65535"),
-    "DATABASE_BACKEND": ("oracle", "se espera 'sqlite' o 'mongodb'"),
+    "DATABASE_BACKEND": ("oracle", "se espera 'sqlite', 'mongodb' o 'dynamodb'"),
     "SERVICE_TIMEOUT": ("-1", "se espera un número mayor que 0"),
     "MONGO_ENABLE_TLS": ("perhaps", "se espera true o false"),
     "KAFKA_BROKERS": ("nowhere", "se espera host:puerto"),

@@ -1,0 +1,188 @@
+"""The servers that stand in for AWS on 127.0.0.1: ministack (SQS, SNS, DynamoDB, Secrets Manager, Lambda) and SeaweedFS
+(S3). Both come from requirements/emulators.txt, installed once into `.cache/aws/`, an environment of their own.
+
+What neither proves: signatures on SQS and DynamoDB, IAM, throttling, a visibility over 12 h (docs/aws.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.servers.ports import free_port
+from tests.servers.reaper import child_environment
+from tests.waiting import patience, until
+
+_ROOT = Path(__file__).parents[2]
+_LOCK = _ROOT / "requirements" / "emulators.txt"
+_CACHE = _ROOT / ".cache" / "aws"
+FETCH_SECONDS = 600.0
+
+REGION = "us-east-1"
+ACCESS_KEY, SECRET_KEY = "test", "test-secret-key"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_REGION": REGION}
+"""The environment from which the SDK's own chain takes credentials."""
+
+
+@dataclass(slots=True)
+class Emulator:
+    """One server, which can be killed and started again on its port."""
+
+    command: list[str]
+    directory: Path
+    port: int
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address, for AWS_ENDPOINT_URL."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Start it on the data that is there, and wait until it listens."""
+        with (self.directory / "log.txt").open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: ASYNC220 - starting it takes no time
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                env=child_environment(self.environment),
+            )
+        await until(self._answers)
+
+    async def kill(self) -> None:
+        """`kill -9`."""
+        if self.process is not None:
+            self.process.kill()
+            await asyncio.to_thread(self.process.wait)
+
+    @contextmanager
+    def frozen(self) -> Generator[None]:
+        """Stop the process (SIGSTOP): connections stay open, without answers."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    async def _answers(self) -> bool:
+        """Whether it answers HTTP with anything but 5xx; a port that listens may not be served yet."""
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise RuntimeError(
+                f"{self.command[0]} ended at its start: {(self.directory / 'log.txt').read_text()[-2000:]}"
+            )
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            return False
+        try:
+            writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            status = await reader.readline()
+        except OSError:
+            return False
+        finally:
+            writer.close()
+        return status.startswith(b"HTTP/1") and not status.split()[1].startswith(b"5")
+
+
+@asynccontextmanager
+async def open_ministack() -> AsyncGenerator[Emulator]:
+    """Run ministack. It keeps everything in memory: `kill` loses it, `frozen` does not."""
+    programs = await fetch()
+    with tempfile.TemporaryDirectory(prefix="ministack-", ignore_cleanup_errors=True) as name:
+        port = free_port()
+        environment = {**CREDENTIALS, "GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
+        async with _running(Emulator([str(programs / "ministack")], Path(name), port, environment)) as emulator:
+            yield emulator
+
+
+@asynccontextmanager
+async def open_seaweedfs() -> AsyncGenerator[Emulator]:
+    """Run SeaweedFS as an S3 server; what it acknowledged outlives `kill`."""
+    programs = await fetch()
+    with tempfile.TemporaryDirectory(prefix="seaweedfs-", ignore_cleanup_errors=True) as name:
+        directory, port = Path(name), free_port()
+        rights = ["Admin", "Read", "Write", "List", "Tagging"]
+        keys = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
+        identities = {"identities": [{"name": "tests", "credentials": keys, "actions": rights}]}
+        (directory / "s3.json").write_text(json.dumps(identities))
+        (directory / "data").mkdir()
+        # It would choose the rest of its ports by itself, and other tests run beside it.
+        parts = ("master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3.grpc")
+        ports = [
+            f"-{part.replace('.grpc', '')}.port{'.grpc' if part.endswith('.grpc') else ''}={free_port()}"
+            for part in parts
+        ]
+        command = [
+            *(str(programs / "weed"), "server", f"-dir={directory / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+            *("-s3", f"-s3.port={port}", f"-s3.port.grpc={free_port()}", f"-s3.config={directory / 's3.json'}"),
+            *("-s3.iam=false", "-master.volumeSizeLimitMB=64", "-volume.max=40", *ports),
+        ]
+        # Keys in its environment would take the place of those in s3.json.
+        async with _running(Emulator(command, directory, port, {"HOME": name})) as emulator:
+            yield emulator
+
+
+@asynccontextmanager
+async def _running(emulator: Emulator) -> AsyncGenerator[Emulator]:
+    try:
+        await emulator.start()
+        yield emulator
+    finally:
+        await emulator.kill()
+
+
+async def fetch() -> Path:
+    """Install the emulators into `.cache/aws/` unless they are there, and return the folder of their programs.
+
+    One process does it, others wait for it. The folder is named by its lock: another lock is another environment.
+
+    Raises:
+        RuntimeError: pip failed, or was not done within FETCH_SECONDS.
+    """
+    target = _CACHE / hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:16]
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    with (_CACHE / "lock").open("w") as lock:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        if not (target / "installed").exists():
+            shutil.rmtree(target, ignore_errors=True)
+            await _run(sys.executable, "-m", "venv", str(target))
+            await _run(
+                str(target / "bin" / "pip"), "install", "--quiet", "--no-deps", "--require-hashes", "-r", str(_LOCK)
+            )
+            (target / "installed").touch()
+    return target / "bin"
+
+
+async def _run(*command: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=child_environment(),
+    )
+    try:
+        async with asyncio.timeout(patience(FETCH_SECONDS)):
+            output, _ = await process.communicate()
+    except (asyncio.CancelledError, TimeoutError):
+        process.kill()
+        await process.wait()
+        raise
+    if process.returncode:
+        raise RuntimeError(f"{command[0]} failed: {output.decode()[-2000:]}")
