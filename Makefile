@@ -78,7 +78,7 @@ deploy-lint: $(VENV)/.dev ## Compose file, Dockerfiles, shell scripts, Kubernete
 commits: ## Commit subjects of at most 72 characters (COMMITS=<range> to choose which) ## Títulos de commits de 72 caracteres como máximo (COMMITS=<rango> para elegir cuáles)
 	@scripts/commit-subjects.sh "$${COMMITS:-main..HEAD}"
 
-audit: $(VENV)/.dev ## Known vulnerabilities of everything that is locked (asks PyPI; what it cannot tell is a failure) ## Vulnerabilidades conocidas de todo lo fijado (le pregunta a PyPI; lo que no se sabe es una falla)
+audit: $(VENV)/.dev ## Known vulnerabilities of everything that is locked (asks PyPI, then OSV; what it cannot tell is a failure) ## Vulnerabilidades conocidas de todo lo fijado (le pregunta a PyPI y después a OSV; lo que no se sabe es una falla)
 	@$(BIN)/python -m tests.deploy.audit --strict
 	@$(BIN)/python -m tests.deploy.pins
 

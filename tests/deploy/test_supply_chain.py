@@ -240,17 +240,67 @@ def test_make_check_audits_and_make_audit_lets_nothing_pass_that_it_cannot_tell(
     assert set(audit.LOCKS) == set(LOCKS)
 
 
-def test_an_audit_names_each_vulnerability_but_those_decided_on_and_what_it_could_not_look_up() -> None:
-    bad: Json = {"id": "PYSEC-1", "fix_versions": ["2.0"], "aliases": ["CVE-1"]}
-    known: Json = {"id": "PYSEC-2", "fix_versions": [], "aliases": list(audit.IGNORED)}
-    report: Json = {
+def reported(packages: list[audit.Package], *, unknown: tuple[str, ...] = (), vulns: tuple[Json, ...] = ()) -> Json:
+    """Return pip-audit's report: the vulnerabilities are the first package's."""
+    return {
         "dependencies": [
-            {"name": "a", "version": "1.0", "vulns": [bad, known]},
-            {"name": "b", "version": "1.0", "vulns": []},
-            {"name": "c", "skip_reason": "unknown"},
+            {"name": name, "skip_reason": "not found"}
+            if name in unknown
+            else {"name": name, "version": version, "vulns": list(vulns) if (name, version) == packages[0] else []}
+            for name, version in packages
         ]
     }
-    assert audit.verdict(report) == (["a 1.0: PYSEC-1, mended in 2.0"], ["c"])
+
+
+BAD: Json = {"id": "PYSEC-1", "fix_versions": ["2.0"], "aliases": ["CVE-1"]}
+DECIDED: Json = {"id": "PYSEC-2", "fix_versions": [], "aliases": list(audit.IGNORED)}
+
+
+def test_an_audit_names_each_vulnerability_but_those_decided_on() -> None:
+    told = audit.audit([("a", "1.0"), ("b", "1.0")], lambda _, asked: reported(asked, vulns=(BAD, DECIDED)))
+    assert told.found == ["a 1.0: PYSEC-1, mended in 2.0"]
+    assert told.summary() == "advisories: 2 of 2 locked packages audited (PyPI knows 2)"
+
+
+def test_the_second_source_is_asked_about_what_the_first_could_not_tell() -> None:
+    asked: list[tuple[str, list[audit.Package]]] = []
+
+    def ask(service: str, packages: list[audit.Package]) -> Json:
+        asked.append((service, packages))
+        return reported(packages, unknown=("b", "c") if service == "pypi" else ("c",), vulns=(BAD,))
+
+    told = audit.audit([("a", "1"), ("b", "1"), ("c", "1")], ask)
+    assert asked == [("pypi", [("a", "1"), ("b", "1"), ("c", "1")]), ("osv", [("b", "1"), ("c", "1")])]
+    assert [line.partition(":")[0] for line in told.found] == ["a 1", "b 1"]
+    assert told.unknown == [("c", "1")]
+    assert told.summary() == (
+        "advisories: 2 of 3 locked packages audited (PyPI knows 1; OSV knows 1); NOT audited: c==1"
+    )
+
+
+def test_an_audit_without_any_answer_says_that_nothing_was_audited_and_asks_no_source_twice() -> None:
+    asked: list[str] = []
+
+    def ask(service: str, _: list[audit.Package]) -> None:
+        asked.append(service)
+
+    told = audit.audit([("a", "1"), ("a", "2"), *((name, "1") for name in "bcdef")], ask)
+    assert (asked, told.found) == (["pypi", "osv"], [])
+    assert told.summary() == (
+        "advisories: 0 of 7 locked packages audited (PyPI gave no answer; OSV gave no answer); "
+        "NOT audited: a==1 a==2 b==1 c==1 d==1 …"
+    )
+
+
+def test_two_versions_of_one_package_are_both_audited() -> None:
+    """A universal lock has one for each Python; pip-audit refuses a name that is there twice."""
+    told = audit.audit([("A_b", "1"), ("A_b", "2"), ("c", "1")], lambda _, asked: reported(asked, vulns=(BAD,)))
+    assert [line.partition(":")[0] for line in told.found] == ["A_b 1", "A_b 2"]
+    assert told.unknown == []
+
+
+def test_every_package_of_every_lock_is_audited_whatever_its_marker() -> None:
+    assert set(audit.locked()) >= {package for name in LOCKS for package in locked(name).items()}
 
 
 @pytest.mark.slow
