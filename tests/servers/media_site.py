@@ -80,6 +80,7 @@ class _Behaviour:
         silent: never answer at all.
         unasked: answer only so many bytes, as a part (206), though no Range was asked for.
         radio: the headers of a radio stream, which have no length.
+        unstated: do not say how long the body is.
         damage: the bytes after the first KB are XORed with 0x5A.
     """
 
@@ -101,11 +102,13 @@ class _Behaviour:
     damage: bool = False
     unasked: int | None = None
     radio: bool = False
+    unstated: bool = False
 
     def add_headers(self, response: web.StreamResponse) -> None:
         """Add the headers that do not depend on the range."""
-        if self.radio:
+        if self.radio or self.unstated:
             response.content_length = None
+        if self.radio:
             response.headers["icy-name"] = "Radio"
         if self.ranges:
             response.headers["Accept-Ranges"] = "bytes"
@@ -147,6 +150,7 @@ class _Behaviour:
             damage="damage" in query,
             unasked=number("unasked"),
             radio="radio" in query,
+            unstated="unstated" in query,
         )
 
 

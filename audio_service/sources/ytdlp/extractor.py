@@ -210,6 +210,7 @@ class Extractor:
         return True
 
     def _hook(self, status: Info) -> None:
+        self._growing.open_ended = self._ydl.transfer.open_ended
         self._growing.grew()
         self._on_status(status)
 

@@ -102,13 +102,17 @@ def fetch(extractor: Extractor, job: FetchJob, options: EncodeOptions, report: O
 def _encode(
     growing: GrowingFile, drafts: Drafts, origin: Origin, options: EncodeOptions, reporter: ProgressReporter
 ) -> Encoded:
+    def on_frames(frames: int) -> None:
+        growing.heard(frames * FRAME_MS)
+        reporter.encoding(frames, drafts.number)
+
     def encode(source: BinaryIO) -> Encoded:
         return encode_dca(
             source,
             cast("BinaryIO", drafts),
             origin=origin,
             options=options,
-            on_frames=lambda frames: reporter.encoding(frames, drafts.number),
+            on_frames=on_frames,
         )
 
     try:

@@ -34,6 +34,9 @@ _MAX_REQUESTS = 300
 _RANGE = re.compile(r"bytes=(\d+)-")
 # A key that encrypts samples and not whole segments (RFC 8216 §4.3.2.4), as protected streams have.
 _SAMPLE_KEY = re.compile(rb"#EXT-X-(?:SESSION-)?KEY:METHOD=(?!NONE|AES-128)")
+# A media playlist (RFC 8216 §4.3.3), to which segments are added for as long as it has no end tag.
+_MEDIA_PLAYLIST = re.compile(rb"#EXT-X-TARGETDURATION:")
+_FINISHED_PLAYLIST = re.compile(rb"#EXT-X-(?:ENDLIST|PLAYLIST-TYPE:VOD)")
 _SEGMENT = re.compile(rb"#EXTINF:(\d{1,6}(?:\.\d{1,9})?)")
 _MAX_DISPOSITION = 1000
 _PLAYLIST_HEAD_BYTES = 64
@@ -104,13 +107,15 @@ class FileTransfer(Transfer):
         self._sequential = sequential
         self._first: Untyped = None  # the response that is being read
         self._stated_bytes = 0
+        self._states_length = True
         self.file_name = ""
 
     def opened(self, request: Untyped, response: Untyped) -> None:
         """Look at a response before its body is written."""
         super().opened(request, response)
         length = str(response.get_header("Content-Length") or "")
-        if length.isdigit():
+        self._states_length = length.isdigit()
+        if self._states_length:
             self.expect(int(length))
         if not self._sequential:
             return
@@ -120,6 +125,17 @@ class FileTransfer(Transfer):
             self.file_name = file_name(str(response.get_header("Content-Disposition") or ""))
         elif not _resumes(request, response) or _identity(response) != _identity(self._first):
             raise SourceTruncated("the body broke off and the source does not resume where it ended")
+
+    def read_whole(self, body: bytes) -> None:
+        """Look at a body that was read at once. Raises MediaLive for a media playlist that still grows."""
+        super().read_whole(body)
+        if _MEDIA_PLAYLIST.search(body) and self.stated_ms is None and not _FINISHED_PLAYLIST.search(body):
+            raise MediaLive("an HLS playlist without an end")
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether neither the body that is being read nor a playlist states a length."""
+        return not self._states_length and self.stated_ms is None
 
     def check_complete(self) -> None:
         """Raise SourceTruncated when the server sent a part of the file where the whole was asked for."""

@@ -138,6 +138,8 @@ BAD_INPUT: dict[str, tuple[Ask, type[AppError]]] = {
         SourceTruncated,
     ),
     "live": (lambda site, media: site.live(make("hls", media, 3)), MediaLive),
+    "live behind a page": (lambda site, media: site.page(site.live(make("hls", media, 3))), MediaLive),
+    "live behind JSON-LD": (lambda site, media: site.jsonld(site.live(make("hls", media, 3))), MediaLive),
 }
 
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import pytest
 
 from audio_service.sources.ytdlp.growing import AbandonedError, GrowingFile
-from common.errors import SourceTruncated, SourceUnavailable
+from common.errors import MediaLive, SourceTruncated, SourceUnavailable
 
 
 @pytest.fixture
@@ -101,3 +101,68 @@ def test_what_has_come_is_read_however_slowly(tmp_path: Path) -> None:
     growing.wait_complete()
     with growing.open() as file:
         assert file.read(1) == b"x"
+
+
+def live_after(path: Path, seconds: float = 0.1) -> GrowingFile:
+    """A body of no stated length, that is live when the sound of `seconds` takes as long to come."""
+    (path / "source.part").write_bytes(b"x")
+    growing = GrowingFile(path / "source", live_window_seconds=seconds, whole_seconds=seconds)
+    growing.open_ended = True
+    return growing
+
+
+def test_sound_of_no_stated_length_that_comes_as_it_plays_is_live(tmp_path: Path) -> None:
+    growing = live_after(tmp_path)
+    growing.heard(119)
+    with pytest.raises(MediaLive, match="119 ms of sound"):
+        growing.wait()
+
+
+def test_what_comes_at_once_on_connecting_does_not_hide_a_live_stream(tmp_path: Path) -> None:
+    growing = live_after(tmp_path)
+    growing.heard(30_000)
+    growing.wait()
+    growing.heard(30_100)
+    with pytest.raises(MediaLive, match="100 ms of sound"):
+        growing.wait()
+
+
+def test_sound_that_comes_faster_than_it_plays_is_a_song(tmp_path: Path) -> None:
+    growing = live_after(tmp_path)
+    for seconds in range(1, 4):
+        growing.heard(seconds * 1000)
+        growing.wait()
+
+
+def test_sound_that_is_made_again_counts_once(tmp_path: Path) -> None:
+    growing = live_after(tmp_path)
+    growing.heard(30_000)
+    growing.wait()
+    growing.heard(1000)
+    growing.heard(29_000)
+    with pytest.raises(MediaLive, match="0 ms of sound"):
+        growing.wait()
+
+
+def test_a_large_picture_before_the_sound_is_no_live_stream(tmp_path: Path) -> None:
+    growing = live_after(tmp_path)
+    (tmp_path / "source.part").write_bytes(bytes(4 * 1024 * 1024))
+    growing.wait()
+    with pytest.raises(MediaLive):
+        growing.wait()
+
+
+def test_a_stated_length_and_an_ended_body_are_never_live(tmp_path: Path) -> None:
+    growing = live_after(tmp_path)
+    growing.open_ended = False
+    growing.wait()
+    growing.open_ended = True
+    growing.finish()
+    growing.wait()
+    growing.wait_complete()
+
+
+def test_a_whole_file_of_no_stated_length_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    growing = live_after(tmp_path)
+    with pytest.raises(MediaLive, match="no end came"):
+        growing.wait_complete()
