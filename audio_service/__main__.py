@@ -17,7 +17,7 @@ from audio_service.settings import AudioSettings
 from audio_service.worker.worker import Worker
 from common.launch import read_launch
 from common.observability.dependencies import watch_dependencies
-from common.observability.gauges import watch_lag, watch_loop
+from common.observability.gauges import Backlog, watch_backlogs, watch_loop
 from common.observability.telemetry import configure_logging
 from common.observability.tracing import tracing_or_exit
 from common.runtime import run, until_stopped
@@ -38,13 +38,14 @@ def main(registry: Registry = PIPELINES) -> int:
                 tasks.create_task(until_stopped(stop, "api", api))
                 tasks.create_task(until_stopped(stop, "retention", keep_within_limit(services, stop)))
                 tasks.create_task(until_stopped(stop, "loop watch", watch_loop(services.registry, stop)))
-                lags = {
-                    pipeline.request_topic(settings): partial(
-                        services.broker.lag, pipeline.request_topic(settings), pipeline.group
+                watched = {pipeline.request_topic(settings): pipeline.group for pipeline in pipelines}
+                backlogs = {
+                    topic: Backlog(
+                        partial(services.broker.lag, topic, group), partial(services.broker.oldest_age, topic, group)
                     )
-                    for pipeline in pipelines
+                    for topic, group in watched.items()
                 }
-                tasks.create_task(until_stopped(stop, "lag watch", watch_lag(services.registry, lags, stop)))
+                tasks.create_task(until_stopped(stop, "lag watch", watch_backlogs(services.registry, backlogs, stop)))
                 checks = {
                     "broker": services.broker.health,
                     "database": services.repository.health,

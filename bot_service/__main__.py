@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from bot_service.bootstrap import open_services
@@ -16,7 +17,7 @@ from bot_service.settings import BotSettings
 from common.http.server import listen
 from common.launch import read_launch
 from common.observability.dependencies import watch_dependencies
-from common.observability.gauges import watch_lag, watch_loop
+from common.observability.gauges import Backlog, watch_backlogs, watch_loop
 from common.observability.telemetry import configure_logging
 from common.observability.tracing import tracing_or_exit
 from common.runtime import run, until_stopped
@@ -46,13 +47,14 @@ def main() -> int:
 
 async def _watch(services: Services, stop: asyncio.Event) -> None:
     topic, registry = services.settings.topic_download_status, services.registry
-    lag = watch_lag(registry, {topic: lambda: services.broker.lag(topic, services.pending.group)}, stop)
+    broker, group = services.broker, services.pending.group
+    backlog = Backlog(partial(broker.lag, topic, group), partial(broker.oldest_age, topic, group))
     checks = {"broker": services.broker.health, "database": services.store.health, "storage": services.blobs.health}
     dependencies = watch_dependencies(registry, checks, services.settings.local_storage_path, stop)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(until_stopped(stop, "dependency watch", dependencies))
         tasks.create_task(until_stopped(stop, "loop watch", watch_loop(registry, stop)))
-        tasks.create_task(until_stopped(stop, "lag watch", lag))
+        tasks.create_task(until_stopped(stop, "lag watch", watch_backlogs(registry, {topic: backlog}, stop)))
 
 
 if __name__ == "__main__":

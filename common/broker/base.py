@@ -126,6 +126,10 @@ class Broker(Protocol):
         """Return how many messages the group has not finished."""
         ...
 
+    async def oldest_age(self, topic: str, group: str) -> timedelta:
+        """Return how long ago the oldest message that the group has not finished was published; zero without one."""
+        ...
+
     async def forget(self, topic: str, group: str) -> None:
         """Remove a group that will not return, so that no messages are retained for it; no-op if there is none.
 

@@ -1,4 +1,4 @@
-"""Metrics that both services sample in the background: event loop lag and queue lag.
+"""Metrics that both services sample in the background: event loop lag, and what waits in the queue.
 
 Each watcher runs until `stop` and owns its metric. It only measures; alerts act on the metrics.
 """
@@ -9,6 +9,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
@@ -24,6 +25,14 @@ LAG_EVERY = timedelta(seconds=10)
 _LATENESS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """A group's unfinished messages of a topic: calls of `Broker.lag` and `Broker.oldest_age`."""
+
+    lag: Callable[[], Awaitable[int]]
+    oldest_age: Callable[[], Awaitable[timedelta]]
+
+
 def loop_lateness(registry: CollectorRegistry) -> Histogram:
     """Make the metric of `watch_loop`."""
     return Histogram(
@@ -35,8 +44,18 @@ def loop_lateness(registry: CollectorRegistry) -> Histogram:
 
 
 def queue_lag(registry: CollectorRegistry) -> Gauge:
-    """Make the metric of `watch_lag`."""
+    """Make one metric of `watch_backlogs`."""
     return Gauge("butakero_queue_lag", "Messages that the consumers have not finished.", ["topic"], registry=registry)
+
+
+def queue_oldest(registry: CollectorRegistry) -> Gauge:
+    """Make the other metric of `watch_backlogs`."""
+    return Gauge(
+        "butakero_queue_oldest_seconds",
+        "Age of the oldest message that the consumers have not finished; 0 without one.",
+        ["topic"],
+        registry=registry,
+    )
 
 
 async def watch_loop(registry: CollectorRegistry, stop: asyncio.Event, *, every: timedelta = LOOP_EVERY) -> None:
@@ -49,22 +68,25 @@ async def watch_loop(registry: CollectorRegistry, stop: asyncio.Event, *, every:
             lateness.observe(max(0.0, time.monotonic() - due))
 
 
-async def watch_lag(
+async def watch_backlogs(
     registry: CollectorRegistry,
-    lags: Mapping[str, Callable[[], Awaitable[int]]],
+    backlogs: Mapping[str, Backlog],
     stop: asyncio.Event,
     *,
     every: timedelta = LAG_EVERY,
 ) -> None:
-    """Set the lag of each topic from `lags`, calls of `Broker.lag`; NaN while the broker is unavailable."""
-    gauge = queue_lag(registry)
-    for topic in lags:
-        gauge.labels(topic).set(math.nan)
+    """Set the lag and the oldest age of each topic; NaN while the broker is unavailable."""
+    lag, oldest = queue_lag(registry), queue_oldest(registry)
+    for topic in backlogs:
+        lag.labels(topic).set(math.nan)
+        oldest.labels(topic).set(math.nan)
     while not stop.is_set():
-        for topic, ask in lags.items():
+        for topic, backlog in backlogs.items():
             try:
-                gauge.labels(topic).set(await ask())
+                count, age = await backlog.lag(), (await backlog.oldest_age()).total_seconds()
             except BrokerError as exc:
                 log.debug("lag.unknown", topic=topic, code=exc.code)
-                gauge.labels(topic).set(math.nan)
+                count, age = math.nan, math.nan
+            lag.labels(topic).set(count)
+            oldest.labels(topic).set(age)
         await pause(stop, every)

@@ -23,7 +23,7 @@ from common.errors import BrokerUnavailable, MessageTooLarge
 from common.settings import SharedSettings
 from tests.servers.kafka import Kafka
 from tests.servers.reaper import child_environment
-from tests.waiting import patience
+from tests.waiting import patience, until
 
 REPOSITORY = Path(__file__).parents[2]
 LEASE_SECONDS = 1.0
@@ -398,6 +398,40 @@ async def test_lag_counts_what_a_group_has_not_finished(broker: Broker, backend:
         assert await broker.lag(backend.topic, "g") == 3
         await held.ack()
         assert await broker.lag(backend.topic, "g") == 2
+
+
+async def test_the_oldest_age_is_that_of_the_first_message_which_a_group_has_not_finished(
+    broker: Broker, backend: Backend
+) -> None:
+    assert await broker.oldest_age(backend.topic, "g") == timedelta(0)
+    async with broker.consume(backend.topic, "g", prefetch=3) as deliveries:
+        before = time.time()
+        await broker.publish(backend.topic, "key", b"a", {})
+        published = time.time()
+        first = await take(deliveries)
+        await until(lambda: time.time() > published + 0.2)
+        between = time.time()
+        await broker.publish(backend.topic, "key", b"b", {})
+        second = await take(deliveries)
+        # Kafka's timestamps are whole milliseconds.
+        asked = time.time()
+        age = (await broker.oldest_age(backend.topic, "g")).total_seconds()
+        assert asked - published <= age <= time.time() - before + 0.001
+        # One that waits for its next attempt is not finished.
+        await second.retry(timedelta(hours=1))
+        assert (await broker.oldest_age(backend.topic, "g")).total_seconds() >= age
+        await first.ack()
+        age = (await broker.oldest_age(backend.topic, "g")).total_seconds()
+        assert 0 <= age <= time.time() - between + 0.001
+        assert await broker.lag(backend.topic, "g") == 1
+    assert await broker.oldest_age(backend.topic, "another") > timedelta(seconds=age)
+
+
+async def test_the_oldest_age_is_zero_once_all_is_finished(broker: Broker, backend: Backend) -> None:
+    async with broker.consume(backend.topic, "g") as deliveries:
+        await put(broker, backend.topic, "a", "b")
+        await take_values(deliveries, 2)
+    assert await broker.oldest_age(backend.topic, "g") == timedelta(0)
 
 
 async def test_peek_shows_the_oldest_and_takes_nothing(broker: Broker, backend: Backend) -> None:

@@ -16,7 +16,7 @@ from audio_service.metrics import WorkerMetrics
 from bot_service.metrics import BotMetrics
 from common.http.connections import ConnectionMetrics
 from common.observability.dependencies import dependency_up, disk_free_ratio
-from common.observability.gauges import loop_lateness, queue_lag
+from common.observability.gauges import loop_lateness, queue_lag, queue_oldest
 from tests.deploy.compose import ROOT, config
 from tests.servers.prometheus import PROMTOOL_RUNS, promtool
 
@@ -30,7 +30,7 @@ OF_PROMETHEUS = {"up": {"job", "instance", "service"}, "ALERTS": {"alertstate", 
 ADDED_BY_SCRAPING = {"job", "instance", "service", "le"}
 WORDS = {
     *("sum", "max", "count", "by", "rate", "increase", "and", "or", "unless", "offset", "absent"),
-    *("histogram_quantile", "predict_linear", "min", "on", "vector", "time", "avg_over_time", "min_over_time"),
+    *("histogram_quantile", "predict_linear", "min", "on", "vector", "time", "avg_over_time", "max_over_time"),
 }
 Json = dict[str, Any]
 
@@ -47,7 +47,7 @@ def known_metrics() -> dict[str, set[str]]:
         BotMetrics.on(registry),
         ConnectionMetrics.on(registry),
     )
-    collectors: list[Any] = [loop_lateness(registry), queue_lag(registry)]
+    collectors: list[Any] = [loop_lateness(registry), queue_lag(registry), queue_oldest(registry)]
     collectors += [dependency_up(registry), disk_free_ratio(registry)]
     collectors += [getattr(metrics, name) for metrics in ours for name in metrics.__slots__]
     for collector in collectors:

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -130,6 +131,10 @@ class EmbeddedBroker:
     async def lag(self, topic: str, group: str) -> int:
         """See `Broker.lag`."""
         return await asyncio.shield(self._submit(lambda: self._store.lag(topic, group)))
+
+    async def oldest_age(self, topic: str, group: str) -> timedelta:
+        """See `Broker.oldest_age`."""
+        return timedelta(seconds=await asyncio.shield(self._submit(lambda: self._store.oldest_age(topic, group))))
 
     async def forget(self, topic: str, group: str) -> None:
         """See `Broker.forget`."""

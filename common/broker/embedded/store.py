@@ -189,6 +189,20 @@ class EmbeddedStore:
             ).fetchone()
         return row[0]
 
+    def oldest_age(self, topic: str, group: str) -> float:
+        """Return the seconds since the oldest message that `lag` counts was published, 0 without one."""
+        with translated():
+            found = self._find_group(topic, group)
+            row: tuple[float | None] = self.connection.execute(
+                # The first that was not handed out is the oldest of those: one look into the index of offsets.
+                "SELECT min(published_at) FROM (SELECT published_at FROM (SELECT published_at FROM messages WHERE"
+                " topic_id = (SELECT id FROM topics WHERE name = ?) AND log_offset >= ? ORDER BY log_offset LIMIT 1)"
+                " UNION ALL SELECT m.published_at FROM deliveries d JOIN messages m ON m.id = d.message_id"
+                " WHERE d.group_id = ?)",
+                (topic, found.cursor if found else 0, found.id if found else None),
+            ).fetchone()
+        return max(0.0, self.now() - row[0]) if row[0] is not None else 0.0
+
     def describe(self, path: Path) -> dict[str, Any]:
         """Return the health answer's metadata, after taking and releasing the write lock.
 

@@ -9,8 +9,11 @@ BrokerUnavailable after KAFKA_TIMEOUT_SECONDS; subscriptions continue when the b
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 from common.broker.base import MAX_MESSAGE_BYTES, Broker, Delivery, Message, encodable
@@ -42,6 +45,14 @@ NAME = "kafka"
 
 _HEALTH_SECONDS = 1.5  # less than the 2 s of the probes, which show the error
 _PEEK_POLL_MS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfinished:
+    """A group's unfinished messages of a partition: the offset of the first one, and their number."""
+
+    begin: int
+    count: int
 
 
 @asynccontextmanager
@@ -82,6 +93,8 @@ class KafkaBroker:
         self._session_seconds = session_seconds
         self._poll_interval_seconds = poll_interval_seconds
         self._publisher = Publisher(cluster)
+        # By topic and group: for each partition the offset of the oldest unfinished message, and when it was published.
+        self._oldest: dict[tuple[str, str], dict[int, tuple[int, int]]] = {}
         self._members: dict[KafkaSubscription, asyncio.Task[None]] = {}
         self._closed = False
 
@@ -119,18 +132,19 @@ class KafkaBroker:
 
     async def lag(self, topic: str, group: str) -> int:
         """See `Broker.lag`."""
-        partitions = await self._cluster.partitions(topic)
-        if not partitions:
-            return 0
-        committed = await self._cluster.committed(_group_name(topic, group), topic, partitions)
-        begins = await self._cluster.offsets(topic, partitions, latest=False)
-        ends = await self._cluster.offsets(topic, partitions, latest=True)
-        unfinished = 0
-        for number in partitions:
-            at = committed.get(number)
-            offset, finished = (at.offset, CommitMetadata.parse(at.metadata).finished) if at else (-1, 0)
-            unfinished += max(0, ends[number] - max(offset, begins[number]) - finished)
-        return unfinished
+        return sum(span.count for span in (await self._unfinished(topic, group)).values())
+
+    async def oldest_age(self, topic: str, group: str) -> timedelta:
+        """See `Broker.oldest_age`. A record is read only when it was not the oldest of its partition before."""
+        unfinished = await self._unfinished(topic, group)
+        begins = {number: span.begin for number, span in unfinished.items() if span.count}
+        known = self._oldest.get((topic, group), {})
+        unread = {number: begin for number, begin in begins.items() if known.get(number, (-1, 0))[0] != begin}
+        records = await self._read_records(topic, unread, {number: begin + 1 for number, begin in unread.items()})
+        read = {record.partition: (record.offset, record.timestamp) for record in records}
+        self._oldest[topic, group] = {at: place for at, place in (known | read).items() if at in begins}
+        published = [timestamp for _, timestamp in self._oldest[topic, group].values()]
+        return timedelta(seconds=max(0.0, time.time() - min(published) / 1000) if published else 0)
 
     async def forget(self, topic: str, group: str) -> None:
         """See `Broker.forget`."""
@@ -153,6 +167,22 @@ class KafkaBroker:
             subscription.end("closed")
             await self._leave(subscription)
         await self._publisher.close()
+
+    async def _unfinished(self, topic: str, group: str) -> dict[int, _Unfinished]:
+        """Return for each partition what the group has not finished."""
+        partitions = await self._cluster.partitions(topic)
+        if not partitions:
+            return {}
+        committed = await self._cluster.committed(_group_name(topic, group), topic, partitions)
+        begins = await self._cluster.offsets(topic, partitions, latest=False)
+        ends = await self._cluster.offsets(topic, partitions, latest=True)
+        found: dict[int, _Unfinished] = {}
+        for number in partitions:
+            at = committed.get(number)
+            offset, finished = (at.offset, CommitMetadata.parse(at.metadata).finished) if at else (-1, 0)
+            begin = max(offset, begins[number])
+            found[number] = _Unfinished(begin, max(0, ends[number] - begin - finished))
+        return found
 
     async def _read_records(self, topic: str, begins: dict[int, int], ends: dict[int, int]) -> list[KafkaRecord]:
         """Read each partition of `ends` from its begin to its end (exclusive), without joining a group."""

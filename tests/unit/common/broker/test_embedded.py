@@ -183,6 +183,31 @@ def test_the_oldest_dead_letters_make_room_for_new_ones(opened: Opener) -> None:
     assert retained(store, "t.dlq") == ["c", "d", "e"]
 
 
+def test_the_oldest_age_is_counted_from_the_publishing_whatever_was_done_since(opened: Opener, clock: Clock) -> None:
+    store = opened()
+    put(store, "first")
+    clock.time += 100
+    put(store, "second")
+    assert store.oldest_age("t", "g") == 100
+    leased = claim(store)
+    clock.time += LEASE + 1
+    assert store.oldest_age("t", "g") == 100 + LEASE + 1
+    leased = claim(store)
+    assert store.defer(leased, delay=1000, attempt=3)
+    assert store.finish(claim(store))
+    assert store.oldest_age("t", "g") == 100 + LEASE + 1
+    clock.time += 1000
+    assert store.finish(claim(store))
+    assert store.oldest_age("t", "g") == 0
+
+
+def test_the_oldest_age_is_never_below_zero(opened: Opener, clock: Clock) -> None:
+    store = opened()
+    put(store, "published before the clock was set back")
+    clock.time -= 3600
+    assert store.oldest_age("t", "g") == 0
+
+
 def test_the_lag_counts_no_messages_that_were_dropped_for_room(opened: Opener, path: Path, clock: Clock) -> None:
     store = opened(BacklogLimits(max_messages=10, max_bytes=1_000_000))
     for group in ("gone", "alive"):

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import AsyncGenerator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from common.broker.base import Broker
 from common.broker.embedded.broker import open_embedded
 from common.broker.embedded.retention import BacklogLimits
-from common.observability.gauges import watch_lag, watch_loop
+from common.observability.gauges import Backlog, watch_backlogs, watch_loop
 from common.tasks import running_alongside
 from tests.waiting import until
 
@@ -29,6 +30,14 @@ async def broker(tmp_path: Path) -> AsyncGenerator[Broker]:
 def value(registry: CollectorRegistry, name: str, **labels: str) -> float:
     found = registry.get_sample_value(name, labels)
     return math.nan if found is None else found
+
+
+def backlog_of(broker: Broker) -> dict[str, Backlog]:
+    return {"songs": Backlog(partial(broker.lag, "songs", "workers"), partial(broker.oldest_age, "songs", "workers"))}
+
+
+def oldest_in(registry: CollectorRegistry) -> float:
+    return value(registry, "butakero_queue_oldest_seconds", topic="songs")
 
 
 def lag_of(registry: CollectorRegistry) -> float:
@@ -51,24 +60,23 @@ async def test_the_lag_is_what_the_group_has_not_finished(broker: Broker) -> Non
     registry, stop = CollectorRegistry(), asyncio.Event()
     for _ in range(3):
         await broker.publish("songs", "key", b"{}", {})
-    async with running_alongside(
-        watch_lag(registry, {"songs": lambda: broker.lag("songs", "workers")}, stop, every=SOON)
-    ):
-        await until(lambda: lag_of(registry) == 3)
+    async with running_alongside(watch_backlogs(registry, backlog_of(broker), stop, every=SOON)):
+        await until(lambda: lag_of(registry) == 3 and oldest_in(registry) > 0)
         async with broker.consume("songs", "workers") as deliveries:
             await (await anext(deliveries)).ack()
             await until(lambda: lag_of(registry) == 2)
+            for _ in range(2):
+                await (await anext(deliveries)).ack()
+            await until(lambda: lag_of(registry) == 0 and oldest_in(registry) == 0)
 
 
 async def test_the_lag_is_nan_while_the_broker_does_not_answer(tmp_path: Path) -> None:
     registry, stop = CollectorRegistry(), asyncio.Event()
     async with open_embedded(tmp_path / "closed.db", BacklogLimits(1000, 10_000_000), lease_seconds=5) as closed:
         await closed.publish("songs", "key", b"{}", {})
-        watching = asyncio.ensure_future(
-            watch_lag(registry, {"songs": lambda: closed.lag("songs", "workers")}, stop, every=SOON)
-        )
+        watching = asyncio.ensure_future(watch_backlogs(registry, backlog_of(closed), stop, every=SOON))
         await until(lambda: lag_of(registry) == 1)
-    await until(lambda: math.isnan(lag_of(registry)))
+    await until(lambda: math.isnan(lag_of(registry)) and math.isnan(oldest_in(registry)))
     stop.set()
     await watching
 
@@ -77,4 +85,4 @@ async def test_watching_ends_with_the_program(broker: Broker) -> None:
     stop = asyncio.Event()
     stop.set()
     await watch_loop(CollectorRegistry(), stop)
-    await watch_lag(CollectorRegistry(), {"songs": lambda: broker.lag("songs", "workers")}, stop)
+    await watch_backlogs(CollectorRegistry(), backlog_of(broker), stop)
