@@ -8,13 +8,15 @@ Importing this module costs 0.6 s of CPU and 40 MB: `open_*` factories import it
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import aiohttp
+import botocore.session
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
+from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -24,12 +26,9 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from common.settings import SharedSettings
-
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
     from types_aiobotocore_s3 import S3Client
-    from types_aiobotocore_secretsmanager import SecretsManagerClient
     from types_aiobotocore_sns import SNSClient
     from types_aiobotocore_sqs import SQSClient
 
@@ -80,6 +79,25 @@ AWS_ERRORS: tuple[type[Exception], ...] = (BotoCoreError, ClientError, aiohttp.C
 """What a call, or reading its streamed body, raises when AWS refuses, fails or does not answer."""
 
 
+class AwsSettings(Protocol):
+    """The settings that lead to AWS."""
+
+    @property
+    def aws_region(self) -> str:
+        """Region of everything but what an endpoint leads to."""
+        ...
+
+    @property
+    def aws_endpoint_url(self) -> str:
+        """Another server with AWS's API; "": AWS itself."""
+        ...
+
+    @property
+    def aws_endpoint_url_s3(self) -> str:
+        """The same for S3 alone."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class AwsFailure:
     """What an error of AWS_ERRORS means.
@@ -113,7 +131,7 @@ def failure_of(exc: Exception) -> AwsFailure:
 
 @asynccontextmanager
 async def open_sqs(
-    settings: SharedSettings, *, connections: int = CONNECTIONS, read_seconds: float = READ_SECONDS
+    settings: AwsSettings, *, connections: int = CONNECTIONS, read_seconds: float = READ_SECONDS
 ) -> AsyncGenerator[SQSClient]:
     """Open a client of SQS. A long poll holds a connection: give it a client of its own, which waits longer."""
     async with _open(settings, "sqs", connections, read_seconds) as client:
@@ -121,14 +139,14 @@ async def open_sqs(
 
 
 @asynccontextmanager
-async def open_sns(settings: SharedSettings) -> AsyncGenerator[SNSClient]:
+async def open_sns(settings: AwsSettings) -> AsyncGenerator[SNSClient]:
     """Open a client of SNS."""
     async with _open(settings, "sns") as client:
         yield cast("SNSClient", client)
 
 
 @asynccontextmanager
-async def open_dynamodb(settings: SharedSettings, *, connections: int = CONNECTIONS) -> AsyncGenerator[DynamoDBClient]:
+async def open_dynamodb(settings: AwsSettings, *, connections: int = CONNECTIONS) -> AsyncGenerator[DynamoDBClient]:
     """Open a client of DynamoDB."""
     async with _open(settings, "dynamodb", connections) as client:
         yield cast("DynamoDBClient", client)
@@ -136,23 +154,37 @@ async def open_dynamodb(settings: SharedSettings, *, connections: int = CONNECTI
 
 @asynccontextmanager
 async def open_s3(
-    settings: SharedSettings, *, connections: int = CONNECTIONS, read_seconds: float = READ_SECONDS
+    settings: AwsSettings, *, connections: int = CONNECTIONS, read_seconds: float = READ_SECONDS
 ) -> AsyncGenerator[S3Client]:
     """Open a client of S3, or of another server that AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL names (by path style)."""
     async with _open(settings, "s3", connections, read_seconds) as client:
         yield cast("S3Client", client)
 
 
-@asynccontextmanager
-async def open_secrets_manager(settings: SharedSettings) -> AsyncGenerator[SecretsManagerClient]:
-    """Open a client of Secrets Manager."""
-    async with _open(settings, "secretsmanager") as client:
-        yield cast("SecretsManagerClient", client)
+def read_secret(settings: AwsSettings, name: str) -> str | None:
+    """Return the text of a secret, by name or ARN; None if it holds bytes. Blocks: for a program's start.
+
+    Raises one of AWS_ERRORS.
+    """
+    session: Any = botocore.session.get_session()
+    client = session.create_client(
+        "secretsmanager",
+        region_name=settings.aws_region,
+        endpoint_url=settings.aws_endpoint_url or None,
+        config=Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        ),
+    )
+    with closing(client):
+        text: str | None = client.get_secret_value(SecretId=name).get("SecretString")
+    return text
 
 
 @asynccontextmanager
 async def _open(
-    settings: SharedSettings, service: str, connections: int = CONNECTIONS, read_seconds: float = READ_SECONDS
+    settings: AwsSettings, service: str, connections: int = CONNECTIONS, read_seconds: float = READ_SECONDS
 ) -> AsyncGenerator[object]:
     endpoint = settings.aws_endpoint_url
     if service == "s3" and settings.aws_endpoint_url_s3:

@@ -23,7 +23,7 @@ import uvloop
 
 from common.errors import AppError
 from common.observability.telemetry import get_logger
-from common.settings import EX_CONFIG
+from common.settings_errors import EX_CONFIG
 from common.tasks import time_limit
 
 log = get_logger(__name__)

@@ -9,15 +9,17 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from common.errors import Locale, Misconfigured, Text
 from common.settings_errors import Expected, SettingsError, explain
+from common.settings_secret import KEY as SECRET_KEY
+from common.settings_secret import Secret, SecretSource, names_of, read_secret, settings_from
 
 _ADDRESS = re.compile(r"[^\s:]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
 DatabaseBackend = Literal["sqlite", "mongodb", "dynamodb"]
@@ -37,10 +39,22 @@ def renamed_setting(default: Any, *, key: str, former: str) -> Any:  # noqa: ANN
     return Field(default=default, validation_alias=AliasChoices(key, former))
 
 
-class SharedSettings(BaseSettings):
-    """The keys that mean the same thing in every service. Field names are the environment's, in lower case."""
+_CONFIG = SettingsConfigDict(env_file_encoding="utf-8-sig", extra="ignore", frozen=True, env_ignore_empty=True)
 
-    model_config = SettingsConfigDict(env_file_encoding="utf-8-sig", extra="ignore", frozen=True, env_ignore_empty=True)
+
+class _AwsSettings(BaseSettings):
+    """Where AWS is, and the secret that holds the rest of the settings."""
+
+    model_config = _CONFIG
+
+    aws_region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")] = "us-east-1"
+    aws_endpoint_url: Annotated[str, Field(pattern=_ENDPOINT)] = ""
+    aws_endpoint_url_s3: Annotated[str, Field(pattern=_ENDPOINT)] = ""
+    aws_secret_name: Annotated[str, Field(max_length=2048)] = ""
+
+
+class SharedSettings(_AwsSettings):
+    """The keys that mean the same thing in every service. Field names are the environment's, in lower case."""
 
     environment: str = "local"
     instance_id: Annotated[str, Field(min_length=1, max_length=60)] = Field(default_factory=socket.gethostname)
@@ -96,9 +110,17 @@ class SharedSettings(BaseSettings):
         Path("data/storage"), key="local_storage_path", former="local_storage_directory"
     )
 
-    aws_region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")] = "us-east-1"
-    aws_endpoint_url: Annotated[str, Field(pattern=_ENDPOINT)] = ""
-    aws_endpoint_url_s3: Annotated[str, Field(pattern=_ENDPOINT)] = ""
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources of settings, each above the next."""
+        return init_settings, env_settings, dotenv_settings, file_secret_settings, SecretSource(settings_cls)
 
     @field_validator("otel_exporter_otlp_endpoint")
     @classmethod
@@ -126,28 +148,41 @@ def unsupported(key: str, value: object) -> Misconfigured:
 S = TypeVar("S", bound=BaseSettings)
 T = TypeVar("T")
 
-EX_CONFIG = 78
-"""The exit code of a program that only an operator can help (sysexits.h)."""
-
 SECRETS = Path("/run/secrets")
 """Where Compose and Kubernetes mount secrets, one file a key, named as the key in lower case."""
 
 
 def load(settings_class: type[S], env_file: Path | None = None, *, secrets: Path = SECRETS) -> S:
-    """Read settings from the environment; below it, from `env_file`; below that, from the files in `secrets`.
+    """Read settings from the environment; below it, from `env_file`; below that, from the files in `secrets`; below
+    that, from the secret of AWS Secrets Manager that AWS_SECRET_NAME names in one of the others.
 
-    Neither needs to exist. A secret in a file is in no process list and in no description of a container.
+    None of them needs to exist. A secret in a file is in no process list and in no description of a container.
 
     Raises:
-        SettingsError: a value is missing or wrong, or `env_file` is not UTF-8. Names the key and what is expected,
-            never the value (it may be a secret).
+        SettingsError: a value is missing or wrong, `env_file` is not UTF-8, or the secret cannot be read. Names the key
+            and what is expected, never the value (it may be a secret).
     """
     _check_encoding(env_file)
-    _refuse_foreign_tls(env_file)
+    _refuse_foreign_tls(_pairs_of(env_file), os.environ)
+    sources: dict[str, Any] = {"_env_file": env_file, "_secrets_dir": secrets if secrets.is_dir() else None}
+    secret = Secret()
+    if issubclass(settings_class, SharedSettings):
+        aws = _validated(_AwsSettings, secret, sources)
+        if aws.aws_secret_name:
+            keys = {name for names in names_of(settings_class) for name in names}
+            secret = read_secret(aws.aws_secret_name, aws, keys)
+            _refuse_foreign_tls(secret.values)
+    return _validated(settings_class, secret, sources)
+
+
+def _validated(settings_class: type[S], secret: Secret, sources: Mapping[str, Any]) -> S:
     try:
-        return settings_class(_env_file=env_file, _secrets_dir=secrets if secrets.is_dir() else None)
+        with settings_from(secret):
+            return settings_class(**sources)
     except ValidationError as exc:
-        raise SettingsError(explain(exc.errors(include_input=False), _keys_of(settings_class))) from exc
+        names = _keys_of(settings_class)
+        from_secret = {name: f"{names.get(name, name.upper())} ({SECRET_KEY})" for name in secret.used}
+        raise SettingsError(explain(exc.errors(include_input=False), names | from_secret)) from exc
 
 
 def load_locale(env_file: Path | None = None) -> Locale:
@@ -159,17 +194,17 @@ def load_locale(env_file: Path | None = None) -> Locale:
 
 
 def load_or_exit(settings_class: type[S], env_file: Path | None = None) -> S:
-    """`load`, or print why not to stderr and exit with EX_CONFIG."""
+    """`load`, or print why not to stderr and exit with the error's code."""
     return or_exit(lambda: load(settings_class, env_file), env_file)
 
 
 def or_exit(read: Callable[[], T], env_file: Path | None = None) -> T:
-    """Return what `read` returns, or print its SettingsError in the user's language and exit with EX_CONFIG."""
+    """Return what `read` returns, or print its SettingsError in the user's language and exit with its code."""
     try:
         return read()
     except SettingsError as exc:
         sys.stderr.write(f"{exc.text.to(load_locale(env_file))}\n")
-        raise SystemExit(EX_CONFIG) from exc
+        raise SystemExit(exc.exit_code) from exc
 
 
 def _keys_of(settings_class: type[BaseSettings]) -> dict[str, str]:
@@ -179,16 +214,14 @@ def _keys_of(settings_class: type[BaseSettings]) -> dict[str, str]:
     return {str(key): f"{str(key).upper()} (formerly {str(former).upper()})" for key, former in pairs}
 
 
-def _refuse_foreign_tls(env_file: Path | None) -> None:
+def _refuse_foreign_tls(*sources: Mapping[str, str]) -> None:
     """Refuse the TLS keys of other programs: ignored, they would mean connections in clear that were wanted encrypted.
 
     Raises:
         SettingsError: there is one.
     """
-    lines = env_file.read_text("utf-8-sig").splitlines() if env_file is not None and env_file.is_file() else []
-    pairs = [line.strip().removeprefix("export ").partition("=")[::2] for line in lines]
-    given = [(name.strip().upper(), text.strip()) for name, text in (*pairs, *os.environ.items())]
-    if foreign := sorted({name for name, text in given if name.startswith(_FOREIGN_TLS) and text}):
+    found = {name.strip().upper() for given in sources for name, text in given.items() if text.strip()}
+    if foreign := sorted(name for name in found if name.startswith(_FOREIGN_TLS)):
         ours = "KAFKA_ENABLE_TLS, KAFKA_CA_FILE, KAFKA_CERT_FILE, KAFKA_KEY_FILE"
         raise SettingsError(
             Text(
@@ -196,6 +229,12 @@ def _refuse_foreign_tls(env_file: Path | None) -> None:
                 "\n".join(f"{name}: is not read; use {ours}" for name in foreign),
             )
         )
+
+
+def _pairs_of(env_file: Path | None) -> dict[str, str]:
+    lines = env_file.read_text("utf-8-sig").splitlines() if env_file is not None and env_file.is_file() else []
+    pairs = [line.strip().removeprefix("export ").partition("=") for line in lines]
+    return {name: text for name, _, text in pairs}
 
 
 def _check_encoding(env_file: Path | None) -> None:

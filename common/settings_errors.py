@@ -6,7 +6,7 @@ Validators of ours raise `Expected`. What pydantic finds by itself is translated
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic_core import ErrorDetails
 
@@ -37,12 +37,26 @@ _SPANISH: Mapping[str, str] = {
 }
 
 
+EX_CONFIG = 78
+"""The exit code of a program that only an operator can help (sysexits.h)."""
+EX_TEMPFAIL = 75
+"""The exit code of a program that may work when it is started again (sysexits.h)."""
+
+
 class SettingsError(Exception):
     """The environment does not hold what the program needs. `text` is one line a key, for the operator."""
+
+    exit_code: ClassVar[int] = EX_CONFIG
 
     def __init__(self, text: Text) -> None:
         super().__init__(text.en)
         self.text = text
+
+
+class SettingsUnavailable(SettingsError):
+    """A source of settings does not answer now."""
+
+    exit_code = EX_TEMPFAIL
 
 
 class Expected(ValueError):

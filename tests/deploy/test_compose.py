@@ -48,7 +48,7 @@ DEFAULTS = {
     "otel_exporter_otlp_endpoint",
     # Of the backends that are not in use.
     *("embedded_broker_max_backlog", "embedded_broker_max_bytes", "broker_lease_seconds"),
-    *("aws_region", "aws_endpoint_url", "aws_endpoint_url_s3"),
+    *("aws_region", "aws_endpoint_url", "aws_endpoint_url_s3", "aws_secret_name"),
 }
 """Settings that the Compose file deliberately leaves alone. A new setting goes here or into the file."""
 MAY_BE_IN_ENV_FILE = {"YOUTUBE_API_KEY", "DISCORD_TOKEN", "COMMAND_PREFIX"}

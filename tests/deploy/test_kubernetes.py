@@ -49,7 +49,7 @@ LEFT_TO_THEIR_DEFAULTS = {
         "queue_limit",
     ),
     *("idle_seconds", "alone_seconds", "resume_after_restart", "voice_reconnect_seconds", "player_update_seconds"),
-    *("aws_region", "aws_endpoint_url", "aws_endpoint_url_s3"),
+    *("aws_region", "aws_endpoint_url", "aws_endpoint_url_s3", "aws_secret_name"),
     *("broker_lease_seconds", "kafka_timeout_seconds", "kafka_max_poll_interval_seconds", "kafka_retention_hours"),
     *("mongo_port", "mongo_direct_connection", "mongo_collection_songs"),
     # The volume's size is the operator's to say.

@@ -67,8 +67,8 @@ NUMBERS = [
     ("docs/access.md", r"value over\s+(\d+) KB", "audio_service.api", "MAX_HEADER_BYTES", KB),
     ("docs/access.md", r"body over (\d+) KB", "common.http", "MAX_BODY_BYTES", KB),
     ("docs/access.md", r"head over (\d+) KB", "common.http", "MAX_HEAD_BYTES", KB),
-    ("README.md", r"exit code (\d+)", "common.settings", "EX_CONFIG", 1),
-    ("README.es.md", r"con código (\d+)", "common.settings", "EX_CONFIG", 1),
+    ("README.md", r"exit code (\d+)", "common.settings_errors", "EX_CONFIG", 1),
+    ("README.es.md", r"con código (\d+)", "common.settings_errors", "EX_CONFIG", 1),
     ("SECURITY.md", r"\((\d+) MB\), unreadable", "common.broker", "MAX_MESSAGE_BYTES", MB),
 ]
 

@@ -36,6 +36,7 @@ OTHERS = {
         "EX_CONFIG",
         "CAP_SYS_NICE",
         "CHANGE_ME",
+        "GIN_MODE",
     ),
     *("SSL_CERT_FILE", "TEST_TIME_FACTOR", "KAFKA_BOT_DOWNLOAD_REQUESTS"),
 }

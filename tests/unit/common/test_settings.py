@@ -17,8 +17,8 @@ from bot_service.store import open_store
 from common.blobs import open_blobs
 from common.broker import open_broker
 from common.errors import Misconfigured
-from common.settings import EX_CONFIG, load, load_or_exit
-from common.settings_errors import SettingsError
+from common.settings import load, load_or_exit
+from common.settings_errors import EX_CONFIG, SettingsError
 
 TOPICS = ["REQUESTS", "STATUS", "PROGRESS"]
 
