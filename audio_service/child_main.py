@@ -50,6 +50,8 @@ _END = object()
 _START_REST_SECONDS = 1.0
 # Warming up takes 27 MB; under a lower limit a job needs them more.
 _WARM_UP_BYTES = 256 * 1024 * 1024
+# What a resolution holds is for the download that follows it, which waits for no more than a claim.
+_HOLD_SECONDS = 15.0
 
 
 class Pipe:
@@ -112,6 +114,15 @@ class JobRunner:
         )
         guard.install()
 
+    @property
+    def holds(self) -> bool:
+        """Whether the last job left something for the next one."""
+        return self._extractor.holds
+
+    def let_go(self) -> None:
+        """Close what the last job left."""
+        self._extractor.let_go()
+
     def get_warm(self) -> Iterator[None]:
         """Do in small steps what the first job would otherwise wait for."""
         return self._extractor.get_warm()
@@ -151,11 +162,20 @@ def main() -> None:
         if job is None:
             # A job that arrives now waits for one step; the remaining steps wait for the job.
             work_while(lambda: pipe.silent, steps)
-            job = pipe.receive()
+            job = _next_job(runner, pipe)
         limit_job(limits)
         outcome = _outcome(runner, job, pipe)
         lift_job_limit()
-        pipe.send({**outcome, "resident_bytes": resident_memory()})
+        pipe.send({**outcome, "resident_bytes": resident_memory(), "holds": runner.holds})
+
+
+def _next_job(runner: JobRunner, pipe: Pipe) -> JsonObject:
+    """Wait for a job, and let go of what is held when none comes."""
+    if runner.holds:
+        if (job := pipe.receive_within(_HOLD_SECONDS)) is not None:
+            return job
+        runner.let_go()
+    return pipe.receive()
 
 
 def work_while(idle: Callable[[], bool], steps: Iterator[None]) -> None:

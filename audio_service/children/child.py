@@ -42,7 +42,12 @@ _PASSED_ON = ("SSL_CERT_DIR", "SSL_CERT_FILE", "TZ")
 
 
 class Child:
-    """One process, and its pipe. `usable` says whether it may get another job."""
+    """One process, and its pipe.
+
+    Attributes:
+        usable: whether it may get another job.
+        holds: whether its last job left something for the one that follows up on it.
+    """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -50,6 +55,7 @@ class Child:
         self._lines = 0
         self._busy = True
         self._spent = False
+        self.holds = False
 
     @property
     def pid(self) -> int:
@@ -58,8 +64,9 @@ class Child:
 
     @property
     def usable(self) -> bool:
-        """Alive, idle, not spent, and below MAX_JOBS."""
-        return not (self._busy or self._spent or self._jobs >= MAX_JOBS or self._process.returncode is not None)
+        """Alive, idle, not spent, and below MAX_JOBS or with a job to follow up on."""
+        worn = self._jobs >= MAX_JOBS and not self.holds
+        return not (self._busy or self._spent or worn or self._process.returncode is not None)
 
     async def get_ready(self, settings: ChildSettings) -> None:
         """Send its settings and wait until it is ready. Raises AppError when it fails to start."""
@@ -84,11 +91,13 @@ class Child:
         self._busy = True
         self._jobs += 1
         self._lines = 0
+        self.holds = False
         await self._send({"kind": job.kind, "arguments": job.arguments})
         while "progress" in (message := await self._receive()):
             on_progress(ChildProgress(**message["progress"]))
         self._busy = False
         self._spent = bool(message.get("spent")) or message.get("resident_bytes", 0) > MAX_RESIDENT_BYTES
+        self.holds = bool(message.get("holds"))
         if "error" in message:
             raise error_for_code(message["error"]["code"], message["error"]["detail"])
         return message["result"]

@@ -50,8 +50,12 @@ class ChildPool:
         """The live processes, idle or not."""
         return frozenset(child.pid for child in self._children)
 
-    async def call(self, job: ChildJob, *, on_progress: OnProgress, deadline_seconds: float) -> JsonObject:
+    async def call(
+        self, job: ChildJob, *, on_progress: OnProgress, deadline_seconds: float, preferred: int | None = None
+    ) -> JsonObject:
         """Run a job in the next free child. Cancelling kills that child.
+
+        `preferred` is the process that an earlier job left something in; when it is free it gets this job.
 
         Raises:
             AppError: the job's own failure.
@@ -61,7 +65,7 @@ class ChildPool:
         """
         try:
             async with time_limit(deadline_seconds):
-                child = await self._take()
+                child = await self._take(preferred)
                 try:
                     return await child.run(job, on_progress)
                 finally:
@@ -82,15 +86,33 @@ class ChildPool:
         await asyncio.gather(*(child.kill() for child in self._children))
         self._children.clear()
 
-    async def _take(self) -> Child:
+    async def _take(self, preferred: int | None) -> Child:
         while True:
-            ready = await self._ready.get()
+            ready = self._best(await self._ready.get(), preferred)
             if isinstance(ready, Child) and ready.usable:
                 return ready
             self._own(self._add())
             if isinstance(ready, AppError):
                 raise ready
             await self._remove(ready)
+
+    def _best(self, first: Child | AppError, preferred: int | None) -> Child | AppError:
+        """Return `first` or a better one: the preferred child, else the first that keeps nothing for another job."""
+        ready = [first]
+        while not self._ready.empty():
+            ready.append(self._ready.get_nowait())
+
+        def rank(one: Child | AppError) -> tuple[bool, bool]:
+            return (
+                not (isinstance(one, Child) and one.pid == preferred),
+                isinstance(one, Child) and one.holds,
+            )
+
+        best = min(ready, key=rank)
+        ready.remove(best)
+        for other in ready:
+            self._ready.put_nowait(other)
+        return best
 
     async def _give_back(self, child: Child) -> None:
         if child.usable:

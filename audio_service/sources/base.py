@@ -36,11 +36,13 @@ class Resolved:
         media_id: the record's id: YouTube's own id, else made from the platform's id or the final URL.
         metadata: title (one line), duration (0: unknown until decoded), page URL to fetch from, thumbnail, platform.
         info: the extractor's answer (JSON), which spares `fetch` a second extraction; None when there is none.
+        held_by: the child process that holds the response which `fetch` begins with, None when none does.
     """
 
     media_id: str
     metadata: PlatformMetadata
     info: bytes | None = None
+    held_by: int | None = None
 
 
 class MediaSource(Protocol):

@@ -49,6 +49,7 @@ class YtDlpSource:
             media_id=found["media_id"],
             metadata=PlatformMetadata(**found["metadata"]),
             info=found["info"].encode(),
+            held_by=found["held_by"],
         )
 
 
@@ -79,7 +80,10 @@ async def fetch(  # noqa: PLR0913 - each says another thing about one job
     }
     try:
         made = await children.call(
-            ChildJob("fetch", arguments), on_progress=on_progress, deadline_seconds=deadline_seconds
+            ChildJob("fetch", arguments),
+            on_progress=on_progress,
+            deadline_seconds=deadline_seconds,
+            preferred=resolved.held_by,
         )
     except BaseException:
         # A killed child leaves its files behind; no other process uses them.

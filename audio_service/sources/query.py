@@ -23,6 +23,14 @@ MAX_TITLE_CHARACTERS = 500
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 _MEDIA_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+# Names of files that hold one song, as addresses end with them. Lists (m3u, pls, xspf) are none.
+_MEDIA_FILE = re.compile(
+    r"[^/]\.(?:aac|ac3|aif|aifc|aiff|alac|amr|ape|asf|avi|caf|dff|dsf|dts|eac3|flac|flv|m4a|m4b|m4v|mka|mkv|mov|mp2|mp3"
+    r"|mp4|mpc|mpga|oga|ogg|ogv|opus|spx|tta|wav|wave|weba|webm|wma|wmv|wv)\Z",
+    re.IGNORECASE,
+)
+# Parameters of presigned addresses: S3, Google Cloud Storage, CloudFront.
+_OBJECT_SIGNATURES = frozenset({"x-amz-signature", "x-goog-signature", "key-pair-id"})
 _DIRECT_EXTRACTORS = frozenset({"generic", "html5", "direct"})
 
 
@@ -43,6 +51,21 @@ def parse_query(song: str, watch_url: str) -> Query:
     if video_id is not None:
         return Query(text=watch_url.replace("{id}", video_id), is_url=True, media_id=video_id, key=video_id)
     return Query(text=normalised, is_url=True, media_id=None, key=f"u-{_digest(normalised)}")
+
+
+def names_file(url: httpx.URL) -> bool:
+    """Whether a normalised URL says that it is of one media file: by its path, by a parameter that names the file, or
+    by a signature for an object without a suffix.
+
+    Such an address is no playlist's, and is not requested to find that out: the link may be good for one request.
+    """
+    if _MEDIA_FILE.search(url.path):
+        return True
+    parameters = {key.lower(): value for key, value in url.params.multi_items()}
+    names = (value.rstrip("\"'; ") for value in parameters.values() if "://" not in value)
+    if any(_MEDIA_FILE.search(name) for name in names):
+        return True
+    return bool(parameters.keys() & _OBJECT_SIGNATURES) and "." not in url.path.rpartition("/")[2]
 
 
 def rejected_key(song: str) -> str:

@@ -20,7 +20,7 @@ from audio_service.children.jobs import ChildJob, ChildProgress
 from audio_service.children.pool import ChildPool, open_children
 from audio_service.settings import AudioSettings
 from audio_service.sources.base import Query
-from audio_service.sources.query import parse_query
+from audio_service.sources.query import names_file, parse_query
 from audio_service.sources.youtube.api import PAGE, VideoDetails, YouTubeApi, open_youtube_api
 from audio_service.sources.youtube.source import metadata_of
 from common.errors import (
@@ -130,6 +130,8 @@ class Questions:
         list_id = youtube_list(parsed) if is_youtube(parsed) else None
         if is_youtube(parsed) and youtube_id(parsed) is not None:
             return Listing()  # a video of a playlist is a video
+        if not is_youtube(parsed) and names_file(parsed):
+            return Listing()
 
         async def by_api(api: YouTubeApi) -> Listing:
             if list_id is None:

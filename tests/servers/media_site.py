@@ -3,8 +3,7 @@
 `async with open_media_site(directory) as site:` serves the files of `directory` below `/files/`; `site.file(name, …)`
 and its neighbours give URLs, and query parameters choose faults (see `_Behaviour`). `site.gate(name)`
 lets a test hold a body at a byte and release it; `site.repaired = True` ends all faults. `site.gets[path]` counts
-GETs that got a body, `site.bytes_sent[path]` its bytes. yt-dlp opens a direct media URL once to look at it and again to
-download it, and only once when a page leads to it: assert "one download" on files behind `site.page` or `site.jsonld`.
+GETs that got a body, `site.bytes_sent[path]` its bytes.
 
 `python -m tests.servers.media_site DIRECTORY` runs it as a program, which prints its URL, answers the counters at
 `/counters` and opens gates at `/release/NAME`.

@@ -92,7 +92,8 @@ class Extractor:
         """Find the media of a URL, or the best match for words.
 
         Returns:
-            `media_id`, `metadata` (the fields of PlatformMetadata) and `info` (JSON text for `download`).
+            `media_id`, `metadata` (the fields of PlatformMetadata), `info` (JSON text for `download`), and `held_by`:
+            this process when it holds the response that a download begins with, else None.
         """
         self._begin()
         try:
@@ -103,7 +104,12 @@ class Extractor:
             raise SearchFailed(exc.detail) from exc
         self._check(info)
         media_id, metadata = describe(info, text if is_url else "")
-        return {"media_id": media_id, "metadata": metadata._asdict(), "info": self._packed(info)}
+        return {
+            "media_id": media_id,
+            "metadata": metadata._asdict(),
+            "info": self._packed(info),
+            "held_by": os.getpid() if self.holds else None,
+        }
 
     def list_items(self, text: str, *, is_url: bool, limit: int) -> JsonObject:
         """Return the items of a playlist's URL, or of a search for words: see `metadata.list_items`."""
@@ -115,6 +121,8 @@ class Extractor:
             if not is_url and isinstance(error, (SourceTruncated, SourceUnavailable)):
                 error = SearchFailed(error.detail)
             raise error from exc
+        finally:
+            self.let_go()
 
     def download(self, url: str, packed: str | None, growing: GrowingFile, on_status: OnStatus) -> None:
         """Write the media into `growing`, whose reader gets the error if there is one.
@@ -123,7 +131,7 @@ class Extractor:
         """
         self._on_status = on_status
         try:
-            self._begin()
+            self._begin(keep_held=True)
             try:
                 self._fetch(self._unpacked(packed) if packed else self._extract(url), growing)
             except _EXPIRED:
@@ -137,6 +145,17 @@ class Extractor:
             growing.finish(self._translate(exc))
         else:
             growing.finish()
+        finally:
+            self.let_go()
+
+    @property
+    def holds(self) -> bool:
+        """Whether a response is held for the next job, which may be the download of what was resolved."""
+        return self._ydl.holds
+
+    def let_go(self) -> None:
+        """Close what is held."""
+        self._ydl.let_go()
 
     @property
     def file_name(self) -> str | None:
@@ -155,7 +174,9 @@ class Extractor:
         """Bytes of the last transfer."""
         return self._ydl.transfer.received
 
-    def _begin(self) -> None:
+    def _begin(self, *, keep_held: bool = False) -> None:
+        if not keep_held:
+            self.let_go()
         self._guard.forget()
         self._generic.begin()
         self._ydl.transfer = Transfer(_PAGE_BYTES)

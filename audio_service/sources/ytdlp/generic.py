@@ -34,6 +34,7 @@ class ListReadingIE(_base):
     IE_NAME = "generic"
     _lists_left = _MAX_LISTS
     _looked_at = True
+    _response: Any = None
 
     def __init__(self) -> None:
         _base.__init__(self)
@@ -48,13 +49,17 @@ class ListReadingIE(_base):
         """Begin a job: what lists lead to is counted anew."""
         self._lists_left = _MAX_LISTS
         self._titles.clear()
+        self._response = None
 
     def _real_extract(self, url: str) -> Info:
-        self._looked_at = False
+        self._looked_at, self._response = False, None
         try:
             info: Info = _base._real_extract(self, url)  # noqa: SLF001 - the method that extractors override
         except _ListFoundError as exc:
             return self._playlist(exc.found, url)
+        response, self._response = self._response, None
+        if response is not None and (info.get("direct") or info.get("url") == response.url):
+            self._downloader.hold(response)
         title = self._titles.get(url)
         if title and info.get("_type") == "url":  # a redirect
             self._titles[info["url"]] = title
@@ -66,7 +71,7 @@ class ListReadingIE(_base):
         response: Any = _base._request_webpage(self, *arguments, **options)  # noqa: SLF001 - as above
         if self._looked_at or not response:
             return response
-        self._looked_at = True
+        self._looked_at, self._response = True, response
         kind = str(response.get_header("Content-Type") or "")
         if not may_be_list(response.url, kind):
             return response

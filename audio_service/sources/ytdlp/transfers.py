@@ -39,6 +39,8 @@ _MEDIA_PLAYLIST = re.compile(rb"#EXT-X-TARGETDURATION:")
 _FINISHED_PLAYLIST = re.compile(rb"#EXT-X-(?:ENDLIST|PLAYLIST-TYPE:VOD)")
 _SEGMENT = re.compile(rb"#EXTINF:(\d{1,6}(?:\.\d{1,9})?)")
 _MAX_DISPOSITION = 1000
+_KEPT_BYTES = 4096
+"""Of a response's beginning: what is read of a file to see that it is one."""
 _PLAYLIST_HEAD_BYTES = 64
 _BLANKS = b"\xef\xbb\xbf \t\r\n"
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d*/(\d+|\*)")
@@ -175,6 +177,12 @@ def _unasked_part(request: Untyped, response: Untyped) -> int:
     return int(served[2]) if served[2].isdigit() else 0
 
 
+def _wants_plain_file(request: Untyped) -> bool:
+    """Whether a request is for all bytes of a file as they are, as the generic extractor and the downloader ask."""
+    plain = request.headers.get("Accept-Encoding") == "identity" and "Range" not in request.headers
+    return plain and request.method == "GET"
+
+
 def _resumes(request: Untyped, response: Untyped) -> bool:
     served = _CONTENT_RANGE.match(response.get_header("Content-Range") or "")
     wanted = _RANGE.match(request.headers.get("Range") or "")
@@ -200,6 +208,19 @@ class CountedResponse(Response):
         self._transfer = transfer
         self._at_once = _LEAST_BYTES
         self._ahead = b""
+        self._start: bytes | None = b""  # what was read so far, None when that is too much to keep
+
+    def start_again(self) -> bool:
+        """Make the next `read` begin with the first byte; False when the beginning is no longer kept."""
+        if self._start is None:
+            return False
+        self._ahead, self._start = self._start + self._ahead, b""
+        return True
+
+    def hand_over(self, transfer: Transfer) -> None:
+        """Count the body against another transfer from now on, with what was read ahead. Raises MediaTooLarge."""
+        self._transfer = transfer
+        transfer.receive(len(self._ahead))
 
     def peek(self, amount: int) -> bytes:
         """Return up to `amount` of the bytes that `read` will return, fewer at the end only."""
@@ -214,10 +235,14 @@ class CountedResponse(Response):
     def read(self, amt: int | None = None) -> bytes:
         """Read up to `amt` bytes, or all. Raises MediaTooLarge, and what yt-dlp's own response raises."""
         if amt is None:
+            self._start = None
             body = b"".join(iter(lambda: self._read(_CHUNK_BYTES), b""))
             self._transfer.read_whole(body)
             return body
-        return self._read(amt)
+        data = self._read(amt)
+        if self._start is not None:
+            self._start = self._start + data if len(self._start) + len(data) <= _KEPT_BYTES else None
+        return data
 
     def _read(self, amount: int) -> bytes:
         inner: Untyped = self.fp
@@ -247,12 +272,17 @@ class CountedResponse(Response):
 
 
 class GuardedYoutubeDL(YoutubeDL):
-    """YoutubeDL whose requests are checked, bounded and counted. `transfer` is the running job's."""
+    """YoutubeDL whose requests are checked, bounded and counted. `transfer` is the running job's.
+
+    Some links are good for one request. So the response that showed that an address is a file is held, and is the
+    answer to the next request for that address, which may be another job's.
+    """
 
     def __init__(self, params: dict[str, Untyped], guard: Guard, max_redirects: int) -> None:
         self.guard = guard
         self.transfer = Transfer(0)
         self._max_redirects = max_redirects
+        self._held: CountedResponse | None = None
         untyped: Untyped = params
         super().__init__(untyped)
 
@@ -262,12 +292,33 @@ class GuardedYoutubeDL(YoutubeDL):
         handlers = [_handler(self.guard, self._max_redirects)]
         return super().build_request_director(handlers)
 
+    @property
+    def holds(self) -> bool:
+        """Whether a response is held."""
+        return self._held is not None
+
+    def hold(self, response: CountedResponse) -> None:
+        """Hold a response in place of the one that is held, unless its beginning is gone."""
+        self.let_go()
+        if response.start_again():
+            self._held = response
+
+    def let_go(self) -> None:
+        """Close the response that is held, if there is one."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
     def urlopen(self, req: Untyped) -> Untyped:
         """Open a URL. Raises UrlNotAllowed, MediaTooLarge, SourceTruncated, and what YoutubeDL.urlopen raises."""
         request: Untyped = Request(req) if isinstance(req, str) else req
         transfer = self.transfer
         self.guard.check_url(request.url)
         transfer.request()
+        if (held := self._held_for(request)) is not None:
+            transfer.opened(request, held)
+            held.hand_over(transfer)
+            return held
         try:
             response: Untyped = super().urlopen(request)
         except HTTPError as exc:
@@ -284,6 +335,14 @@ class GuardedYoutubeDL(YoutubeDL):
         counted = CountedResponse(response, transfer)
         transfer.opened(request, counted)
         return counted
+
+    def _held_for(self, request: Untyped) -> CountedResponse | None:
+        """Return the held response when it answers this request, and hold it no more."""
+        held = self._held
+        if held is None or held.url != request.url or not _wants_plain_file(request):
+            return None
+        self._held = None
+        return held
 
 
 def _handler(guard: Guard, max_redirects: int) -> Untyped:

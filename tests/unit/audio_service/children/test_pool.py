@@ -56,6 +56,28 @@ async def test_a_warm_child_does_one_job_after_the_other(pool: ChildPool) -> Non
     assert told == [ChildProgress("encoding", 50.0)]
 
 
+async def test_what_a_job_left_is_found_by_the_job_that_prefers_its_child_and_kept_from_others(
+    tmp_path: Path,
+) -> None:
+    async def leave(*, something: bool, preferred: int | None = None) -> JsonObject:
+        job = ChildJob("leave", {"something": something})
+        return await pool.call(job, on_progress=lambda _: None, deadline_seconds=30, preferred=preferred)
+
+    settings = settings_for("", child_memory_bytes=MEMORY, child_cpu_seconds=1)
+    async with open_children(settings, size=2, module=troubled_child.__name__) as pool:
+        os.mkfifo(tmp_path / "pipe")
+        # Each end opens when the other one does: both children are at work.
+        await asyncio.gather(*(call(pool, "meet", path=str(tmp_path / "pipe"), mode=mode) for mode in "rw"))
+        first = await leave(something=True)
+        for _ in range(3):
+            other = await leave(something=False)
+            assert (other["found"], other["pid"] == first["pid"]) == (False, False)
+        again = await leave(something=False, preferred=first["pid"])
+        assert again == {"found": True, "pid": first["pid"]}
+        # One that is not there is nothing to wait for.
+        assert not (await leave(something=False, preferred=0))["found"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])
 async def test_a_child_that_dies_is_told_with_its_signal_and_replaced(pool: ChildPool, number: signal.Signals) -> None:
     with pytest.raises(ProcessingCrashed, match=number.name):

@@ -32,6 +32,26 @@ class TroubledRunner(child_main.JobRunner):
         report(ChildProgress("encoding", 50.0))
         return {"text": text, "pid": os.getpid()}
 
+    _left = False
+
+    @property
+    def holds(self) -> bool:
+        return self._left
+
+    def let_go(self) -> None:
+        self._left = False
+
+    def do_leave(self, report: OnProgress, *, something: bool) -> JsonObject:
+        """Leave something for a next job, or take it."""
+        del report
+        found, self._left = self._left, something
+        return {"found": found, "pid": os.getpid()}
+
+    def do_meet(self, report: OnProgress, path: str, mode: str) -> JsonObject:
+        del report
+        with Path(path).open(mode):
+            return {}
+
     def do_crash(self, report: OnProgress, number: int) -> JsonObject:
         del report
         os.kill(os.getpid(), number)

@@ -92,9 +92,24 @@ async def test_a_list_as_players_write_it_is_a_playlist(asked: Questions, site: 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_what_is_no_playlist_has_no_items(asked: Questions, site: MediaSite) -> None:
     (site.directory / "one.mp3").write_bytes(bytes(2000))
-    for url in (site.file("one.mp3"), site.page(site.file("one.mp3")), site.jsonld(site.file("one.mp3"))):
+    file = site.file("one.mp3")
+    for url in (file, site.redirect(file), site.page(file), site.jsonld(file)):
         assert await asked.playlist(url, 10) == Listing()
     assert await asked.playlist(f"https://www.youtube.com/watch?v={FIRST}&list={LIST}", 10) == Listing()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_address_of_a_file_is_no_playlist_and_is_not_requested(asked: Questions, site: MediaSite) -> None:
+    (site.directory / "link.flac").write_bytes(bytes(2000))
+    before = len(site.requests)
+    for url in (
+        site.file("link.flac", signed="once"),
+        site.to("/download", file="A song.MP3"),
+        site.to("/bucket/8f3a", **{"response-content-disposition": 'attachment; filename="a.ogg"'}),
+        site.to("/bucket/8f3a", **{"X-Amz-Signature": "00ff"}),
+    ):
+        assert await asked.playlist(url, 10) == Listing()
+    assert len(site.requests) == before
 
 
 @pytest.mark.asyncio(loop_scope="module")
