@@ -128,7 +128,8 @@ def test_the_secret_may_be_named_in_the_env_file_and_by_its_arn(
 def test_numbers_booleans_nothing_and_foreign_keys(put: Put) -> None:
     put(
         '\ufeff{"num_workers": 3, "MONGO_ENABLE_TLS": true, "MONGO_PORT": null, "MONGO_USER": "",'
-        ' "SERVICE_TIMEOUT": 2.5, "THEIRS": {"a": [1]}, "AWS_SECRET_NAME": "another", "AWS_SECRET_ACCESS_KEY": "none of our settings"}'
+        ' "SERVICE_TIMEOUT": 2.5, "THEIRS": {"a": [1]}, "AWS_SECRET_NAME": "another",'
+        ' "AWS_SECRET_ACCESS_KEY": "none of our settings"}'
     )
     settings = load(AudioSettings)
     assert (settings.num_workers, settings.mongo_enable_tls, settings.mongo_port) == (3, True, 27017)
