@@ -17,7 +17,7 @@ from typing import Any
 
 from audio_service.services import Services
 from audio_service.worker.announcer import Announcer
-from audio_service.worker.pipeline import HandBack, Job, Outcome, Pipeline
+from audio_service.worker.pipeline import HandBack, Interruption, Job, Outcome, Pipeline
 from audio_service.worker.retry import RetryPolicy
 from common.broker.base import Delivery
 from common.errors import (
@@ -63,7 +63,14 @@ class DeliveryHandler:
         )
         self._began = _FirstSeen(keep_seconds=self._retry.budget_seconds * 2)
 
-    async def handle(self, delivery: Delivery) -> None:
+    def requester_of(self, delivery: Delivery) -> str:
+        """Return the user that the delivery's job counts towards, "" for none."""
+        try:
+            return parse(self._pipeline.request, delivery.message.value).requester
+        except InvalidMessage:
+            return ""
+
+    async def handle(self, delivery: Delivery, interruption: Interruption) -> None:
         """Bring one delivery to one of its endings; never raises, but for cancellation."""
         headers = delivery.message.headers
         with (
@@ -72,7 +79,7 @@ class DeliveryHandler:
             self._metrics.in_progress.labels(self._pipeline.name).track_inprogress(),
         ):
             try:
-                await self._answer(delivery)
+                await self._answer(delivery, interruption)
             except HandBack as signal:
                 await self.hand_back(delivery, signal.reason, signal.wait)
             except LeaseLost:
@@ -98,7 +105,7 @@ class DeliveryHandler:
             else:
                 return
 
-    async def _answer(self, delivery: Delivery) -> None:
+    async def _answer(self, delivery: Delivery, interruption: Interruption) -> None:
         try:
             request = parse(self._pipeline.request, delivery.message.value)
         except InvalidMessage as exc:
@@ -108,7 +115,7 @@ class DeliveryHandler:
             if await self._requests.is_answered(request.request_id):
                 await delivery.ack()
                 return
-            await self._work(Job(request, owner=f"{self._services.owner}/{uuid.uuid4()}"), delivery)
+            await self._work(Job(request, f"{self._services.owner}/{uuid.uuid4()}", interruption), delivery)
 
     async def _work(self, job: Job[Any], delivery: Delivery) -> None:
         """Keep copies of this delivery away, and its leases alive, while an attempt is made."""
@@ -168,7 +175,7 @@ class DeliveryHandler:
         if attempt > self._retry.max_attempts:
             raise ProcessingCrashed(f"{attempt - 1} attempts ended with the death of their worker")
         feed = self._pipeline.progress(job, self._services)
-        async with running_alongside(feed.run()):
+        async with running_alongside(feed.run()), running_alongside(job.interruption.run()):
             return await self._pipeline.run(job, self._services, feed)
 
     async def _announce(self, job: Job[Any], outcome: Outcome | None) -> None:

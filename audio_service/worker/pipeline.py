@@ -7,8 +7,9 @@ progress and metrics; a pipeline sees none of them but through its `Job`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Generic, Protocol, TypeVar
 
@@ -22,6 +23,33 @@ R = TypeVar("R", bound=JobRequest)
 P = TypeVar("P", bound="ProgressFeed")
 
 
+class HandBack(Exception):
+    """The delivery cannot be worked on now, through no fault of its own: deliver it again after `wait`, uncounted."""
+
+    def __init__(self, reason: str, wait: timedelta) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.wait = wait
+
+
+class Interruption:
+    """Lets another task end a running attempt."""
+
+    def __init__(self) -> None:
+        self._asked = asyncio.Event()
+        self._reason = ""
+
+    def hand_back(self, reason: str) -> None:
+        """End the attempt by handing its delivery back; no-op when it is over."""
+        self._reason = reason
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Beside the attempt: raise HandBack once that is asked for."""
+        await self._asked.wait()
+        raise HandBack(self._reason, timedelta(0))
+
+
 @dataclass(slots=True)
 class Job(Generic[R]):
     """One attempt at one request. The pipeline notes here how far it came, so that the worker can keep the claim
@@ -30,6 +58,7 @@ class Job(Generic[R]):
     Attributes:
         request: the message.
         owner: names this attempt in leases; no two attempts share it.
+        interruption: ends it from outside.
         deadline_seconds: what is left of SERVICE_TIMEOUT.
         record_id: the record this request ends in, as far as it is known; "" before.
         fence: the fencing token while this attempt owns that record.
@@ -37,6 +66,7 @@ class Job(Generic[R]):
 
     request: R
     owner: str
+    interruption: Interruption = field(default_factory=Interruption)
     deadline_seconds: float = 0.0
     record_id: str = ""
     fence: int | None = None
@@ -66,15 +96,6 @@ class Outcome:
 
     statuses: Sequence[TerminalStatus]
     settle: Settle | None = None
-
-
-class HandBack(Exception):
-    """The delivery cannot be worked on now, through no fault of its own: deliver it again after `wait`, uncounted."""
-
-    def __init__(self, reason: str, wait: timedelta) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.wait = wait
 
 
 class ClaimedRecords(Protocol):

@@ -67,6 +67,11 @@ class JobRequest(WireModel):
 
     request_id: Annotated[str, Field(min_length=1, max_length=MAX_ID)]
 
+    @property
+    def requester(self) -> str:
+        """The user whose share of the workers the job counts towards; "" for none."""
+        return ""
+
 
 M = TypeVar("M", bound=WireModel)
 

@@ -29,6 +29,11 @@ class DownloadRequest(JobRequest):
     timestamp: WireTime
     guild_id: str | None = None
 
+    @property
+    def requester(self) -> str:
+        """See JobRequest."""
+        return self.user_id
+
     @classmethod
     def new(cls, song: str, *, user_id: str, provider_type: str = "youtube") -> DownloadRequest:
         """Make a request with a fresh id, timed now."""

@@ -22,6 +22,12 @@ class EchoRequest(JobRequest):
     """Says what becomes of it."""
 
     order: str = "echo"
+    user_id: str = ""
+
+    @property
+    def requester(self) -> str:
+        """See JobRequest."""
+        return self.user_id
 
 
 class EchoStatus(WireModel):
@@ -83,9 +89,9 @@ class Echo:
             refusal=self._refusal,
         )
 
-    async def ask(self, services: Services, order: str = "echo", *, request_id: str = "") -> str:
+    async def ask(self, services: Services, order: str = "echo", *, request_id: str = "", user: str = "") -> str:
         """Publish a request."""
-        request = EchoRequest(request_id=request_id or str(uuid.uuid4()), order=order)
+        request = EchoRequest(request_id=request_id or str(uuid.uuid4()), order=order, user_id=user)
         await services.broker.publish(f"{self.name}.requests", "key", request.to_bytes(), {})
         return request.request_id
 

@@ -154,6 +154,51 @@ async def test_no_more_jobs_run_at_a_time_than_there_are_slots(tmp_path: Path, e
     assert (len(echo.runs), echo.most) == (5, 2)
 
 
+async def test_a_user_who_has_all_slots_makes_room_for_another(tmp_path: Path, echo: Echo) -> None:
+    async with open_embedded_services(tmp_path, num_workers=2) as services, working(services, echo):
+        greedy = [await echo.ask(services, "wait", request_id=f"greedy-{number}", user="a") for number in range(10)]
+        await until(lambda: len(echo.runs) == 2)
+        await echo.ask(services, request_id="modest", user="b")
+        await until(lambda: "modest" in echo.runs)
+        await until(lambda: services.repository.is_answered("modest"))
+        # The older of the two goes on, and the younger has not cost an attempt.
+        assert echo.runs[:3] == ["greedy-0", "greedy-1", "modest"]
+        assert ("record", 7) in echo.yielded
+        shared = {"pipeline": "echo", "reason": "user_share"}
+        assert services.registry.get_sample_value("butakero_deliveries_handed_back_total", shared)
+        echo.gate.set()
+        await until(lambda: echo.finished(services))
+        answered = [request_id for request_id, _ in await echo.statuses(services)]
+    assert sorted(answered) == sorted([*greedy, "modest"])
+    assert echo.most == 2
+
+
+async def test_two_users_who_have_a_slot_each_keep_it(tmp_path: Path, echo: Echo) -> None:
+    async with open_embedded_services(tmp_path, num_workers=2) as services, working(services, echo):
+        for user in ("a", "b"):
+            await echo.ask(services, "wait", request_id=user, user=user)
+        await until(lambda: len(echo.runs) == 2)
+        await echo.ask(services, request_id="late", user="c")
+        await echo.renewed.wait()
+        assert echo.runs == ["a", "b"]
+        echo.gate.set()
+        await until(lambda: echo.finished(services))
+    assert echo.yielded == []
+
+
+async def test_a_job_that_has_the_only_slot_keeps_it(tmp_path: Path, echo: Echo) -> None:
+    async with open_embedded_services(tmp_path, num_workers=1) as services, working(services, echo):
+        for number in range(5):
+            await echo.ask(services, "wait", request_id=f"greedy-{number}", user="a")
+        await echo.entered.wait()
+        await echo.ask(services, request_id="modest", user="b")
+        handed_back = {"pipeline": "echo", "reason": "no_slot"}
+        await until(lambda: services.registry.get_sample_value("butakero_deliveries_handed_back_total", handed_back))
+        echo.gate.set()
+        await until(lambda: echo.finished(services))
+    assert echo.yielded == []
+
+
 async def test_stopping_finishes_the_jobs_in_hand_and_takes_no_more(services: Services, echo: Echo) -> None:
     async with working(services, echo) as stop:
         await echo.ask(services, "wait", request_id="in hand")
