@@ -211,7 +211,7 @@ def _failure(exc: BaseException, prefix: str = "") -> JsonObject:
         case _:
             error = InternalError(f"{prefix}{type(exc).__name__}: {exc}")
             logging.getLogger(__name__).error("unexpected", exc_info=exc)
-    return {"error": {"code": error.code, "detail": error.detail}}
+    return {"error": {"code": error.code, "detail": error.detail, "retryable": error.retryable}}
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@
     │   ├── SourceAuthRequired          source_auth_required      no
     │   ├── SourceForbidden             source_forbidden          no
     │   ├── SourceTruncated             source_truncated          yes
+    │   │   └── MediaTruncated          source_truncated          no
     │   ├── SourceUnavailable           source_unavailable        yes
     │   ├── SearchFailed                search_video_id_failed    yes
     │   ├── DetailsFailed               get_media_details_failed  yes
@@ -254,9 +255,15 @@ class SourceTruncated(SourceError):
     code = "source_truncated"
     retryable = True
     public_message = Text(
-        "La descarga se cortó antes de terminar. Probá de nuevo.",
-        "The download broke off before its end. Try again.",
+        "Se corta antes de terminar: falta el final del archivo o se interrumpió la descarga.",
+        "It ends too early: the end of the file is missing, or the download broke off.",
     )
+
+
+class MediaTruncated(SourceTruncated):
+    """The file was received as its server has it, and ends before the length that it states itself."""
+
+    retryable = False
 
 
 class SourceUnavailable(SourceError):
@@ -502,12 +509,14 @@ class Misconfigured(AppError):
     needs_operator = True
 
 
-def error_for_code(code: str, detail: str = "") -> AppError:
+def error_for_code(code: str, detail: str = "", *, retryable: bool | None = None) -> AppError:
     """Return the error of a code that was received from another process.
 
-    If several classes share the code, the first in the tree's order; for an unknown code, InternalError.
+    If several classes share the code, the first in the tree's order that is as `retryable` as that process says; for
+    an unknown code, InternalError.
     """
-    return _BY_CODE.get(code, InternalError)(detail)
+    classes = _BY_CODE.get(code, [InternalError])
+    return next((cls for cls in classes if cls.retryable is retryable), classes[0])(detail)
 
 
 def all_errors() -> list[type[AppError]]:
@@ -522,8 +531,8 @@ def _walk(root: type[AppError]) -> list[type[AppError]]:
     return found
 
 
-_BY_CODE: dict[str, type[AppError]] = {}
+_BY_CODE: dict[str, list[type[AppError]]] = {}
 for _cls in _walk(AppError):
     if _cls is not AppError:
-        _BY_CODE.setdefault(_cls.code, _cls)
-_BY_CODE["internal_error"] = InternalError
+        _BY_CODE.setdefault(_cls.code, []).append(_cls)
+_BY_CODE["internal_error"] = [InternalError]

@@ -22,6 +22,9 @@ MISSING_SHARE = 0.02
 ROUGH_MS = 100
 """Stated lengths are rounded and count padding: less than this is never missing."""
 
+STATED, BY_ITS_END, NOT_STATED = "stated", "by its end", "not stated"
+"""Where the source says how long it is, as DCA files of ours note it: before its sound, by its last page, nowhere."""
+
 Mode = Literal["passthrough", "repacketised", "transcoded"]
 
 OnFrames = Callable[[int], None]
@@ -37,6 +40,7 @@ class EncodeOptions:
         complexity: libopus complexity, 0..10.
         max_duration_ms: more audio than this raises MediaTooLong, whatever the container claims.
         language: of the sound track to take when several are as good as each other (ISO 639-1).
+        length_stated: whether the length is stated elsewhere (a playlist), so that the caller checks the end.
         force_transcode: decode and encode even where packets could be copied (benchmarks and tests).
     """
 
@@ -44,6 +48,7 @@ class EncodeOptions:
     complexity: int = 5
     max_duration_ms: int = 3 * 3600 * 1000
     language: str = ""
+    length_stated: bool = False
     force_transcode: bool = False
 
 
@@ -71,8 +76,8 @@ class Origin:
 class Encoded:
     """A finished DCA file. Sizes in bytes; `sha256` is of the whole file, in hex; `reason` says why this mode.
 
-    `states_length`: whether the source says how long it is, so that its end was checked. `title` is by the file's own
-    tags, as they are in it; "" without them.
+    `states_length`: whether the source says how long it is, so that its end was checked; None when that is not known
+    any more. `title` is by the file's own tags, as they are in it; "" without them.
     """
 
     mode: Mode
@@ -82,7 +87,7 @@ class Encoded:
     sha256: str
     source_codec: str
     source_container: str
-    states_length: bool = True
+    states_length: bool | None = True
     title: str = ""
 
     @property

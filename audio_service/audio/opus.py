@@ -23,11 +23,14 @@ from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Protocol, SupportsBytes, cast
 
 from audio_service.audio.base import (
+    BY_ITS_END,
     CHANNELS,
     ENCODER_DELAY,
     FRAME_MS,
     FRAME_SAMPLES,
+    NOT_STATED,
     SAMPLE_RATE,
+    STATED,
     Encoded,
     EncodeOptions,
     Mode,
@@ -201,7 +204,7 @@ def _encode(
     if plan.mode == "transcoded" and isinstance(media, WebmAudio):
         # Decoding needs the packets as FFmpeg's demuxer gives them.
         raise _PlanChanged(plan)
-    sink = open_sink(_metadata(media, plan, origin, options))
+    sink = open_sink(_metadata(first_link, plan, origin, options))
     begun = chain(((first_link, chain((first,), packets)),), _following(links, plan))
     if plan.mode == "transcoded":
         # Encoding is not cheap as copying is: what says that it is too long is not encoded up to the limit.
@@ -215,7 +218,7 @@ def _encode(
     if not sink.frames:
         raise MediaCorrupt("no audio in the stream")
     size, sha256 = sink.finish()
-    states_length = media.check_complete(sink.frames * FRAME_MS)
+    states_length = media.check_complete(sink.frames * FRAME_MS) or options.length_stated
     return Encoded(
         mode=plan.mode,
         reason=plan.reason,
@@ -321,12 +324,16 @@ def _transcode(links: Iterator[tuple[AudioInput, Packets]], sink: FrameSink, opt
 
 
 def _metadata(media: AudioInput, plan: _Plan, origin: Origin, options: EncodeOptions) -> DcaMetadata:
-    """Return the metadata of the DCA header. The length is not known yet; the record has it."""
+    """Return the metadata of the DCA header. The length is not known yet; the record has it. Called after the first
+    packet was read.
+    """
     probed = media.probed
+    stated = options.length_stated or media.stated_ms is not None
+    length = STATED if stated else BY_ITS_END if probed.container == "ogg" else NOT_STATED
     transcoded = plan.mode == "transcoded"
     return DcaMetadata(
         opus=OpusInfo(abr=options.bitrate if transcoded else 0, channels=CHANNELS if transcoded else probed.channels),
         origin=OriginInfo(source=origin.source, channels=probed.channels, encoding=probed.codec, url=origin.url),
         title=origin.title,
-        extra={"mode": plan.mode, "reason": plan.reason, "container": probed.container},
+        extra={"mode": plan.mode, "reason": plan.reason, "container": probed.container, "length": length},
     )

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import cast, get_args
 
-from audio_service.audio.base import Encoded, Mode
+from audio_service.audio.base import NOT_STATED, STATED, Encoded, Mode
 from common.dca import DcaError, DcaReader
 
 
@@ -34,4 +34,6 @@ def examine(path: Path) -> Encoded | None:
         sha256=sha256,
         source_codec=reader.metadata.origin.encoding,
         source_container=str(extra.get("container", "")),
+        # In files of before this was noted, and where only the end tells, it is not known.
+        states_length={STATED: True, NOT_STATED: False}.get(str(extra.get("length"))),
     )

@@ -77,7 +77,7 @@ class Child:
         except TimeoutError as exc:
             raise ProcessingCrashed("a child process did not get ready") from exc
         if "error" in message:
-            raise error_for_code(message["error"]["code"], message["error"]["detail"])
+            raise _error(message["error"])
         self._busy = False
 
     async def run(self, job: ChildJob, on_progress: OnProgress) -> JsonObject:
@@ -99,7 +99,7 @@ class Child:
         self._spent = bool(message.get("spent")) or message.get("resident_bytes", 0) > MAX_RESIDENT_BYTES
         self.holds = bool(message.get("holds"))
         if "error" in message:
-            raise error_for_code(message["error"]["code"], message["error"]["detail"])
+            raise _error(message["error"])
         return message["result"]
 
     async def kill(self) -> None:
@@ -149,6 +149,10 @@ class Child:
             return MediaTooLarge("a file grew over its limit")
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return ProcessingCrashed(f"the child process died: {how}")
+
+
+def _error(told: JsonObject) -> AppError:
+    return error_for_code(told["code"], told["detail"], retryable=told.get("retryable"))
 
 
 async def start_child(module: str) -> Child:

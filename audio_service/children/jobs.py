@@ -2,8 +2,8 @@
 
 Four bytes of length (big-endian), then a JSON object. To the child: its settings, then one job after the other. From
 the child: `{"ready": true}`, then for each job any number of `{"progress": …}` and one `{"result": …}` or `{"error":
-{"code", "detail"}}` with `resident_bytes`, `spent` and `holds` (something that another job began) beside it. Nothing is
-unpickled.
+{"code", "detail", "retryable"}}` with `resident_bytes`, `spent` and `holds` (something that another job began) beside
+it. Nothing is unpickled.
 """
 
 from __future__ import annotations

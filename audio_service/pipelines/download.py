@@ -253,7 +253,8 @@ def describe(encoded: Encoded, resolved: Resolved, services: Services, *, title:
 
 def reason_of(encoded: Encoded) -> str:
     """Return why the mode was chosen, and whether the end of the file could not be checked."""
-    return encoded.reason if encoded.states_length else f"{encoded.reason}; length not stated"
+    note = {True: "", False: "; length not stated", None: "; not known whether the length is stated"}
+    return encoded.reason + note[encoded.states_length]
 
 
 def outcome_of(job: DownloadJob, media: Media, waiters: Sequence[Waiter], services: Services) -> Outcome:

@@ -146,7 +146,7 @@ async def test_a_download_that_breaks_off_for_good_is_told_and_the_song_is_gone(
     assert song.is_held
     song.release()
     answer = await asked.message(_failed)
-    assert answer.text.startswith(f"❌ {song.title}: La descarga se cortó antes de terminar.")
+    assert answer.text.startswith(f"❌ {song.title}: Se corta antes de terminar:")
     await room.voice.silence()
     assert "La cola está vacía" in await room.say("list")
     assert "❌" in await room.say("previous")

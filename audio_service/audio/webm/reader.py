@@ -77,8 +77,8 @@ class WebmAudio:
 
     @property
     def stated_ms(self) -> int | None:
-        """As AudioInput.stated_ms."""
-        return self._header.info.stated_ms
+        """As AudioInput.stated_ms. Of several tracks it is unknown which of them the duration belongs to."""
+        return self._header.info.stated_ms if len(self._header.track_numbers) == 1 else None
 
     @property
     def edited(self) -> bool:
@@ -100,16 +100,15 @@ class WebmAudio:
         """Return whether the file states a duration. Raises SourceTruncated when the packets ended well before it.
 
         `played_ms` is what the packets amounted to; timestamps count as well, since gaps are legal. The duration is
-        where the last packet ends on the file's own clock, which need not begin at 0. Of a file with several tracks it
-        is unknown which of them the duration belongs to.
+        where the last packet ends on the file's own clock, which need not begin at 0.
         """
-        info = self._header.info
-        if info.stated_ms is None or len(self._header.track_numbers) > 1:
+        info, stated_ms = self._header.info, self.stated_ms
+        if stated_ms is None:
             return False
         first, last = (max(0, ticks) * info.scale // 1_000_000 for ticks in (self._first or 0, self._last))
-        if info.stated_ms < first:
+        if stated_ms < first:
             first, last = 0, last - first
-        check_reached(max(last, first + played_ms), info.stated_ms, first)
+        check_reached(max(last, first + played_ms), stated_ms, first)
         return True
 
     def _clusters(self) -> Iterator[bytes]:

@@ -170,6 +170,11 @@ class Extractor:
         return self._ydl.transfer.stated_ms
 
     @property
+    def whole(self) -> bool:
+        """Whether the last transfer received all that the server has: what is missing then is missing there."""
+        return self._ydl.transfer.whole
+
+    @property
     def received(self) -> int:
         """Bytes of the last transfer."""
         return self._ydl.transfer.received

@@ -23,7 +23,7 @@ from audio_service.children.jobs import ChildProgress, JsonObject, OnProgress
 from audio_service.sources.query import clean_title
 from audio_service.sources.ytdlp.extractor import Extractor
 from audio_service.sources.ytdlp.growing import GrowingFile
-from common.errors import MediaCorrupt, MediaUnsupported, SourceTruncated
+from common.errors import MediaCorrupt, MediaTruncated, MediaUnsupported, SourceTruncated
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def fetch(extractor: Extractor, job: FetchJob, options: EncodeOptions, report: O
     with Drafts(directory) as drafts:
         thread.start()
         try:
-            encoded = _encode(growing, drafts, job.origin, options, reporter)
+            encoded = _encode(extractor, growing, drafts, origin=job.origin, options=options, reporter=reporter)
             growing.wait_complete()
             if extractor.stated_ms is not None:
                 # A segment that is an error page, or in another container, leaves no trace in the file.
@@ -99,8 +99,14 @@ def fetch(extractor: Extractor, job: FetchJob, options: EncodeOptions, report: O
     }
 
 
-def _encode(
-    growing: GrowingFile, drafts: Drafts, origin: Origin, options: EncodeOptions, reporter: ProgressReporter
+def _encode(  # noqa: PLR0913 - each is another part of one job
+    extractor: Extractor,
+    growing: GrowingFile,
+    drafts: Drafts,
+    *,
+    origin: Origin,
+    options: EncodeOptions,
+    reporter: ProgressReporter,
 ) -> Encoded:
     def on_frames(frames: int) -> None:
         growing.heard(frames * FRAME_MS)
@@ -111,7 +117,8 @@ def _encode(
             source,
             cast("BinaryIO", drafts),
             origin=origin,
-            options=options,
+            # A playlist comes before its first segment.
+            options=replace(options, length_stated=extractor.stated_ms is not None),
             on_frames=on_frames,
         )
 
@@ -128,7 +135,12 @@ def _encode(
         growing.wait_complete()
     drafts.truncate()
     with growing.path.open("rb") as source:
-        return encode(source)
+        try:
+            return encode(source)
+        except SourceTruncated as exc:
+            if extractor.whole:
+                raise MediaTruncated(exc.detail) from exc
+            raise
 
 
 def _may_be_media(growing: GrowingFile) -> bool:

@@ -20,7 +20,7 @@ from yt_dlp.networking import Request, Response
 from yt_dlp.networking.exceptions import HTTPError, NoSupportingHandlers, TransportError
 
 from audio_service.sources.guard import Guard
-from common.errors import AppError, MediaLive, MediaTooLarge, MediaUnsupported, SourceTruncated
+from common.errors import AppError, MediaLive, MediaTooLarge, MediaTruncated, MediaUnsupported, SourceTruncated
 
 Untyped = Any
 """An object of yt-dlp, whose annotations are partial."""
@@ -54,6 +54,7 @@ class Transfer:
         failure: the last exception of a request or of a body.
         broken_body: whether that was while a body was read.
         stated_ms: the length of the media by its playlist, None without one.
+        whole: whether all was received that the server has, by its own word.
     """
 
     def __init__(self, limit: int, *, requests_limit: int = _MAX_REQUESTS) -> None:
@@ -62,6 +63,7 @@ class Transfer:
         self.failure: BaseException | None = None
         self.broken_body = False
         self.stated_ms: int | None = None
+        self.whole = False
         self._requests_left = requests_limit
 
     def request(self) -> None:
@@ -110,6 +112,7 @@ class FileTransfer(Transfer):
         self._first: Untyped = None  # the response that is being read
         self._stated_bytes = 0
         self._states_length = True
+        self._says_its_end = False
         self.file_name = ""
 
     def opened(self, request: Untyped, response: Untyped) -> None:
@@ -121,6 +124,9 @@ class FileTransfer(Transfer):
             self.expect(int(length))
         if not self._sequential:
             return
+        # A body without a length, which is not sent in chunks either, ends like one that was cut off.
+        chunked = "chunked" in str(response.get_header("Transfer-Encoding") or "").lower()
+        self._says_its_end = self._states_length or chunked
         if not self.received:
             self._first = response
             self._stated_bytes = _unasked_part(request, response)
@@ -140,9 +146,10 @@ class FileTransfer(Transfer):
         return not self._states_length and self.stated_ms is None
 
     def check_complete(self) -> None:
-        """Raise SourceTruncated when the server sent a part of the file where the whole was asked for."""
+        """Note that the last body ended. Raises MediaTruncated when a part of the file was sent for the whole."""
+        self.whole = self._says_its_end
         if self.received < self._stated_bytes:
-            raise SourceTruncated(f"{self.received} bytes of {self._stated_bytes} were sent")
+            raise MediaTruncated(f"{self.received} bytes of {self._stated_bytes} were sent")
 
 
 def file_name(disposition: str) -> str:

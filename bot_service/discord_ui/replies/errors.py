@@ -51,7 +51,10 @@ ADVICE: dict[str, Text] = {
         "Whoever runs the bot can set up cookies; until then, look for another version.",
     ),
     "source_forbidden": Text("Buscá otra versión con «search».", "Look for another version with “search”."),
-    "source_truncated": Text("Pedilo otra vez con «play».", "Ask for it again with “play”."),
+    "source_truncated": Text(
+        "Si vuelve a pasar, buscá otra versión con «search».",
+        "If it happens again, look for another version with “search”.",
+    ),
     "source_unavailable": Text(
         "Mientras tanto, lo que ya está en la biblioteca suena igual.",
         "Until then, what is in the library already still plays.",

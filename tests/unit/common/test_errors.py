@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 import common.errors
-from common.errors import AppError, InternalError, all_errors, error_for_code
+from common.errors import (
+    AppError,
+    InternalError,
+    MediaTruncated,
+    SourceUnavailable,
+    YouTubeApiUnavailable,
+    all_errors,
+    error_for_code,
+)
 
 DRAWN = re.compile(r"─ (\w+) +(\w+) +(yes|no)$", re.MULTILINE)
 
@@ -29,6 +37,14 @@ def test_every_error_speaks_both_languages(cls: type[AppError]) -> None:
 def test_an_error_is_rebuilt_from_its_code(cls: type[AppError]) -> None:
     rebuilt = error_for_code(cls.code, "why")
     assert (rebuilt.code, rebuilt.detail) == (cls.code, "why")
+
+
+def test_an_error_is_rebuilt_as_retryable_as_it_was() -> None:
+    assert isinstance(error_for_code("youtube_api_error", retryable=True), YouTubeApiUnavailable)
+    assert isinstance(error_for_code("source_unavailable", retryable=False), SourceUnavailable)
+    assert isinstance(error_for_code("source_truncated", retryable=False), MediaTruncated)
+    assert not MediaTruncated.retryable
+    assert error_for_code("source_truncated").retryable
 
 
 def test_an_unknown_code_is_an_internal_error() -> None:

@@ -11,7 +11,7 @@ from common.dca import DcaMetadata, DcaWriter
 from tests.servers.media_files import make
 
 
-@pytest.mark.parametrize("kind", ["webm_opus", "mp3"])
+@pytest.mark.parametrize("kind", ["webm_opus", "mp3", "aac", "fmp4"])
 def test_a_file_of_ours_says_what_its_making_said(tmp_path: Path, kind: str) -> None:
     song = tmp_path / "song.dca"
     with make(kind, tmp_path, 1.0).open("rb") as source, song.open("w+b") as out:

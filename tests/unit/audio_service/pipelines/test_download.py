@@ -57,10 +57,10 @@ async def finished(services: Services) -> None:
     await store_file(services)
 
 
-async def store_file(services: Services) -> None:
+async def store_file(services: Services, **noted: str) -> None:
     path = Path(services.settings.temp_path) / "song.dca"
     with path.open("wb") as file:
-        writer = DcaWriter(file, DcaMetadata(extra={"mode": "passthrough", "reason": "opus 48k 20ms"}))
+        writer = DcaWriter(file, DcaMetadata(extra={"mode": "passthrough", "reason": "opus 48k 20ms", **noted}))
         writer.write(b"\xfc\xff\xfe")
         writer.write(b"\xfc\xff\xfe")
         writer.flush()
@@ -149,6 +149,27 @@ async def test_a_file_that_a_dead_worker_stored_is_adopted(services: Services) -
     assert record is not None
     assert record.status is MediaStatus.SUCCESS
     assert services.registry.get_sample_value("butakero_cache_hits_total", {"what": "file"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("noted", "told_in_the_record"),
+    [
+        ("stated", "codec mp3"),
+        ("not stated", "codec mp3; length not stated"),
+        ("by its end", "codec mp3; not known whether the length is stated"),
+    ],
+)
+async def test_a_file_that_is_adopted_keeps_the_note_on_its_length(
+    services: Services, noted: str, told_in_the_record: str
+) -> None:
+    await store_file(services, reason="codec mp3", length=noted)
+    job = job_for()
+    await resolved(services, job)
+    await run(job, services)
+    record = await services.repository.get(RECORD)
+    assert record is not None
+    assert record.encoding is not None
+    assert record.encoding.reason == told_in_the_record
 
 
 async def test_a_failure_is_recorded_for_every_request_that_waits(services: Services) -> None:

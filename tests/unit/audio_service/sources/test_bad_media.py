@@ -17,6 +17,7 @@ from common.errors import (
     MediaNotFound,
     MediaTooLarge,
     MediaTooLong,
+    MediaTruncated,
     MediaUnsupported,
     ProcessingTimeout,
     SourceAuthRequired,
@@ -25,6 +26,7 @@ from common.errors import (
     SourceUnavailable,
     StorageFull,
 )
+from tests.servers.media_damage import truncated
 from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite
 from tests.unit.audio_service.sources.conftest import MAX_BYTES, MAX_SECONDS, Bench, settings_for
@@ -85,6 +87,10 @@ BAD_INPUT: dict[str, tuple[Ask, type[AppError]]] = {
     "404 behind a page": (lambda site, _: site.page(site.to("/status/404")), MediaNotFound),
     "truncated body": (lambda site, media: site.file(longer_song(media), cut=HALF), SourceTruncated),
     "longer than it is": (lambda site, media: site.file(song(media), claim=90_000), SourceTruncated),
+    "whole, and cut off at its server": (
+        lambda site, media: site.file(truncated(longer_song(media), 0.5)),
+        MediaTruncated,
+    ),
     "breaks off, cannot go on": (
         lambda site, media: site.page(site.file(longer_song(media), cut=HALF, times=1, ranges="no")),
         SourceTruncated,
@@ -117,7 +123,7 @@ BAD_INPUT: dict[str, tuple[Ask, type[AppError]]] = {
     ),
     "a part that was not asked for": (
         lambda site, media: site.page(site.file(longer_song(media), unasked=HALF)),
-        SourceTruncated,
+        MediaTruncated,
     ),
     "a radio stream": (lambda site, media: site.file(make("mp3", media, 3), radio=1), MediaLive),
     "a radio stream behind a page": (

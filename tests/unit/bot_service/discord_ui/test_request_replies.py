@@ -198,7 +198,7 @@ async def test_a_song_that_comes_to_nothing_is_taken_out_and_told_of_once_by_its
     assert (snapshot.current.entry_id, snapshot.entries, snapshot.history) == (stays.request_id, (), ())
     told = [text for request_id, text in stage.followups.written if request_id == gone.request_id]
     assert len(told) == 2
-    assert told[1].startswith(f"❌ {TITLE}: La descarga se cortó antes de terminar.")
+    assert told[1].startswith(f"❌ {TITLE}: Se corta antes de terminar:")
     assert (stage.counted("source_truncated"), stage.counted("success")) == (1, 0)
     assert stage.here.notices == []
     assert stage.entries.failures[1].code == "source_truncated"
@@ -209,7 +209,7 @@ async def test_a_failure_is_told_in_the_persons_language(stage: Stage) -> None:
     english = replace(asked, locale="en")
     await stage.replies.playable(english, news(asked))
     await stage.ends(english, error="source_truncated")
-    assert stage.texts[1].startswith(f"❌ {TITLE}: The download broke off before its end.")
+    assert stage.texts[1].startswith(f"❌ {TITLE}: It ends too early:")
 
 
 async def test_a_playback_that_learns_of_the_failure_first_leaves_it_to_the_request_to_tell(stage: Stage) -> None:

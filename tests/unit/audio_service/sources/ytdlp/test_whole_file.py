@@ -14,7 +14,7 @@ from audio_service.audio.base import EncodeOptions, Origin
 from audio_service.sources.ytdlp.extractor import Extractor, OnStatus
 from audio_service.sources.ytdlp.fetching import FetchJob, fetch
 from audio_service.sources.ytdlp.growing import GrowingFile
-from common.errors import AppError, MediaCorrupt, MediaUnsupported, SourceTruncated
+from common.errors import AppError, MediaCorrupt, MediaTruncated, MediaUnsupported, SourceTruncated
 from tests.servers.media_damage import truncated
 from tests.servers.media_files import make
 
@@ -22,11 +22,12 @@ from tests.servers.media_files import make
 class Downloaded:
     """Stands in for the Extractor: the media is in a file, and comes at once."""
 
-    def __init__(self, source: Path) -> None:
+    def __init__(self, source: Path, *, whole: bool = True) -> None:
         self._source = source
         self.received = 0
         self.stated_ms: int | None = None
         self.file_name: str | None = None
+        self.whole = whole
 
     def download(self, _url: str, _packed: str | None, growing: GrowingFile, _on_status: OnStatus) -> None:
         data = self._source.read_bytes()
@@ -35,10 +36,10 @@ class Downloaded:
         growing.finish()
 
 
-def fetched(source: Path, directory: Path) -> Mapping[str, Any]:
+def fetched(source: Path, directory: Path, *, whole: bool = True) -> Mapping[str, Any]:
     directory.mkdir()
     job = FetchJob("https://example.org/song", None, str(directory), 0, Origin())
-    return fetch(cast("Extractor", Downloaded(source)), job, EncodeOptions(), lambda _: None)
+    return fetch(cast("Extractor", Downloaded(source, whole=whole)), job, EncodeOptions(), lambda _: None)
 
 
 def alac_caf(directory: Path) -> Path:
@@ -98,6 +99,10 @@ def half_webm(directory: Path) -> Path:
     return truncated(make("webm_opus", directory, 10), 0.5)
 
 
+def half_ogg(directory: Path) -> Path:
+    return truncated(make("ogg_opus", directory, 10), 0.5)
+
+
 def half_m4a(directory: Path) -> Path:
     return truncated(make("m4a", directory, 10), 0.5)
 
@@ -113,7 +118,8 @@ def archive(directory: Path) -> Path:
 @pytest.mark.parametrize(
     ("made", "error"),
     [
-        (half_webm, SourceTruncated),
+        (half_webm, MediaTruncated),
+        (half_ogg, MediaTruncated),
         (half_m4a, MediaCorrupt),
         (text, MediaUnsupported),
         (archive, MediaUnsupported),
@@ -125,6 +131,16 @@ def test_what_the_whole_file_does_not_mend_keeps_its_error(
     with pytest.raises(error):
         fetched(made(media), tmp_path / "job")
     assert not list((tmp_path / "job").iterdir())
+
+
+@pytest.mark.parametrize("made", [half_webm, half_ogg])
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_ends_too_early_is_asked_for_again_unless_its_server_has_no_more(
+    made: Callable[[Path], Path], media: Path, tmp_path: Path, *, whole: bool
+) -> None:
+    with pytest.raises(SourceTruncated) as caught:
+        fetched(made(media), tmp_path / "job", whole=whole)
+    assert caught.value.retryable is not whole
 
 
 def written(path: Path, data: bytes) -> Path:
