@@ -1,0 +1,111 @@
+# The songs: audio/<id>.dca. growing/ holds what is being written, quarantine/ uploads that were not checked yet; what a
+# crash leaves in either is removed after a day. The access logs of the load balancer have a bucket of their own.
+
+resource "aws_s3_bucket" "this" {
+  #checkov:skip=CKV_AWS_18:songs are public media; who read one is of no use, and each line costs storage
+  #checkov:skip=CKV_AWS_144:a song that is lost is downloaded again
+  #checkov:skip=CKV_AWS_145:a key of our own costs $1 a month and a request per call; AWS's own key encrypts as well
+  #checkov:skip=CKV2_AWS_62:workers learn of songs by the queue
+  bucket = var.name
+  tags   = merge(var.tags, { Name = var.name })
+}
+
+resource "aws_s3_bucket_versioning" "this" {
+  bucket = aws_s3_bucket.this.id
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
+  bucket = aws_s3_bucket.this.id
+  rule {
+    bucket_key_enabled = true
+    apply_server_side_encryption_by_default {
+      sse_algorithm = "AES256"
+    }
+  }
+}
+
+resource "aws_s3_bucket_public_access_block" "this" {
+  bucket                  = aws_s3_bucket.this.id
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+resource "aws_s3_bucket_ownership_controls" "this" {
+  bucket = aws_s3_bucket.this.id
+  rule {
+    object_ownership = "BucketOwnerEnforced"
+  }
+}
+
+resource "aws_s3_bucket_lifecycle_configuration" "this" {
+  bucket     = aws_s3_bucket.this.id
+  depends_on = [aws_s3_bucket_versioning.this]
+
+  rule {
+    id     = "incomplete-uploads"
+    status = "Enabled"
+    filter {}
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 1
+    }
+  }
+
+  dynamic "rule" {
+    for_each = { growing = "growing/", quarantine = "quarantine/" }
+    content {
+      id     = rule.key
+      status = "Enabled"
+      filter {
+        prefix = rule.value
+      }
+      expiration {
+        days = 1
+      }
+      noncurrent_version_expiration {
+        noncurrent_days = 1
+      }
+    }
+  }
+
+  # A song that was evicted or made anew: its old version, kept for a mistake, costs storage.
+  rule {
+    id     = "old-versions"
+    status = "Enabled"
+    filter {}
+    noncurrent_version_expiration {
+      noncurrent_days = var.keep_versions_days
+    }
+    expiration {
+      expired_object_delete_marker = true
+    }
+  }
+}
+
+data "aws_iam_policy_document" "tls" {
+  statement {
+    sid       = "RefuseClearText"
+    effect    = "Deny"
+    actions   = ["s3:*"]
+    resources = [aws_s3_bucket.this.arn, "${aws_s3_bucket.this.arn}/*"]
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+}
+
+resource "aws_s3_bucket_policy" "tls" {
+  bucket     = aws_s3_bucket.this.id
+  policy     = data.aws_iam_policy_document.tls.json
+  depends_on = [aws_s3_bucket_public_access_block.this]
+}

@@ -1,0 +1,131 @@
+mock_provider "aws" {
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["us-east-1a", "us-east-1b"] }
+  }
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+}
+
+variables {
+  project_name    = "butakero"
+  environment     = "prod"
+  youtube_api_key = "a-key"
+  image_digest    = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+}
+
+run "everything_is_made" {
+  command = apply
+
+  assert {
+    condition     = output.s3_bucket_name == "butakero-storage-prod"
+    error_message = "existing deployments know the bucket by this name"
+  }
+  assert {
+    condition     = output.dynamodb_songs_table == "butakero-songs-prod"
+    error_message = "the table's name"
+  }
+  assert {
+    condition     = module.requests_queue.name == "butakero-download-requests-prod" && module.status_queue.name == "butakero-download-status-prod"
+    error_message = "existing deployments know the queues by these names"
+  }
+}
+
+run "the_task_is_told_where_everything_is" {
+  command = apply
+
+  assert {
+    condition = alltrue([
+      for pair in [
+        ["MESSAGING_BACKEND", "sqs"],
+        ["DATABASE_BACKEND", "dynamodb"],
+        ["STORAGE_BACKEND", "s3"],
+        ["S3_BUCKET_NAME", output.s3_bucket_name],
+        ["DYNAMODB_TABLE_SONGS", output.dynamodb_songs_table],
+        ["SQS_BOT_DOWNLOAD_REQUESTS_URL", output.requests_queue_url],
+        ["SNS_BOT_DOWNLOAD_STATUS_ARN", output.status_topic_arn],
+        ["AWS_SECRET_NAME", output.secret_name],
+      ] : contains(module.service.container.environment, { name = pair[0], value = pair[1] })
+    ])
+    error_message = jsonencode(module.service.container.environment)
+  }
+  assert {
+    condition     = !strcontains(jsonencode(module.service.container), "a-key")
+    error_message = "the task definition holds a secret"
+  }
+  assert {
+    condition     = module.service.container.readonlyRootFilesystem && module.service.container.user != "0"
+    error_message = "the container may write to its own files, or is root"
+  }
+  assert {
+    condition     = endswith(module.service.container.image, "@${var.image_digest}")
+    error_message = "an image by tag can be another one tomorrow"
+  }
+}
+
+run "inside_the_vpc_alone" {
+  command = plan
+
+  assert {
+    condition     = module.alb.internal && length(module.alb.allowed_cidrs) == 0
+    error_message = "the load balancer is open to the world"
+  }
+}
+
+run "outside_needs_a_certificate" {
+  command = plan
+  variables {
+    allowed_cidrs = ["203.0.113.0/24"]
+    task_egress   = "nat"
+  }
+  expect_failures = [var.certificate_arn]
+}
+
+run "the_whole_world_is_refused" {
+  command = plan
+  variables {
+    allowed_cidrs   = ["0.0.0.0/0"]
+    task_egress     = "nat"
+    certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/1"
+  }
+  expect_failures = [var.allowed_cidrs]
+}
+
+run "outside_with_a_certificate" {
+  command = apply
+  variables {
+    allowed_cidrs   = ["203.0.113.0/24"]
+    task_egress     = "nat"
+    certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/1"
+  }
+  assert {
+    condition     = !module.alb.internal && contains(module.alb.allowed_cidrs, "203.0.113.0/24") && length(module.alb.allowed_cidrs) == 2
+    error_message = "the named addresses and the NAT gateway's, and no others"
+  }
+  assert {
+    condition     = output.alb_port == 443 && startswith(output.alb_url, "https://")
+    error_message = "no TLS"
+  }
+}
+
+run "nothing_runs_without_an_image" {
+  command = apply
+  variables {
+    image_digest = ""
+  }
+  assert {
+    condition     = module.service.desired_count == null && module.service.scaled == false
+    error_message = "a task was to run that has no image"
+  }
+}
+
+run "a_digest_is_a_digest" {
+  command = plan
+  variables {
+    image_digest = "latest"
+  }
+  expect_failures = [var.image_digest]
+}
