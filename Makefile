@@ -65,7 +65,7 @@ types: $(VENV)/.dev ## basedpyright, strict ## basedpyright, estricto
 imports: $(VENV)/.dev ## import-linter: who may import whom ## import-linter: quién puede importar a quién
 	@$(BIN)/lint-imports
 
-deploy-lint: $(VENV)/.dev ## Compose file, Dockerfiles, shell scripts, Kubernetes manifests, alerts ## Compose, Dockerfiles, scripts, manifiestos de Kubernetes, alertas
+deploy-lint: $(VENV)/.dev ## Compose file, Dockerfiles, shell scripts, Kubernetes manifests, alerts, Terraform ## Compose, Dockerfiles, scripts, manifiestos de Kubernetes, alertas, Terraform
 	@$(BIN)/docker-compose --file docker-compose.yml --profile '*' config --quiet
 	@$(BIN)/python -m tests.deploy.compose
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
@@ -73,6 +73,7 @@ deploy-lint: $(VENV)/.dev ## Compose file, Dockerfiles, shell scripts, Kubernete
 	@$(BIN)/shellcheck -x .ci/run $(SCRIPTS)
 	@$(BIN)/python -m tests.deploy.manifests
 	@$(BIN)/python -m tests.servers.prometheus
+	@$(BIN)/python -m tests.deploy.terraform
 	@[ ! -x $(BIN)/hadolint ] || $(BIN)/hadolint docker/Dockerfile.*
 
 commits: ## Commit subjects of at most 72 characters (COMMITS=<range> to choose which) ## Títulos de commits de 72 caracteres como máximo (COMMITS=<rango> para elegir cuáles)
@@ -113,8 +114,9 @@ lock: $(VENV)/.dev ## Resolve pyproject.toml into requirements/ with hashes ## R
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --extra audio --extra bot --extra tracing --extra build --extra dev \
 		-c requirements/audio.txt -c requirements/bot.txt -o requirements/dev.txt
-	@$(BIN)/uv pip compile --group emulators --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-annotate -o requirements/emulators.txt
+	@for group in emulators checkov; do \
+		$(BIN)/uv pip compile --group "$$group" --quiet --universal --python-version 3.11 --generate-hashes \
+			--no-header --no-annotate -o "requirements/$$group.txt" || exit 1; done
 
 .PHONY: docker-ready
 docker-ready:

@@ -1,5 +1,5 @@
 """The servers that stand in for AWS on 127.0.0.1: ministack (SQS, SNS, DynamoDB, Secrets Manager, Lambda) and SeaweedFS
-(S3). Both come from requirements/emulators.txt, installed once into `.cache/aws/`, an environment of their own.
+(S3). Both come from requirements/emulators.txt and have an environment of their own.
 
 What neither proves: signatures on SQS and DynamoDB, IAM, throttling, a visibility over 12 h (docs/aws.md).
 """
@@ -7,27 +7,19 @@ What neither proves: signatures on SQS and DynamoDB, IAM, throttling, a visibili
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import hashlib
 import json
-import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.servers.locked_tools import install
 from tests.servers.ports import free_port
 from tests.servers.reaper import child_environment
-from tests.waiting import patience, until
-
-_ROOT = Path(__file__).parents[2]
-_LOCK = _ROOT / "requirements" / "emulators.txt"
-_CACHE = _ROOT / ".cache" / "aws"
-FETCH_SECONDS = 600.0
+from tests.waiting import until
 
 REGION = "us-east-1"
 ACCESS_KEY, SECRET_KEY = "test", "test-secret-key"
@@ -148,41 +140,5 @@ async def _running(emulator: Emulator) -> AsyncGenerator[Emulator]:
 
 
 async def fetch() -> Path:
-    """Install the emulators into `.cache/aws/` unless they are there, and return the folder of their programs.
-
-    One process does it, others wait for it. The folder is named by its lock: another lock is another environment.
-
-    Raises:
-        RuntimeError: pip failed, or was not done within FETCH_SECONDS.
-    """
-    target = _CACHE / hashlib.sha256(_LOCK.read_bytes()).hexdigest()[:16]
-    _CACHE.mkdir(parents=True, exist_ok=True)
-    with (_CACHE / "lock").open("w") as lock:
-        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
-        if not (target / "installed").exists():
-            shutil.rmtree(target, ignore_errors=True)
-            await _run(sys.executable, "-m", "venv", str(target))
-            await _run(
-                str(target / "bin" / "pip"), "install", "--quiet", "--no-deps", "--require-hashes", "-r", str(_LOCK)
-            )
-            (target / "installed").touch()
-    return target / "bin"
-
-
-async def _run(*command: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=child_environment(),
-    )
-    try:
-        async with asyncio.timeout(patience(FETCH_SECONDS)):
-            output, _ = await process.communicate()
-    except (asyncio.CancelledError, TimeoutError):
-        process.kill()
-        await process.wait()
-        raise
-    if process.returncode:
-        raise RuntimeError(f"{command[0]} failed: {output.decode()[-2000:]}")
+    """Install the emulators unless they are there, and return the folder of their programs. Raises RuntimeError."""
+    return await asyncio.to_thread(install, "emulators")

@@ -1,10 +1,15 @@
-"""`make check`'s look at `infra/`: format, validity and the stacks' own tests. Says so when a program is missing."""
+"""`make check`'s look at `infra/`: format, validity, the stacks' own tests, and checkov's rules.
+
+Each exception from a rule stands where it is made, with its reason (`#checkov:skip=`). Missing programs are named.
+"""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 from tests.deploy.terraform.workspace import STACKS, Workspace, open_workspace
+from tests.servers.locked_tools import install
 from tests.servers.missing import ProgramMissing
 
 
@@ -27,7 +32,13 @@ def _check(workspace: Workspace) -> int:
         if done.returncode:
             sys.stderr.write(f"terraform {' '.join(arguments)} in infra/stacks/{stack}:\n{done.stdout}{done.stderr}")
             return done.returncode
-    return 0
+    checkov = [str(install("checkov") / "checkov"), "--directory", ".", "--framework", "terraform", "--skip-download"]
+    done = subprocess.run(
+        [*checkov, "--quiet", "--compact"], cwd=workspace.infra, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.stderr.write(f"checkov in infra/:\n{done.stdout}{done.stderr}")
+    return done.returncode
 
 
 if __name__ == "__main__":

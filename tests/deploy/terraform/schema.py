@@ -16,7 +16,7 @@ from typing import Any
 Schema = dict[str, Any]
 
 _FIELD = re.compile(
-    r'\n\s+(?P<name>\w+): \{\s*value: (?P<value>.*?),\s*isBlock: (?P<block>true|false),\s*'
+    r"\n\s+(?P<name>\w+): \{\s*value: (?P<value>.*?),\s*isBlock: (?P<block>true|false),\s*"
     r'type: "(?P<collection>\w+)",\s*storageClassType: "(?P<kind>\w+)",?\s*\}',
     re.DOTALL,
 )

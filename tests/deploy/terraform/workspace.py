@@ -85,7 +85,7 @@ def open_workspace() -> Generator[Workspace]:
 
 
 def _fetch() -> Path:
-    """Return the folder with the provider and the package, made once; other processes wait for the one that makes it."""
+    """Return the folder with the provider and the package: one process makes it, others wait."""
     key = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(_PROVIDER.iterdir())) + _PACKAGE.encode())
     made = _CACHE / key.hexdigest()[:16]
     needed = ("terraform",) if made.is_dir() else ("terraform", "go", "npm")
