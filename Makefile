@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PROFILE ?=
 FOLLOW ?= --follow
 COMPOSE = docker compose $(if $(PROFILE),--profile $(PROFILE))
-SCRIPTS = deploy.sh $(shell find docker scripts -name '*.sh')
+SCRIPTS = deploy.sh $(shell find docker monitoring scripts -name '*.sh')
 # One seed for the order of the tests and for Hypothesis.
 SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 # Most tests wait more than they compute.

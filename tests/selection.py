@@ -22,8 +22,16 @@ _MODULES = frozenset({f"tests.servers.{name}" for name in ("clustered", "kafka",
 _POOL = frozenset({"open_children", "open_questions"})
 _POOL_FIXTURES = frozenset({"bench", "impatient"})
 _OPENERS = frozenset(
-    {"open_audio_process", "open_bot_process", "open_house", "open_kafka", "open_mongo", "open_prometheus"}
-    | {"open_shared_kafka", "open_shared_mongo", "open_standalone"}
+    {
+        "open_audio_process",
+        "open_bot_process",
+        "open_house",
+        "open_kafka",
+        "open_mongo",
+        "open_prometheus",
+        "open_alertmanager",
+    }
+    | {"open_prometheus", "open_shared_kafka", "open_shared_mongo", "open_standalone"}
 )
 
 

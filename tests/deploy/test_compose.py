@@ -51,7 +51,7 @@ DEFAULTS = {
     *("aws_region", "aws_endpoint_url", "aws_endpoint_url_s3", "aws_secret_name"),
 }
 """Settings that the Compose file deliberately leaves alone. A new setting goes here or into the file."""
-MAY_BE_IN_ENV_FILE = {"YOUTUBE_API_KEY", "DISCORD_TOKEN", "COMMAND_PREFIX"}
+MAY_BE_IN_ENV_FILE = {"YOUTUBE_API_KEY", "DISCORD_TOKEN", "COMMAND_PREFIX", "ALERT_DISCORD_WEBHOOK"}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,9 @@ class TestSettings:
     def test_no_secret_stands_in_the_file(self, services: dict[str, Config]) -> None:
         for service in services.values():
             for key, value in service.get("environment", {}).items():
-                if re.search(r"PASSWORD|TOKEN|SECRET|API_KEY", key) and not key.startswith("GF_SECURITY_DISABLE"):
+                if re.search(r"PASSWORD|TOKEN|SECRET|API_KEY|WEBHOOK", key) and not key.startswith(
+                    "GF_SECURITY_DISABLE"
+                ):
                     assert value in ("", None), key
 
 
@@ -114,7 +116,7 @@ class TestNames:
         always = {name for name, service in services.items() if not service.get("profiles")}
         monitoring = {name for name, service in services.items() if service.get("profiles") == ["monitoring"]}
         assert always == {"butakero_bot", "audio_processor", "audio_api", "cookies", "kafka", "mongodb"}
-        assert monitoring == {"prometheus", "grafana"}
+        assert monitoring == {"prometheus", "alertmanager", "grafana"}
 
     def test_workers_can_be_scaled(self, services: dict[str, Config]) -> None:
         assert not {"ports", "container_name", "hostname"} & set(services["audio_processor"])
@@ -129,6 +131,7 @@ class TestNames:
             ("audio_api", "127.0.0.1", "8080"),
             ("butakero_bot", "127.0.0.1", "8081"),
             ("prometheus", "127.0.0.1", "9090"),
+            ("alertmanager", "127.0.0.1", "9093"),
             ("grafana", "127.0.0.1", "3000"),
         }
 
@@ -156,7 +159,17 @@ class TestNames:
 class TestHardening:
     @pytest.mark.parametrize(
         "name",
-        ["butakero_bot", "audio_processor", "audio_api", "cookies", "kafka", "mongodb", "prometheus", "grafana"],
+        [
+            "butakero_bot",
+            "audio_processor",
+            "audio_api",
+            "cookies",
+            "kafka",
+            "mongodb",
+            "prometheus",
+            "alertmanager",
+            "grafana",
+        ],
     )
     def test_every_container_has_few_rights_and_limits(self, services: dict[str, Config], name: str) -> None:
         service = services[name]

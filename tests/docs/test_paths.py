@@ -35,6 +35,7 @@ OTHERS = {
         "RLIMIT_AS",
         "EX_CONFIG",
         "CAP_SYS_NICE",
+        "ALERT_DISCORD_WEBHOOK",
         "CHANGE_ME",
         "GIN_MODE",
     ),
