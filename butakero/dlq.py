@@ -34,7 +34,7 @@ from butakero.texts import (
 )
 from common.broker import open_broker
 from common.broker.base import Broker, Delivery, Message, dead_letter_topic
-from common.messages.base import CORRELATION_ID
+from common.messages.base import CORRELATION_ID, utc_now, wire_time
 from common.tasks import time_limit
 
 GROUP = "butakero.dlq"
@@ -130,9 +130,10 @@ async def _dead_letters(broker: Broker, topic: str) -> AsyncGenerator[Sequence[D
 
 
 def as_new_request(message: Message) -> tuple[bytes, dict[str, str]]:
-    """Return body and headers under a new request id.
+    """Return body and headers under a new request id, and timed now.
 
-    The old id was answered with an error status when the message was dead-lettered, and answered requests are skipped.
+    The old id was answered with an error status when the message was dead-lettered, and answered requests are skipped;
+    old ones are refused (REQUEST_MAX_AGE_HOURS).
     """
     request_id = str(uuid.uuid4())
     headers = {**original_headers(message.headers), CORRELATION_ID: request_id}
@@ -142,7 +143,8 @@ def as_new_request(message: Message) -> tuple[bytes, dict[str, str]]:
         return message.value, headers
     if not isinstance(body, dict) or "request_id" not in body:
         return message.value, headers
-    return orjson.dumps({**body, "request_id": request_id}), headers
+    timed = {"timestamp": wire_time(utc_now())} if "timestamp" in body else {}
+    return orjson.dumps({**body, "request_id": request_id, **timed}), headers
 
 
 def original_headers(headers: Mapping[str, str]) -> dict[str, str]:

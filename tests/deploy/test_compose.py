@@ -21,7 +21,7 @@ SECRETS = {"mongo_password"}
 DEFAULTS = {
     # The defaults are meant for production.
     *("locale", "log_level", "log_format", "drain_seconds", "http_port", "lease_seconds", "resolution_ttl_seconds"),
-    *("service_max_attempts", "service_timeout", "retry_base_seconds", "retry_max_seconds"),
+    *("service_max_attempts", "service_timeout", "retry_base_seconds", "retry_max_seconds", "request_max_age_hours"),
     *("pipelines", "network_timeout_seconds", "max_redirects", "max_duration_seconds", "max_download_bytes"),
     *("child_memory_bytes", "child_cpu_seconds", "opus_bitrate", "opus_complexity"),
     *("youtube_api_url", "youtube_watch_url"),
