@@ -18,6 +18,7 @@
     │   ├── MediaRegionLocked           media_region_locked       no
     │   ├── MediaAgeRestricted          media_age_restricted      no
     │   ├── MediaUnsupported            media_unsupported         no
+    │   ├── MediaEncrypted              media_encrypted           no
     │   ├── MediaCorrupt                media_corrupt             no
     │   ├── SourceAuthRequired          source_auth_required      no
     │   ├── SourceForbidden             source_forbidden          no
@@ -229,12 +230,22 @@ class MediaAgeRestricted(SourceError):
 
 
 class MediaUnsupported(SourceError):
-    """The download is not media, has no audio stream, or only one that is encrypted (DRM)."""
+    """The download is not media, or has no audio stream that can be decoded."""
 
     code = "media_unsupported"
     public_message = Text(
-        "Ahí no hay audio que pueda usar: es otro formato o está protegido (DRM).",
-        "There is no usable audio there: it is another format or protected (DRM).",
+        "Ahí no hay audio que pueda usar: es otra cosa, u otro formato.",
+        "There is no usable audio there: it is something else, or another format.",
+    )
+
+
+class MediaEncrypted(SourceError):
+    """The audio is encrypted, and only its provider's own players have the key (DRM)."""
+
+    code = "media_encrypted"
+    public_message = Text(
+        "Ese audio está protegido (DRM): solo lo reproduce la aplicación de su proveedor.",
+        "That audio is protected (DRM): only its provider's own player can play it.",
     )
 
 

@@ -56,6 +56,7 @@ HTTP_STATUS: dict[str, int] = {
     "media_region_locked": 451,
     "media_age_restricted": 403,
     "media_unsupported": 422,
+    "media_encrypted": 422,
     "media_corrupt": 500,
     "source_auth_required": 403,
     "source_forbidden": 403,

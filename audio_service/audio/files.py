@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from audio_service.audio.base import WholeFileNeededError
 from audio_service.audio.mp3 import FIRST_FRAME_BYTES, ID3_HEADER_BYTES, id3_end
+from audio_service.audio.protection import START_BYTES, index_of, may_be_protected
 
 KEPT_BYTES = 256 * 1024
 HEAD_BYTES = 16
@@ -71,6 +72,7 @@ class SequentialFile:
         self._source = source
         self._boxes = BoxWatch()
         self._behind_tag = BehindTag()
+        self._start: bytearray | None = bytearray()
         self.failure: BaseException | None = None
         self.head = b""
         self.bytes_read = 0
@@ -86,6 +88,11 @@ class SequentialFile:
     def behind_tag(self) -> bytes:
         """Return the FIRST_FRAME_BYTES behind the ID3v2 tag, or those of the file's start without a tag."""
         return self._behind_tag.data
+
+    def headers(self) -> bytes:
+        """Return what `refuse_protected` looks at, b"" of kinds that are never protected. Keep it no longer."""
+        start, self._start = self._start or b"", None
+        return bytes(start)
 
     def size(self) -> int:
         """Return the size of the whole file, whose rest is read. Raises what the source raises."""
@@ -110,7 +117,15 @@ class SequentialFile:
         self._behind_tag.take(data)
         if len(self.head) < HEAD_BYTES:
             self.head += data[: HEAD_BYTES - len(self.head)]
+        self._keep(data)
         return data
+
+    def _keep(self, data: bytes) -> None:
+        if self._start is None:
+            return
+        self._start += data[: START_BYTES - len(self._start)]
+        if len(self.head) >= HEAD_BYTES and not may_be_protected(self.head):
+            self._start = None
 
 
 class SeekableFile(SequentialFile):
@@ -131,6 +146,19 @@ class SeekableFile(SequentialFile):
     def tell(self) -> int:
         """Return the position in bytes."""
         return self._source.tell()
+
+    def headers(self) -> bytes:
+        """As SequentialFile.headers; the index of an ISO media file may stand anywhere."""
+        if not may_be_protected(self.head):
+            return b""
+        here = self._source.tell()
+        self._source.seek(index_of(self._source))
+        data = self._source.read(START_BYTES)
+        self._source.seek(here)
+        return data
+
+    def _keep(self, data: bytes) -> None:
+        """Keep nothing: it can be read again."""
 
     def behind_tag(self) -> bytes:
         """As SequentialFile.behind_tag."""

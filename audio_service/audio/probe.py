@@ -21,6 +21,7 @@ from audio_service.audio import mp3
 from audio_service.audio.base import MISSING_SHARE, SAMPLE_RATE, Probed, check_reached
 from audio_service.audio.files import HEAD_BYTES, SeekableFile, SequentialFile
 from audio_service.audio.ogg_pages import PagedFile, PageWatch, Part, find_links
+from audio_service.audio.protection import refuse_protected
 from audio_service.audio.tracks import choose_track
 from common.errors import MediaCorrupt, MediaUnsupported, SourceTruncated
 
@@ -317,6 +318,7 @@ class _Opened:
         self._sources = [*self._sources[-1:], source]
         container = _open(source, kind)
         self._containers.append(container)
+        refuse_protected(source.headers())
         # The decoder of the link before this one has yet to give its last samples.
         while len(self._containers) > _OPEN_AT_ONCE:
             self._containers.pop(0).close()

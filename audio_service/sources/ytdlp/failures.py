@@ -22,6 +22,7 @@ from common.errors import (
     AppError,
     InvalidInput,
     MediaAgeRestricted,
+    MediaEncrypted,
     MediaLive,
     MediaNotFound,
     MediaPrivate,
@@ -115,10 +116,11 @@ RULES: tuple[ErrorRule, ...] = (
         ),
     ),
     ErrorRule(MediaNotFound, pattern=re.compile(r"(?i)does ?n[o']t exist|not found\b|HTTP Error 404")),
+    ErrorRule(MediaEncrypted, pattern=re.compile(r"(?i)\bDRM\b")),
     ErrorRule(
         MediaUnsupported,
         pattern=re.compile(
-            r"(?i)\bDRM\b|no (video|media|audio|playlist)\b.{0,300}\b(formats|content|found)|format is not available"
+            r"(?i)no (video|media|audio|playlist)\b.{0,300}\b(formats|content|found)|format is not available"
             r"|did not get any data blocks|downloaded file is empty|unsupported url"
         ),
     ),

@@ -20,7 +20,15 @@ from yt_dlp.networking import Request, Response
 from yt_dlp.networking.exceptions import HTTPError, NoSupportingHandlers, TransportError
 
 from audio_service.sources.guard import Guard
-from common.errors import AppError, MediaLive, MediaTooLarge, MediaTruncated, MediaUnsupported, SourceTruncated
+from common.errors import (
+    AppError,
+    MediaEncrypted,
+    MediaLive,
+    MediaTooLarge,
+    MediaTruncated,
+    MediaUnsupported,
+    SourceTruncated,
+)
 
 Untyped = Any
 """An object of yt-dlp, whose annotations are partial."""
@@ -79,11 +87,11 @@ class Transfer:
             raise MediaLive("a radio stream, which has no end")
 
     def read_whole(self, body: bytes) -> None:
-        """Look at a body that was read at once. Raises MediaUnsupported for a playlist of encrypted samples."""
+        """Look at a body that was read at once. Raises MediaEncrypted for a playlist of encrypted samples."""
         if not body[:_PLAYLIST_HEAD_BYTES].lstrip(_BLANKS).startswith(b"#EXTM3U"):
             return
         if _SAMPLE_KEY.search(body):
-            raise MediaUnsupported("HLS with encrypted samples")
+            raise MediaEncrypted("HLS with encrypted samples")
         if b"#EXT-X-ENDLIST" in body:
             self.stated_ms = _playlist_ms(body)
 

@@ -46,6 +46,7 @@ ADVICE: dict[str, Text] = {
         "Look for another version, or ask whoever runs the bot to set up cookies.",
     ),
     "media_unsupported": Text("Probá con un enlace a un tema o video.", "Try a link to a song or a video."),
+    "media_encrypted": Text("Buscá otra versión con «search».", "Look for another version with “search”."),
     "media_corrupt": Text("Buscá otra versión con «search».", "Look for another version with “search”."),
     "source_auth_required": Text(
         "Quien administra el bot puede configurar cookies; mientras tanto, buscá otra versión.",

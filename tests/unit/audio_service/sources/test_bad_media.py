@@ -10,9 +10,11 @@ import pytest
 from audio_service.audio.base import Origin
 from audio_service.children.pool import open_children
 from audio_service.sources.client import fetch
+from common.dca import DcaMetadata, DcaWriter
 from common.errors import (
     AppError,
     MediaCorrupt,
+    MediaEncrypted,
     MediaLive,
     MediaNotFound,
     MediaTooLarge,
@@ -101,6 +103,7 @@ BAD_INPUT: dict[str, tuple[Ask, type[AppError]]] = {
     ),
     "zero length": (lambda site, _: site.to("/body", type="audio/mpeg"), MediaUnsupported),
     "text": (lambda site, _: site.to("/body", text="not a song"), MediaUnsupported),
+    "a song of ours": (lambda site, media: site.file(of_ours(media)), MediaUnsupported),
     "a page without media": (
         lambda site, _: site.to("/body", text="<html></html>", type="text/html"),
         MediaUnsupported,
@@ -132,11 +135,11 @@ BAD_INPUT: dict[str, tuple[Ask, type[AppError]]] = {
     ),
     "HLS with encrypted samples": (
         lambda site, media: site.file(changed(make("hls", media, 3), '#EXT-X-KEY:METHOD=SAMPLE-AES,URI="k"')),
-        MediaUnsupported,
+        MediaEncrypted,
     ),
     "HLS with protected samples": (
         lambda site, media: site.file(changed(make("hls", media, 3), '#EXT-X-KEY:METHOD=SAMPLE-AES,URI="skd://k"')),
-        MediaUnsupported,
+        MediaEncrypted,
     ),
     "HLS with an error page in it": (lambda site, media: site.file(with_error_page(media)), SourceTruncated),
     "HLS that goes on in another container": (
@@ -147,6 +150,16 @@ BAD_INPUT: dict[str, tuple[Ask, type[AppError]]] = {
     "live behind a page": (lambda site, media: site.page(site.live(make("hls", media, 3))), MediaLive),
     "live behind JSON-LD": (lambda site, media: site.jsonld(site.live(make("hls", media, 3))), MediaLive),
 }
+
+
+def of_ours(media: Path) -> Path:
+    path = media / "song.dca"
+    with path.open("wb") as file:
+        writer = DcaWriter(file, DcaMetadata())
+        for _ in range(100):
+            writer.write(b"\xfc\xff\xfe")
+        writer.flush()
+    return path
 
 
 @pytest.mark.parametrize("name", BAD_INPUT)
