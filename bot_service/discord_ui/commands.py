@@ -19,7 +19,6 @@ from bot_service.discord_ui.permissions import (
     check_dj,
     check_may_end_songs,
     check_same_channel,
-    humans_in,
     may_skip_without_vote,
     voice_channel_of,
     votes_needed,
@@ -28,7 +27,7 @@ from bot_service.player.players import Players
 from bot_service.player.rules.events import Command, Jump, Previous, Seek, Skip, Stop
 from bot_service.player.rules.outcomes import Outcome, PlayerRefusal, RefusalCode
 from bot_service.player.snapshot import Snapshot
-from bot_service.player.voice.places import AnyVoiceChannel
+from bot_service.player.voice.places import AnyVoiceChannel, humans_in
 from bot_service.store.base import FavouritesFull, GuildStore
 
 

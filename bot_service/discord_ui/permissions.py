@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import discord
 
-from bot_service.player.voice.places import AnyVoiceChannel, obstacle_in
+from bot_service.player.voice.places import AnyVoiceChannel, humans_in, obstacle_in
 from bot_service.store.base import GuildSettings
 
 
@@ -99,12 +99,6 @@ def other_listeners(member: discord.Member) -> int:
     if voice is None or voice.channel is None:
         return 0
     return len(humans_in(voice.channel) - {member.id})
-
-
-def humans_in(channel: AnyVoiceChannel) -> set[int]:
-    """Return the ids of the people in a voice channel. Unknown members count: the member list is not requested."""
-    known = {member.id: member for member in channel.members}
-    return {user_id for user_id in channel.voice_states if user_id not in known or not known[user_id].bot}
 
 
 def may_skip_without_vote(member: discord.Member, rules: GuildSettings) -> bool:

@@ -7,6 +7,8 @@ fake invalidates it; so does the bot's voice state (Discord, too, lets it stand 
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +26,7 @@ _DISPATCH, _HEARTBEAT, _IDENTIFY, _PRESENCE, _VOICE_STATE, _RESUME, _RECONNECT =
 _REQUEST_MEMBERS, _INVALID_SESSION, _HELLO, _HEARTBEAT_ACK = 8, 9, 10, 11
 _AUTHENTICATION_FAILED = 4004
 _NOT_AUTHENTICATED = 4003
+_RATE_LIMITED = 4008
 _INTENTS = {
     "GUILD_MEMBER_ADD": 1 << 1,
     "GUILD_MEMBER_UPDATE": 1 << 1,
@@ -69,6 +72,9 @@ class Gateway:
         heartbeats: how many came.
         heartbeat_ms: interval given to the next connection.
         acknowledge: whether heartbeats are answered; without it the bot thinks that the connection is dead.
+        limit: how many messages a connection may send in how many seconds; one more closes it with 4008, as Discord's
+            documentation has it ("Gateway", rate limiting).
+        most: the most messages that a connection sent within those seconds.
     """
 
     def __init__(self, world: World) -> None:
@@ -80,6 +86,8 @@ class Gateway:
         self.heartbeats = 0
         self.heartbeat_ms = 41_250
         self.acknowledge = True
+        self.limit: tuple[int, float] = (120, 60.0)
+        self.most = 0
         self._lines: list[Line] = []
         world.core.dispatch = self._dispatch
 
@@ -147,10 +155,30 @@ class Gateway:
         line = await open_line(request)
         self._lines.append(line)
         line.send({"op": _HELLO, "d": {"heartbeat_interval": self.heartbeat_ms}})
+        times = deque[float]()
+
+        def receive(message: Json) -> None:
+            if self._is_within_limit(times):
+                self._receive(line, message)
+            elif line.open:
+                self._world.core.problem(
+                    f"the gateway was sent more than {self.limit[0]} messages in {self.limit[1]:g} s"
+                )
+                line.close(_RATE_LIMITED)
+
         try:
-            await line.serve(lambda message: self._receive(line, message))
+            await line.serve(receive)
         finally:
             self._ended(line)
+
+    def _is_within_limit(self, times: deque[float]) -> bool:
+        most, seconds = self.limit
+        now = time.monotonic()
+        while times and now - times[0] >= seconds:
+            times.popleft()
+        times.append(now)
+        self.most = max(self.most, len(times))
+        return len(times) <= most
 
     def _ended(self, line: Line) -> None:
         for session in list(self.sessions):

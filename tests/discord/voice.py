@@ -63,6 +63,7 @@ class VoiceCapture:
         connections: every voice session so far, the newest last.
         token, endpoint: the voice server the bot was told last.
         speaking_changes: (monotonic seconds, speaking) as the bot announced it.
+        only_counts: packets are counted alone, neither decrypted nor kept, in `count`: for hundreds of guilds at once.
     """
 
     def __init__(self, core: Core, guild_id: str) -> None:
@@ -77,6 +78,8 @@ class VoiceCapture:
         self.lost: list[Packet] = []
         self.connections: list[VoiceConnection] = []
         self.speaking_changes: list[tuple[float, bool]] = []
+        self.only_counts = False
+        self.count = 0
 
     # Listening.
 

@@ -155,6 +155,9 @@ class VoiceServer(asyncio.DatagramProtocol):
             if voice is None or connection is None or not connection.ready:
                 self._world.core.problem(f"a voice packet of the unknown ssrc {header.ssrc}")
                 return
+            if voice.only_counts:
+                voice.count += 1
+                return
             try:
                 payload, nonce = decrypt(data, header, connection.key)
             except ValueError as exc:

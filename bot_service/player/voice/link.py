@@ -15,7 +15,15 @@ from typing import Any
 import discord
 
 from bot_service.metrics import BotMetrics
-from bot_service.player.rules.events import INTERRUPTED, Event, JoinWaits, Silenced, TrackEnded, VoiceLost, VoiceReady
+from bot_service.player.rules.events import (
+    INTERRUPTED,
+    Event,
+    Silenced,
+    TrackEnded,
+    VoiceLost,
+    VoiceMoved,
+    VoiceReady,
+)
 from bot_service.player.voice import connections, places
 from bot_service.player.voice.client import WatchedVoiceClient
 from bot_service.player.voice.connections import CannotJoinError
@@ -62,7 +70,7 @@ class VoiceLink:
         self._report = report
         self._frames = frames
         self._metrics = metrics
-        self._turns = turns
+        self._turns = turns or JoinTurns()
         self._voice: WatchedVoiceClient | None = None
         self._play: Playback | None = None
         self._last: Playback | None = None
@@ -72,6 +80,7 @@ class VoiceLink:
         self._changing = asyncio.Lock()
         self._tasks = set[asyncio.Task[None]]()
         self._joining: asyncio.Task[None] | None = None
+        self._connecting: tuple[asyncio.Task[None], int] | None = None
         self._reading: asyncio.Task[None] | None = None
         self._prefetching: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -83,13 +92,18 @@ class VoiceLink:
         return shown.source.next_frame if shown is not None else 0
 
     async def join(self, channel_id: int) -> None:
-        """Enter a channel, or move there; cancels a join under way. Ends in VoiceReady or VoiceLost."""
-        _cancel(self._joining)
+        """Enter a channel, or move there. Ends in VoiceReady or VoiceLost.
+
+        A join under way reports nothing then. If it is past waiting it is let finish, and the bot moves on from there:
+        Discord's confirmation that a cancelled join was left would end the connection of the next one.
+        """
+        if self._connecting is None or self._connecting[1] == channel_id:
+            self._cancel_join()
         self._joining = self._spawn(self._enter(channel_id), "join")
 
     async def leave(self) -> None:
         """Halt, and leave the channel or cancel the join. Nothing is reported."""
-        _cancel(self._joining)
+        self._cancel_join()
         _cancel(self._watching)
         self.halt()
         self._loss_reason = ""
@@ -156,33 +170,45 @@ class VoiceLink:
 
     # The connection.
 
-    async def _wait_turn(self, channel_id: int) -> None:
-        if self._turns is None or self._turns.take():
-            return
-        self._report(JoinWaits(waiting=True))
-        guild = self._client.get_guild(self._guild_id)
-        channel = guild.get_channel(channel_id) if guild is not None else None
-        present = len(channel.voice_states) if isinstance(channel, discord.VoiceChannel | discord.StageChannel) else 0
-        await self._turns.wait(present)
-        self._report(JoinWaits(waiting=False))
-
     async def _enter(self, channel_id: int) -> None:
-        await self._wait_turn(channel_id)
-        async with self._changing:
-            try:
-                await self._ensure_connected(channel_id)
-            except CannotJoinError as exc:
-                self._loss_reason = self._loss_reason or exc.reason
-                self._report(VoiceLost(exc.code, exc.reason, exc.may_retry))
-                return
+        lost: VoiceLost | None = None
+        try:
+            async with self._turns.turn(self._listeners_in(channel_id), self._report):
+                await self._connect(channel_id)
+        except CannotJoinError as exc:
+            self._turns.count()  # discord.py leaves what it could not join
+            self._loss_reason = self._loss_reason or exc.reason
+            lost = VoiceLost(exc.code, exc.reason, exc.may_retry)
+        if asyncio.current_task() is not self._joining:
+            return
+        if lost is not None:
+            self._report(lost)
+            return
         guild = self._client.get_guild(self._guild_id)
         # Where the bot was already, no change of its voice state says so.
         if guild is not None and (reason := places.silence_of(guild.me.voice)) is not None:
             self._report(Silenced(reason))
         self._report(VoiceReady(channel_id))
+        if self._voice is not None and self._voice.channel.id != channel_id:
+            self._report(VoiceMoved(self._voice.channel.id))  # by a moderator, meanwhile
         if self._loss_reason:
             self._metrics.voice_reconnects.labels(reason=self._loss_reason).inc()
             self._loss_reason = ""
+
+    async def _connect(self, channel_id: int) -> None:
+        """Connect to the channel or move there. Raises CannotJoinError."""
+        async with self._changing:
+            if (task := asyncio.current_task()) is not None:
+                self._connecting = task, channel_id
+            try:
+                await self._ensure_connected(channel_id)
+            finally:
+                self._connecting = None
+
+    def _cancel_join(self) -> None:
+        _cancel(self._joining)
+        if self._connecting is not None:
+            self._connecting[0].cancel()
 
     async def _ask_to_speak(self) -> None:
         guild = self._client.get_guild(self._guild_id)
@@ -197,7 +223,7 @@ class VoiceLink:
             ):
                 return
             self._voice = None
-            await connections.leave(voice)
+            await self._leave(voice)
         if self._loss_reason:
             await connections.wait_until_left(self._client, self._guild_id)
         voice = await connections.connect(self._client, self._guild_id, channel_id)
@@ -214,9 +240,13 @@ class VoiceLink:
             # A cancelled join leaves a connection that only discord.py knows.
             left = voice or (guild.voice_client if guild is not None and self._voice is None else None)
             if isinstance(left, WatchedVoiceClient) and not left.over:
-                await connections.leave(left)
+                await self._leave(left)
             if self._last is not None and self._last.halted:
                 await self._last.silent_or_left()
+
+    async def _leave(self, voice: WatchedVoiceClient) -> None:
+        self._turns.count()
+        await connections.leave(voice)
 
     async def _watch(self, voice: WatchedVoiceClient) -> None:
         watch = VoiceWatch()
@@ -279,6 +309,11 @@ class VoiceLink:
             return
         self.halt()
         self._report(TrackEnded(play.play_id, next_frame, finished=False, reason=INTERRUPTED))
+
+    def _listeners_in(self, channel_id: int) -> int:
+        guild = self._client.get_guild(self._guild_id)
+        channel = guild.get_channel(channel_id) if guild is not None else None
+        return len(places.humans_in(channel)) if isinstance(channel, places.AnyVoiceChannel) else 0
 
     def _channel_exists(self, channel_id: int) -> bool:
         guild = self._client.get_guild(self._guild_id)

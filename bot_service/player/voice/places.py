@@ -53,6 +53,12 @@ def obstacle_in(channel: AnyVoiceChannel) -> Obstacle | None:
     return next((obstacle for obstacle, is_there in found.items() if is_there), None)
 
 
+def humans_in(channel: AnyVoiceChannel) -> set[int]:
+    """Return the ids of the people in a voice channel. Unknown members count: the member list is not requested."""
+    known = {member.id: member for member in channel.members}
+    return {user_id for user_id in channel.voice_states if user_id not in known or not known[user_id].bot}
+
+
 def silence_of(voice: discord.VoiceState | None) -> Silence | None:
     """Return why a member with this voice state is not heard, None if it is."""
     if voice is None or voice.channel is None:
