@@ -14,6 +14,7 @@ from common.dca import FRAME_MS
 class Snapshot:
     """One guild's player at one moment. `voice_channel_id` is None unless the bot is in a channel or connecting.
 
+    `joining_channel_id`: the channel that the bot is on its way to, None while it is not.
     `position_ms` is at most the song's duration, if that is known. `history` is newest first.
     """
 
@@ -29,6 +30,7 @@ class Snapshot:
     rules: GuildSettings
     message_id: int | None = None
     waiting_to_join: bool = False
+    joining_channel_id: int | None = None
 
     @classmethod
     def of(cls, state: PlayerState) -> Snapshot:
@@ -50,4 +52,5 @@ class Snapshot:
             rules=state.rules,
             message_id=state.message_id,
             waiting_to_join=state.joining and state.waiting_since is not None,
+            joining_channel_id=state.voice_channel_id if state.is_on_its_way else None,
         )

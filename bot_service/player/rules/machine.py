@@ -70,6 +70,8 @@ def _voice_ready(transition: Transition, event: ev.VoiceReady) -> out.Outcome:
         if not state.voice_ready:
             transition.emit(out.Leave())  # stopped while the join was under way
         return out.Ignored()
+    if state.joining and event.channel_id != state.voice_channel_id:
+        return out.Ignored()  # another join was asked for in the same moment; its answer is still to come
     moved = state.voice_ready
     state.joining, state.voice_ready = False, True
     state.voice_channel_id = event.channel_id
@@ -98,9 +100,9 @@ def _voice_lost(transition: Transition, event: ev.VoiceLost) -> out.Outcome:
 
 
 def _voice_moved(transition: Transition, event: ev.VoiceMoved) -> out.Outcome:
-    """Note the channel to which a moderator moved the bot."""
+    """Note the channel to which a moderator moved the bot. While it joins, where it is going is known already."""
     state = transition.state
-    if not state.is_connected_or_trying or state.voice_channel_id == event.channel_id:
+    if state.joining or not state.is_connected_or_trying or state.voice_channel_id == event.channel_id:
         return out.Ignored()
     state.voice_channel_id = event.channel_id
     return out.Done()

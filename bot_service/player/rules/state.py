@@ -74,6 +74,11 @@ class PlayerState:
         """Whether the bot is in a voice channel, joining one, or recovering."""
         return self.voice_ready or self.joining or self.phase is Phase.RECOVERING
 
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether the bot is joining a channel, or will in a moment."""
+        return self.joining or self.phase is Phase.RECOVERING
+
     def saved(self, now: datetime) -> SavedPlayer:
         """Return the state as a record of the store.
 

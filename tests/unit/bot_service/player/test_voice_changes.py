@@ -40,6 +40,17 @@ def test_a_bot_that_comes_in_counts_its_listeners_and_one_that_goes_says_nothing
     assert events_of(went, bots_channel_id=None, people={MUSIC: 2}) == []
 
 
+def test_a_bot_that_comes_into_an_empty_channel_goes_to_who_asked() -> None:
+    came = VoiceChange(None, MUSIC, is_self=True, is_bot=True)
+    moved = events_of(came, bots_channel_id=MUSIC, people={OTHER: 1}, requesters_channel_id=OTHER)
+    assert moved == [Listeners(0), ListenersLeft(OTHER)]
+    heard = events_of(came, bots_channel_id=MUSIC, people={MUSIC: 1}, requesters_channel_id=OTHER)
+    assert heard == [Listeners(1)]
+    away = events_of(came, bots_channel_id=MUSIC, people={}, requesters_channel_id=AWAY, afk_channel_id=AWAY)
+    gone = events_of(came, bots_channel_id=MUSIC, people={}, requesters_channel_id=None)
+    assert away == gone == [Listeners(0)]
+
+
 def test_other_bots_other_channels_and_muting_are_nobodys_business() -> None:
     assert events_of(VoiceChange(MUSIC, OTHER, is_bot=True), bots_channel_id=MUSIC, people={}) == []
     assert events_of(VoiceChange(OTHER, AWAY), bots_channel_id=MUSIC, people={}) == []

@@ -312,6 +312,21 @@ def test_the_last_listener_is_followed_unless_the_bot_stays() -> None:
     assert player.tell(ev.ListenersLeft(ROOM)) == out.Ignored()
 
 
+def test_a_listener_who_moves_during_the_join_is_followed_and_the_first_answer_is_stale() -> None:
+    player = Player()
+    player.add("ab")
+    assert Snapshot.of(player.state).joining_channel_id == ROOM
+    player.tell(ev.ListenersLeft(OTHER))
+    assert out.Join(OTHER) in player.effects
+    assert Snapshot.of(player.state).joining_channel_id == OTHER
+    assert player.tell(ev.VoiceReady(ROOM)) == out.Ignored()
+    assert player.tell(ev.VoiceMoved(ROOM)) == out.Ignored(), "where it goes is known"
+    player.tell(ev.VoiceReady(OTHER))
+    assert (player.on, player.state.phase) == ("a", Phase.PLAYING)
+    assert names(player.state.queue.entries) == "b"
+    assert Snapshot.of(player.state).joining_channel_id is None
+
+
 def test_alone_and_idle_are_timed_and_leave_a_clean_player() -> None:
     player = playing("a", limits=PlayerLimits(idle_seconds=5, alone_seconds=3))
     player.tell(ev.Listeners(0))
