@@ -38,7 +38,6 @@ class AudioSettings(SharedSettings):
     service_timeout: Annotated[float, Field(gt=0, le=1440, description="minutes")] = 10.0
     retry_base_seconds: Annotated[float, Field(ge=0, le=300)] = 1.0
     retry_max_seconds: Annotated[float, Field(ge=0, le=3600)] = 60.0
-    request_max_age_hours: Annotated[float, Field(ge=0, le=24 * 366)] = 24.0
     lease_seconds: Annotated[float, Field(ge=0.5, le=600)] = 15.0
     resolution_ttl_seconds: Annotated[float, Field(ge=0)] = 24 * 3600.0
 

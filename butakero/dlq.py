@@ -34,7 +34,7 @@ from butakero.texts import (
 )
 from common.broker import open_broker
 from common.broker.base import Broker, Delivery, Message, dead_letter_topic
-from common.messages.base import CORRELATION_ID, utc_now, wire_time
+from common.messages.base import CORRELATION_ID
 from common.tasks import time_limit
 
 GROUP = "butakero.dlq"
@@ -130,10 +130,9 @@ async def _dead_letters(broker: Broker, topic: str) -> AsyncGenerator[Sequence[D
 
 
 def as_new_request(message: Message) -> tuple[bytes, dict[str, str]]:
-    """Return body and headers under a new request id, and timed now.
+    """Return body and headers under a new request id.
 
-    The old id was answered with an error status when the message was dead-lettered, and answered requests are skipped;
-    old ones are refused (REQUEST_MAX_AGE_HOURS).
+    The old id was answered with an error status when the message was dead-lettered, and answered requests are skipped.
     """
     request_id = str(uuid.uuid4())
     headers = {**original_headers(message.headers), CORRELATION_ID: request_id}
@@ -143,8 +142,7 @@ def as_new_request(message: Message) -> tuple[bytes, dict[str, str]]:
         return message.value, headers
     if not isinstance(body, dict) or "request_id" not in body:
         return message.value, headers
-    timed = {"timestamp": wire_time(utc_now())} if "timestamp" in body else {}
-    return orjson.dumps({**body, "request_id": request_id, **timed}), headers
+    return orjson.dumps({**body, "request_id": request_id}), headers
 
 
 def original_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import aiohttp
@@ -25,6 +26,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ProfileNotFound,
 )
+from botocore.loaders import Loader
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -195,9 +197,20 @@ async def _open(
         max_pool_connections=connections,
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
         s3={"addressing_style": "path" if endpoint else "auto"},
+        # What S3 servers other than AWS know: bodies carry Content-MD5, and presigned URLs are of the newer kind.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        signature_version="s3v4" if service == "s3" else None,
     )
     session: Any = get_session()
+    session.register_component("data_loader", _loader())
     async with session.create_client(
         service, region_name=settings.aws_region, endpoint_url=endpoint or None, config=config
     ) as client:
         yield client
+
+
+@cache
+def _loader() -> Loader:
+    """What reads the SDK's descriptions of services: once for all clients, as parsing them takes most of the time."""
+    return Loader()

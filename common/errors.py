@@ -5,7 +5,6 @@
     │   ├── InvalidInput                invalid_input             no
     │   ├── InvalidVideoId              invalid_video_id          no
     │   ├── InvalidMessage              invalid_message           no
-    │   ├── RequestExpired              request_expired           no
     │   ├── ProviderNotFound            provider_not_found        no
     │   └── UrlNotAllowed               url_not_allowed           no
     ├── SourceError                     the media's origin refused or failed
@@ -135,15 +134,6 @@ class InvalidMessage(RequestError):
 
     code = "invalid_message"
     public_message = Text("No se pudo leer el pedido. Volvé a intentarlo.", "The request could not be read. Try again.")
-
-
-class RequestExpired(RequestError):
-    """The request is older than REQUEST_MAX_AGE_HOURS: its sender waits no more."""
-
-    code = "request_expired"
-    public_message = Text(
-        "El pedido era demasiado viejo y no se procesó.", "The request was too old and was not processed."
-    )
 
 
 class ProviderNotFound(RequestError):

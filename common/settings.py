@@ -109,6 +109,7 @@ class SharedSettings(_AwsSettings):
     local_storage_path: Path = renamed_setting(
         Path("data/storage"), key="local_storage_path", former="local_storage_directory"
     )
+    s3_bucket_name: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9])?$")] = ""
 
     @classmethod
     def settings_customise_sources(

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pytest
 
-_SUITE = re.compile(r"tests/contract/test_(\w+)\.py::.*\[([a-z]+)")
+_SUITE = re.compile(r"tests/contract/test_(\w+)\.py::.*\[([a-z0-9]+)")
 _SENT = "tables"
 
 

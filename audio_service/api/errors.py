@@ -44,7 +44,6 @@ HTTP_STATUS: dict[str, int] = {
     "invalid_input": 400,
     "invalid_video_id": 400,
     "invalid_message": 400,
-    "request_expired": 410,
     "provider_not_found": 404,
     "url_not_allowed": 400,
     "media_not_found": 404,

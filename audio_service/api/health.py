@@ -32,6 +32,7 @@ TIMEOUT_SECONDS = 2.0
 _UNAVAILABLE = 503
 _BROKERS = {"embedded": "embedded_broker", "kafka": "kafka"}
 _DATABASES = {"sqlite": "sqlite", "mongodb": "mongo_db"}
+_STORES = {"local": "local_storage", "s3": "s3"}
 
 _UP: dict[str, Any] = {"metadata": {}, "status": texts.HEALTHY}
 _DOWN: dict[str, Any] = {"metadata": {}, "status": texts.UNHEALTHY, "error": DatabaseUnavailable().message()}
@@ -107,7 +108,7 @@ async def examine(deps: ApiDeps) -> list[ServiceState]:
             group.create_task(
                 _check(_DATABASES[settings.database_backend], deps.repository.health(), DatabaseUnavailable)
             ),
-            group.create_task(_check(f"{settings.storage_backend}_storage", deps.blobs.health(), StorageUnavailable)),
+            group.create_task(_check(_STORES[settings.storage_backend], deps.blobs.health(), StorageUnavailable)),
         ]
     return [task.result() for task in tasks]
 

@@ -28,9 +28,8 @@ from common.errors import (
     InvalidMessage,
     LeaseLost,
     ProcessingCrashed,
-    RequestExpired,
 )
-from common.messages.base import CORRELATION_ID, JobRequest, Salvaged, parse, salvage, utc_now
+from common.messages.base import CORRELATION_ID, parse, salvage
 from common.observability.telemetry import correlation, get_logger
 from common.observability.tracing import span
 from common.tasks import running_alongside
@@ -62,8 +61,6 @@ class DeliveryHandler:
             base_seconds=settings.retry_base_seconds,
             max_seconds=settings.retry_max_seconds,
         )
-        hours = settings.request_max_age_hours
-        self._max_age = timedelta(hours=hours) if hours else None
         self._began = _FirstSeen(keep_seconds=self._retry.budget_seconds * 2)
 
     def requester_of(self, delivery: Delivery) -> str:
@@ -118,18 +115,7 @@ class DeliveryHandler:
             if await self._requests.is_answered(request.request_id):
                 await delivery.ack()
                 return
-            if await self._is_expired(request):
-                fields = Salvaged(request.request_id, request.model_dump())
-                await self._announcer.refuse(self._pipeline.refusal(fields, self._services, RequestExpired()))
-                await delivery.ack()
-                return
             await self._work(Job(request, f"{self._services.owner}/{uuid.uuid4()}", interruption), delivery)
-
-    async def _is_expired(self, request: JobRequest) -> bool:
-        """Whether the request is too old to be begun. One that owns a record is not: its delivery stands for others."""
-        if request.asked_at is None or self._max_age is None or utc_now() - request.asked_at <= self._max_age:
-            return False
-        return await self._services.repository.waits_for(request.request_id) is None
 
     async def _work(self, job: Job[Any], delivery: Delivery) -> None:
         """Keep copies of this delivery away, and its leases alive, while an attempt is made."""

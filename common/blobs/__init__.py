@@ -24,5 +24,10 @@ async def open_blobs(settings: SharedSettings, *, for_writing: bool = True) -> A
         case "local":
             async with open_local(settings.local_storage_path, for_writing=for_writing) as store:
                 yield store
+        case "s3":
+            from common.blobs.s3.store import open_s3  # noqa: PLC0415 - the SDK costs 0.6 s, where S3 is used alone
+
+            async with open_s3(settings, for_writing=for_writing) as store:
+                yield store
         case _:  # pyright: ignore[reportUnnecessaryComparison] - a backend whose adapter is missing here
             raise unsupported("STORAGE_BACKEND", settings.storage_backend)

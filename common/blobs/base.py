@@ -69,7 +69,7 @@ class BlobStore(Protocol):
         """Write a blob that can be followed meanwhile. Leaving the context without `commit` discards it.
 
         Inside the context the store sees that the writer is alive. A second writer for the same key supersedes the
-        first, whose `append` or `commit` then fails.
+        first, whose `commit` then fails, and its `append` after that or earlier.
 
         Raises:
             StorageFull, StorageUnavailable: on entering.

@@ -72,11 +72,6 @@ class JobRequest(WireModel):
         """The user whose share of the workers the job counts towards; "" for none."""
         return ""
 
-    @property
-    def asked_at(self) -> datetime | None:
-        """When the request was made, as its sender says; None: not known."""
-        return None
-
 
 M = TypeVar("M", bound=WireModel)
 

@@ -6,7 +6,6 @@ Field names, codes and shapes are fixed: existing clients speak them.
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Literal
 
 import orjson
@@ -34,11 +33,6 @@ class DownloadRequest(JobRequest):
     def requester(self) -> str:
         """See JobRequest."""
         return self.user_id
-
-    @property
-    def asked_at(self) -> datetime:
-        """See JobRequest. A time without a zone is taken as UTC."""
-        return self.timestamp if self.timestamp.tzinfo else self.timestamp.replace(tzinfo=UTC)
 
     @classmethod
     def new(cls, song: str, *, user_id: str, provider_type: str = "youtube") -> DownloadRequest:

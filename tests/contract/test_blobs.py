@@ -13,21 +13,34 @@ from common.blobs import open_blobs
 from common.blobs.base import BlobStore
 from common.errors import BlobNotFound, StorageUnavailable
 from common.settings import SharedSettings
+from tests.servers.buckets import bucket_keys, make_bucket
 
 KEY = "audio/k2qgadSvNyU.dca"
 CHUNK = 64 * 1024
 
 
-def local(directory: Path) -> SharedSettings:
+def local(request: pytest.FixtureRequest) -> SharedSettings:
+    directory: Path = request.getfixturevalue("tmp_path")
     return SharedSettings(storage_backend="local", local_storage_path=directory / "made" / "storage")
 
 
-ADAPTERS: dict[str, Callable[[Path], SharedSettings]] = {"local": local}
+def s3(request: pytest.FixtureRequest) -> SharedSettings:
+    return SharedSettings(**bucket_keys(request.getfixturevalue("seaweedfs")))
+
+
+ADAPTERS: dict[str, Callable[[pytest.FixtureRequest], SharedSettings]] = {"local": local, "s3-seaweedfs": s3}
 
 
 @pytest.fixture(params=sorted(ADAPTERS))
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> SharedSettings:
-    return ADAPTERS[str(request.param)](tmp_path)
+def place(request: pytest.FixtureRequest) -> SharedSettings:
+    return ADAPTERS[str(request.param)](request)
+
+
+@pytest.fixture
+async def settings(place: SharedSettings) -> SharedSettings:
+    if place.storage_backend == "s3":
+        await make_bucket(place)
+    return place
 
 
 @pytest.fixture
@@ -328,7 +341,7 @@ async def test_a_second_writer_supersedes_the_first(store: BlobStore) -> None:
         await anext(followed)
         async with store.grow(KEY) as second:
             await second.append(b"second")
-            for late in (first.append(b"!"), first.commit(), anext(followed)):
+            for late in (first.commit(), first.append(b"!"), anext(followed)):
                 with pytest.raises(StorageUnavailable):
                     await late
             await second.commit()

@@ -45,6 +45,7 @@ DEFAULTS = {
     # Of the backends that are not in use.
     *("embedded_broker_max_backlog", "embedded_broker_max_bytes", "broker_lease_seconds"),
     *("aws_region", "aws_endpoint_url", "aws_endpoint_url_s3", "aws_secret_name"),
+    "s3_bucket_name",
 }
 """Settings that the Compose file deliberately leaves alone. A new setting goes here or into the file."""
 SCRIPT = ROOT / "docker" / "bot" / "once-set-up.sh"

@@ -21,7 +21,7 @@ SECRETS = {"mongo_password"}
 DEFAULTS = {
     # The defaults are meant for production.
     *("locale", "log_level", "log_format", "drain_seconds", "http_port", "lease_seconds", "resolution_ttl_seconds"),
-    *("service_max_attempts", "service_timeout", "retry_base_seconds", "retry_max_seconds", "request_max_age_hours"),
+    *("service_max_attempts", "service_timeout", "retry_base_seconds", "retry_max_seconds"),
     *("pipelines", "network_timeout_seconds", "max_redirects", "max_duration_seconds", "max_download_bytes"),
     *("child_memory_bytes", "child_cpu_seconds", "opus_bitrate", "opus_complexity"),
     *("youtube_api_url", "youtube_watch_url"),
@@ -49,6 +49,7 @@ DEFAULTS = {
     # Of the backends that are not in use.
     *("embedded_broker_max_backlog", "embedded_broker_max_bytes", "broker_lease_seconds"),
     *("aws_region", "aws_endpoint_url", "aws_endpoint_url_s3", "aws_secret_name"),
+    "s3_bucket_name",
 }
 """Settings that the Compose file deliberately leaves alone. A new setting goes here or into the file."""
 MAY_BE_IN_ENV_FILE = {"YOUTUBE_API_KEY", "DISCORD_TOKEN", "COMMAND_PREFIX", "ALERT_DISCORD_WEBHOOK"}

@@ -34,7 +34,7 @@ CLEAN_UP_SECONDS = 10
 LEFT_TO_THEIR_DEFAULTS = {
     # The defaults are meant for production.
     *("locale", "log_level", "log_format", "drain_seconds", "http_port", "lease_seconds", "resolution_ttl_seconds"),
-    *("service_max_attempts", "service_timeout", "retry_base_seconds", "retry_max_seconds", "request_max_age_hours"),
+    *("service_max_attempts", "service_timeout", "retry_base_seconds", "retry_max_seconds"),
     *("pipelines", "network_timeout_seconds", "max_redirects", "max_duration_seconds", "max_download_bytes"),
     *("child_memory_bytes", "child_cpu_seconds", "opus_bitrate", "opus_complexity"),
     *("youtube_api_url", "youtube_watch_url", "network_allow"),
@@ -50,6 +50,7 @@ LEFT_TO_THEIR_DEFAULTS = {
     ),
     *("idle_seconds", "alone_seconds", "resume_after_restart", "voice_reconnect_seconds", "player_update_seconds"),
     *("aws_region", "aws_endpoint_url", "aws_endpoint_url_s3", "aws_secret_name"),
+    "s3_bucket_name",
     *("broker_lease_seconds", "kafka_timeout_seconds", "kafka_max_poll_interval_seconds", "kafka_retention_hours"),
     *("mongo_port", "mongo_direct_connection", "mongo_collection_songs"),
     # The volume's size is the operator's to say.

@@ -114,6 +114,8 @@ async def open_seaweedfs() -> AsyncGenerator[Emulator]:
         identities = {"identities": [{"name": "tests", "credentials": keys, "actions": rights}]}
         (directory / "s3.json").write_text(json.dumps(identities))
         (directory / "data").mkdir()
+        # Every bucket has volumes of its own: by default seven from its first object on.
+        (directory / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")
         # It would choose the rest of its ports by itself, and other tests run beside it.
         parts = ("master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3.grpc")
         ports = [
@@ -123,7 +125,7 @@ async def open_seaweedfs() -> AsyncGenerator[Emulator]:
         command = [
             *(str(programs / "weed"), "server", f"-dir={directory / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
             *("-s3", f"-s3.port={port}", f"-s3.port.grpc={free_port()}", f"-s3.config={directory / 's3.json'}"),
-            *("-s3.iam=false", "-master.volumeSizeLimitMB=64", "-volume.max=40", *ports),
+            *("-s3.iam=false", "-master.volumeSizeLimitMB=64", "-volume.max=1000", *ports),
         ]
         # Keys in its environment would take the place of those in s3.json.
         async with _running(Emulator(command, directory, port, {"HOME": name})) as emulator:

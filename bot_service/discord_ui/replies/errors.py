@@ -26,7 +26,6 @@ ADVICE: dict[str, Text] = {
     "invalid_message": Text(
         "Si se repite, avisale a quien administra el bot.", "If it happens again, tell whoever runs the bot."
     ),
-    "request_expired": Text("Pedilo otra vez con «play».", "Ask for it again with “play”."),
     "provider_not_found": Text("Probá con un enlace de YouTube o con el nombre.", "Try a YouTube link or the name."),
     "url_not_allowed": Text("Probá con otro enlace o con el nombre del tema.", "Try another link or the song's name."),
     "media_not_found": Text(

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from datetime import UTC, datetime
 
 import orjson
 import pytest
@@ -33,14 +32,6 @@ REQUEST = {
 def test_a_request_survives_the_wire() -> None:
     body = json.dumps(REQUEST).encode()
     assert json.loads(parse(DownloadRequest, body).to_bytes()) == REQUEST
-
-
-@pytest.mark.parametrize(
-    "text", ["2025-05-16T23:06:17.533Z", "2025-05-16T23:06:17.533", "2025-05-16T20:06:17.533-03:00"]
-)
-def test_a_request_says_when_it_was_made(text: str) -> None:
-    asked_at = parse(DownloadRequest, json.dumps({**REQUEST, "timestamp": text}).encode()).asked_at
-    assert asked_at == datetime(2025, 5, 16, 23, 6, 17, 533_000, UTC)
 
 
 def test_fields_of_a_newer_writer_are_ignored() -> None:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from audio_service.services import Services
@@ -23,17 +23,11 @@ class EchoRequest(JobRequest):
 
     order: str = "echo"
     user_id: str = ""
-    asked: datetime | None = None
 
     @property
     def requester(self) -> str:
         """See JobRequest."""
         return self.user_id
-
-    @property
-    def asked_at(self) -> datetime | None:
-        """See JobRequest."""
-        return self.asked
 
 
 class EchoStatus(WireModel):
@@ -95,9 +89,9 @@ class Echo:
             refusal=self._refusal,
         )
 
-    async def ask(self, services: Services, order: str = "echo", *, request_id: str = "", **fields: Any) -> str:  # noqa: ANN401 - the fields of EchoRequest
+    async def ask(self, services: Services, order: str = "echo", *, request_id: str = "", user: str = "") -> str:
         """Publish a request."""
-        request = EchoRequest(request_id=request_id or str(uuid.uuid4()), order=order, **fields)
+        request = EchoRequest(request_id=request_id or str(uuid.uuid4()), order=order, user_id=user)
         await services.broker.publish(f"{self.name}.requests", "key", request.to_bytes(), {})
         return request.request_id
 

@@ -7,11 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from audio_service.media.repository.base import Waiter
 from audio_service.services import Services
 from common.broker.base import dead_letter_topic
-from common.messages.base import utc_now
-from common.messages.downloads import PlatformMetadata
 from tests.unit.audio_service.conftest import open_embedded_services
 from tests.unit.audio_service.worker.echoing import Echo, working
 from tests.waiting import until
@@ -50,31 +47,6 @@ async def test_a_request_that_was_answered_before_is_acked_without_a_run(service
     async with working(services, echo):
         await until(lambda: echo.finished(services))
     assert (echo.runs, await echo.statuses(services)) == ([], [])
-
-
-async def test_a_request_that_is_too_old_is_answered_without_a_run(services: Services, echo: Echo) -> None:
-    async with working(services, echo):
-        for hours in (23, 25):
-            await echo.ask(services, request_id=f"{hours} h", asked=utc_now() - timedelta(hours=hours))
-        await until(lambda: echo.finished(services))
-    assert echo.runs == ["23 h"]
-    assert sorted(await echo.statuses(services)) == [("23 h", ""), ("25 h", "request_expired")]
-    assert await dead_letters(services) == []
-
-
-async def test_an_old_request_that_stands_for_others_is_not_refused(services: Services, echo: Echo) -> None:
-    await services.repository.claim("record", Waiter("r", "1"), PlatformMetadata(), timedelta(0))
-    await echo.ask(services, request_id="r", asked=utc_now() - timedelta(days=7))
-    async with working(services, echo):
-        await until(lambda: echo.finished(services))
-    assert await echo.statuses(services) == [("r", "")]
-
-
-async def test_without_a_limit_no_request_is_too_old(tmp_path: Path, echo: Echo) -> None:
-    async with open_embedded_services(tmp_path, request_max_age_hours=0) as services, working(services, echo):
-        await echo.ask(services, request_id="r", asked=utc_now() - timedelta(days=700))
-        await until(lambda: echo.finished(services))
-    assert echo.runs == ["r"]
 
 
 async def test_a_copy_waits_until_the_first_is_answered_and_is_acked_then(services: Services, echo: Echo) -> None:
@@ -184,9 +156,9 @@ async def test_no_more_jobs_run_at_a_time_than_there_are_slots(tmp_path: Path, e
 
 async def test_a_user_who_has_all_slots_makes_room_for_another(tmp_path: Path, echo: Echo) -> None:
     async with open_embedded_services(tmp_path, num_workers=2) as services, working(services, echo):
-        greedy = [await echo.ask(services, "wait", request_id=f"greedy-{number}", user_id="a") for number in range(10)]
+        greedy = [await echo.ask(services, "wait", request_id=f"greedy-{number}", user="a") for number in range(10)]
         await until(lambda: len(echo.runs) == 2)
-        await echo.ask(services, request_id="modest", user_id="b")
+        await echo.ask(services, request_id="modest", user="b")
         await until(lambda: "modest" in echo.runs)
         await until(lambda: services.repository.is_answered("modest"))
         # The older of the two goes on, and the younger has not cost an attempt.
@@ -204,9 +176,9 @@ async def test_a_user_who_has_all_slots_makes_room_for_another(tmp_path: Path, e
 async def test_two_users_who_have_a_slot_each_keep_it(tmp_path: Path, echo: Echo) -> None:
     async with open_embedded_services(tmp_path, num_workers=2) as services, working(services, echo):
         for user in ("a", "b"):
-            await echo.ask(services, "wait", request_id=user, user_id=user)
+            await echo.ask(services, "wait", request_id=user, user=user)
         await until(lambda: len(echo.runs) == 2)
-        await echo.ask(services, request_id="late", user_id="c")
+        await echo.ask(services, request_id="late", user="c")
         await echo.renewed.wait()
         assert echo.runs == ["a", "b"]
         echo.gate.set()
@@ -217,9 +189,9 @@ async def test_two_users_who_have_a_slot_each_keep_it(tmp_path: Path, echo: Echo
 async def test_a_job_that_has_the_only_slot_keeps_it(tmp_path: Path, echo: Echo) -> None:
     async with open_embedded_services(tmp_path, num_workers=1) as services, working(services, echo):
         for number in range(5):
-            await echo.ask(services, "wait", request_id=f"greedy-{number}", user_id="a")
+            await echo.ask(services, "wait", request_id=f"greedy-{number}", user="a")
         await echo.entered.wait()
-        await echo.ask(services, request_id="modest", user_id="b")
+        await echo.ask(services, request_id="modest", user="b")
         handed_back = {"pipeline": "echo", "reason": "no_slot"}
         await until(lambda: services.registry.get_sample_value("butakero_deliveries_handed_back_total", handed_back))
         echo.gate.set()

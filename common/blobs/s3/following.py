@@ -1,0 +1,97 @@
+"""The reader of a growing blob: its segments one by one, and what is missing at the end from the committed blob."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from common.blobs.s3.bucket import Bucket, Found
+from common.blobs.s3.heads import interval_before, read_head, segment_key
+from common.blobs.s3.reading import read
+from common.errors import BlobNotFound, StorageError, StorageUnavailable
+
+_PAUSE_SECONDS = 0.25
+_LONGEST_PAUSE = 2.0
+_GROWTH = 1.3
+_SURE_MISSES = 2
+"""After so many looks for a segment in vain the head is read: most segments come at their time."""
+
+
+async def follow(bucket: Bucket, key: str) -> AsyncGenerator[bytes]:
+    """See `BlobStore.follow`."""
+    head = await read_head(bucket, key)
+    if not head.alive:
+        raise BlobNotFound(key)
+    followed = _Followed(bucket, key, head.writer)
+    while not followed.ended:
+        async for chunk in followed.segment():
+            yield chunk
+    async for chunk in followed.rest():
+        yield chunk
+
+
+class _Followed:
+    def __init__(self, bucket: Bucket, key: str, writer: str) -> None:
+        self._bucket = bucket
+        self._key = key
+        self._writer = writer
+        self._number = 1
+        self._position = 0
+        self._misses = 0
+        self.ended = False
+
+    async def segment(self) -> AsyncGenerator[bytes]:
+        """Yield the next segment, or nothing after waiting for it. Sets `ended` if none will come."""
+        begun = False
+        try:
+            async for chunk in read(self._bucket, segment_key(self._key, self._writer, self._number)):
+                begun = True
+                self._position += len(chunk)
+                yield chunk
+        except BlobNotFound:
+            await self._wait()
+            return
+        except StorageError:
+            if not begun:
+                raise
+            # Segments are removed after a commit, also those that are being read.
+            self.ended = True
+            return
+        self._number += 1
+        self._misses = 0
+
+    async def rest(self) -> AsyncGenerator[bytes]:
+        """Yield what the committed blob has beyond the segments. Raises StorageUnavailable if there is none."""
+        found = await self._committed()
+        if self._position < found.size:
+            async for chunk in read(self._bucket, self._key, start=self._position, etag=found.etag):
+                yield chunk
+
+    async def _wait(self) -> None:
+        self._misses += 1
+        if self._misses == 1 and self._number > 1:
+            await asyncio.sleep(interval_before(self._number))
+            return
+        if self._misses >= _SURE_MISSES and not await self._is_being_written():
+            self.ended = True
+            return
+        await asyncio.sleep(min(_PAUSE_SECONDS * _GROWTH**self._misses, _LONGEST_PAUSE))
+
+    async def _is_being_written(self) -> bool:
+        try:
+            head = await read_head(self._bucket, self._key)
+        except BlobNotFound:
+            return False
+        return head.writer == self._writer and head.alive
+
+    async def _committed(self) -> Found:
+        try:
+            found = await self._bucket.head(self._key)
+        except BlobNotFound as exc:
+            raise self._discarded() from exc
+        if found.writer != self._writer:
+            raise self._discarded()
+        return found
+
+    def _discarded(self) -> StorageUnavailable:
+        return StorageUnavailable(f"{self._key}: its writer discarded it, was superseded or is dead")
