@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from typing import Any, cast
 
 import httpx
 
@@ -98,6 +99,17 @@ def valid_text(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "ignore")
     return text
+
+
+def valid_values(value: Any) -> Any:  # noqa: ANN401 - JSON of any shape
+    """Return JSON with all of its text as it can be encoded: see `valid_text`."""
+    if isinstance(value, str):
+        return valid_text(value)
+    if isinstance(value, dict):
+        return {valid_text(str(key)): valid_values(item) for key, item in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list):
+        return [valid_values(item) for item in cast("list[Any]", value)]
+    return value
 
 
 def clean_title(title: str) -> str:

@@ -20,7 +20,7 @@ from audio_service.children.jobs import ChildJob, ChildProgress
 from audio_service.children.pool import ChildPool, open_children
 from audio_service.settings import AudioSettings
 from audio_service.sources.base import Query
-from audio_service.sources.query import names_file, parse_query
+from audio_service.sources.query import clean_title, names_file, parse_query
 from audio_service.sources.youtube.api import PAGE, VideoDetails, YouTubeApi, open_youtube_api
 from audio_service.sources.youtube.source import metadata_of
 from common.errors import (
@@ -138,7 +138,7 @@ class Questions:
                 raise YouTubeApiUnavailable("not a playlist of YouTube's")
             about = await api.playlist(list_id)
             found = await api.playlist_items(list_id, limit)
-            return self._listing(about.title, found, await _describe(api, found), about.count)
+            return self._listing(clean_title(about.title), found, await _describe(api, found), about.count)
 
         try:
             async with time_limit(self._allowance(PLAYLIST_SECONDS)):

@@ -10,17 +10,19 @@ about a hundred searches a day, and look-ups by id that go on when the searches 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from audio_service.settings import AudioSettings
+from audio_service.sources.query import valid_values
 from audio_service.sources.youtube.responses import (
     ErrorResponse,
     PlaylistItemsResponse,
@@ -158,8 +160,8 @@ class YouTubeApi:
         if response.status_code != HTTPStatus.OK:
             raise _refusal(method, response, otherwise)
         try:
-            return model.model_validate_json(response.content)
-        except ValidationError as exc:
+            return model.model_validate(_parsed(response.content))
+        except (ValueError, RecursionError) as exc:
             raise YouTubeApiUnavailable(f"{method}: an answer that is not the API's") from exc
 
 
@@ -196,6 +198,14 @@ def _details_of(video: Video) -> VideoDetails:
     )
 
 
+def _parsed(body: bytes) -> Any:  # noqa: ANN401 - JSON of any shape
+    """Return a body's JSON with valid text. Raises ValueError and RecursionError.
+
+    Half a surrogate pair, as text that was cut has it, can be written in JSON; pydantic's parser refuses all of it.
+    """
+    return valid_values(json.loads(body.decode(errors="replace")))
+
+
 def _refusal(method: str, response: httpx.Response, otherwise: type[AppError]) -> AppError:
     """Return the error that a status and the reasons in the body mean."""
     status = response.status_code
@@ -212,8 +222,8 @@ def _refusal(method: str, response: httpx.Response, otherwise: type[AppError]) -
 
 def _reasons(body: bytes) -> set[str]:
     try:
-        error = ErrorResponse.model_validate_json(body).error
-    except ValidationError:
+        error = ErrorResponse.model_validate(_parsed(body)).error
+    except (ValueError, RecursionError):
         return set()
     return {entry.reason for entry in (*error.errors, *error.details) if entry.reason}
 

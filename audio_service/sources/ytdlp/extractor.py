@@ -19,10 +19,11 @@ from yt_dlp.extractor import gen_extractor_classes
 from audio_service.children.jobs import ChildSettings, JsonObject
 from audio_service.sources.cookies import CookieFile
 from audio_service.sources.guard import Guard
+from audio_service.sources.query import valid_values
 from audio_service.sources.ytdlp.failures import translate
 from audio_service.sources.ytdlp.generic import ListReadingIE
 from audio_service.sources.ytdlp.growing import AbandonedError, GrowingFile
-from audio_service.sources.ytdlp.metadata import describe, list_items, valid_values
+from audio_service.sources.ytdlp.metadata import describe, list_items
 from audio_service.sources.ytdlp.transfers import FileTransfer, GuardedYoutubeDL, Transfer
 from common.errors import (
     AppError,

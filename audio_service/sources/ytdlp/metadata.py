@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from audio_service.children.jobs import JsonObject
@@ -45,17 +45,6 @@ _PLATFORMS = {
 # Their ids are cut from URLs and not unique: two sites' index.html would share a record.
 _NAMELESS = frozenset({"", "Generic", "HTML5MediaEmbed"})
 _GENERIC = "Generic"
-
-
-def valid_values(value: Any) -> Any:  # noqa: ANN401 - an extractor's answer as JSON
-    """Return an extractor's answer with all of its text as it can be encoded: see `valid_text`."""
-    if isinstance(value, str):
-        return valid_text(value)
-    if isinstance(value, dict):
-        return {valid_text(str(key)): valid_values(item) for key, item in cast("Info", value).items()}
-    if isinstance(value, list):
-        return [valid_values(item) for item in cast("list[Any]", value)]
-    return value
 
 
 class Description(NamedTuple):

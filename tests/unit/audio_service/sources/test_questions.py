@@ -183,6 +183,14 @@ async def test_the_data_api_lists_a_playlist_page_by_page_and_leaves_out_what_is
     assert fake.count("videos") == 2
 
 
+async def test_half_a_character_in_a_title_of_the_api_is_left_out(fake: FakeYouTubeApi, by_api: Questions) -> None:
+    fake.add_video(FIRST, title="New \ud83d Rules")
+    fake.add_playlist(LIST, FIRST, title="Cut \ud83d\nin two")
+    listing = await by_api.playlist(f"https://music.youtube.com/playlist?list={LIST}", 5)
+    assert (listing.title, titles(listing)) == ("Cut in two", ["New Rules"])
+    assert titles(await by_api.search("new rules", 5)) == ["New Rules"]
+
+
 async def test_a_playlist_that_is_not_there(fake: FakeYouTubeApi, by_api: Questions) -> None:
     with pytest.raises(MediaNotFound):
         await by_api.playlist(f"https://www.youtube.com/playlist?list={LIST}", 5)

@@ -153,6 +153,18 @@ async def test_a_video_of_exactly_the_longest_duration_is_playable(fake: FakeYou
     assert (await source.resolve(query(f"youtu.be/{FIRST}"))).metadata.duration_ms == HOUR_MS
 
 
+@pytest.mark.parametrize(
+    ("title", "shown"), [("New Rules \ud83d", "New Rules"), ("\udfb5New Rules \ud83c\udfb5", "New Rules 🎵")]
+)
+async def test_half_a_character_is_left_out(
+    fake: FakeYouTubeApi, source: YouTubeSource, title: str, shown: str
+) -> None:
+    fake.add_video(FIRST, title=title)
+    fake.add_video(SECOND, title="Another")
+    found = await source.resolve(query("new rules"))
+    assert (found.media_id, found.metadata.title) == (FIRST, shown)
+
+
 async def test_words_that_match_nothing(fake: FakeYouTubeApi, source: YouTubeSource) -> None:
     with pytest.raises(MediaNotFound):
         await source.resolve(query("no such song"))

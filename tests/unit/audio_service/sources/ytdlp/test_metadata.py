@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from audio_service.sources.query import clean_title
-from audio_service.sources.ytdlp.metadata import describe, valid_values, web_url
+from audio_service.sources.query import clean_title, valid_values
+from audio_service.sources.ytdlp.metadata import describe, web_url
 
 
 @pytest.mark.parametrize(
