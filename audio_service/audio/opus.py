@@ -51,12 +51,16 @@ from audio_service.audio.sink import FrameSink
 from audio_service.audio.webm.ebml import NotPlainError
 from audio_service.audio.webm.reader import WebmAudio
 from common.dca import DcaMetadata, OpusInfo, OriginInfo
-from common.errors import MediaCorrupt, MediaTooLong
+from common.errors import MediaCorrupt, MediaTooLong, MediaUnsupported
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.packet import Packet
 
+# A few bytes of DTX packets, or of a WAV of 1 Hz, are minutes to be encoded: where no length is stated, such input is
+# given up. The lowest rates of speech are ten times this, and silence takes more over minutes.
+_FRAMES_PER_LOOK = 120_000 // FRAME_MS
+_LEAST_BYTES_PER_SECOND = 30
 _HEADERS = (b"OpusHead", b"OpusTags")
 _HEAD_GAIN = slice(16, 18)
 _HEAD_FAMILY = 18
@@ -211,7 +215,7 @@ def _encode(
         stated = first_link.stated_ms
         if stated is not None and stated > options.max_duration_ms:
             raise MediaTooLong(f"states {stated} ms, at most {options.max_duration_ms} ms are taken")
-        _transcode(begun, sink, options)
+        _transcode(begun, sink, options, length_stated=stated is not None)
     else:
         for link, rest in begun:
             _copy_link(link, rest, plan, sink, options)
@@ -314,13 +318,27 @@ def _repacketise(packets: Packets, put: Put) -> None:
         put(frame)
 
 
-def _transcode(links: Iterator[tuple[AudioInput, Packets]], sink: FrameSink, options: EncodeOptions) -> None:
+def _transcode(
+    links: Iterator[tuple[AudioInput, Packets]], sink: FrameSink, options: EncodeOptions, *, length_stated: bool
+) -> None:
     from audio_service.audio.transcode import transcode  # noqa: PLC0415 - it loads FFmpeg, as in _open
 
     # Packets to be decoded come from FFmpeg's demuxer: see `encode_dca`.
     packets = chain.from_iterable(cast("Iterator[Packet[AudioStream]]", packets) for _, packets in links)
-    for packet in transcode(packets, options):
+    received = 0
+
+    def counted() -> Iterator[Packet[AudioStream]]:
+        nonlocal received
+        for packet in packets:
+            received += packet.size
+            yield packet
+
+    for packet in transcode(counted(), options):
         sink.put(packet)
+        if sink.frames % _FRAMES_PER_LOOK == 0 and not length_stated:
+            seconds = sink.frames * FRAME_MS // 1000
+            if received < seconds * _LEAST_BYTES_PER_SECOND:
+                raise MediaUnsupported(f"{received} bytes for {seconds} s: no sound takes so few")
 
 
 def _metadata(media: AudioInput, plan: _Plan, origin: Origin, options: EncodeOptions) -> DcaMetadata:

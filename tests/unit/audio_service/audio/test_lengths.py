@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from audio_service.audio import opus
 from audio_service.audio.mp3 import ID3_HEADER_BYTES, frame_header, id3_end
-from common.errors import MediaTooLong, SourceTruncated
+from common.errors import MediaTooLong, MediaUnsupported, SourceTruncated
 from tests.servers.media_damage import truncated
 from tests.servers.media_files import make
+from tests.unit.audio_service.audio.ogg_bytes import opus_file
 from tests.unit.audio_service.audio.pcm import encode, once_only
 
 LATE_SECONDS = 4.0
@@ -99,6 +101,29 @@ def one_hertz(seconds: int) -> bytes:
     data = b"\x80" * seconds
     sound = b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, 1, 1, 1, 8) + b"data" + struct.pack("<I", seconds) + data
     return b"RIFF" + struct.pack("<I", 4 + len(sound)) + b"WAVE" + sound
+
+
+def silence_without_end(minutes: int) -> bytes:
+    """Return an Ogg without an end page, of DTX packets: one byte for 60 ms, in a mode that has to be decoded."""
+    packets = [b"\x18"] * 250
+    return opus_file(((packets, 2880 * 250 * (number + 1)) for number in range(minutes * 4)), ended=False)
+
+
+@pytest.mark.parametrize("as_download", [False, True])
+def test_bytes_that_are_too_few_for_any_sound_are_given_up_soon(
+    *, as_download: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opus, "_FRAMES_PER_LOOK", 500)
+    path = tmp_path / "dtx.opus"
+    path.write_bytes(silence_without_end(1))
+    with pytest.raises(MediaUnsupported, match=r"\d{3} bytes for 10 s"):
+        encode(once_only(path) if as_download else path, complexity=0)
+
+
+def test_a_long_silence_is_taken(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opus, "_FRAMES_PER_LOOK", 500)
+    made = encode(once_only(make("aac", media, 15, sound="silence")), complexity=0)[0]
+    assert (made.states_length, made.frames) == (False, pytest.approx(750, abs=10))
 
 
 @pytest.mark.parametrize("as_download", [False, True])
