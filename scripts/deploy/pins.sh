@@ -25,7 +25,7 @@ operator() {
             crd=certificates.cert-manager.io templated=true deployment='cert-manager'
             ;;
         strimzi)
-            title="Strimzi" namespace=kafka chart=oci://quay.io/strimzi-helm/strimzi-kafka-operator version=1.0.1 earlier="0.49.1"
+            title="Strimzi" namespace=kafka chart=oci://quay.io/strimzi-helm/strimzi-kafka-operator version=1.2.0 earlier="0.49.1"
             crd=kafkas.kafka.strimzi.io deployment='strimzi-cluster-operator.*'
             ;;
         mongodb)

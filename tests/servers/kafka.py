@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -148,7 +149,10 @@ def _require() -> None:
 
 
 def _libraries() -> Path:
-    return _ROOT / ".cache" / "kafka" / "libs"
+    """Return where the jars of the pinned version are: another version's stay, for a checkout that has that one."""
+    version = re.search(r"<artifactId>kafka_2.13</artifactId>\s*<version>(.+)</version>", _POM.read_text())
+    assert version is not None
+    return _ROOT / ".cache" / "kafka" / f"libs-{version[1]}"
 
 
 @cache
