@@ -15,6 +15,7 @@ from audio_service.retention import keep_within_limit
 from audio_service.serving import open_listeners, serve_http
 from audio_service.settings import AudioSettings
 from audio_service.worker.worker import Worker
+from common.certificates import certificate_files, watch_certificates
 from common.launch import read_launch
 from common.observability.dependencies import watch_dependencies
 from common.observability.gauges import Backlog, watch_backlogs, watch_loop
@@ -53,6 +54,8 @@ def main(registry: Registry = PIPELINES) -> int:
                 }
                 dependencies = watch_dependencies(services.registry, checks, settings.local_storage_path, stop)
                 tasks.create_task(until_stopped(stop, "dependency watch", dependencies))
+                renewal = watch_certificates(certificate_files(settings), stop)
+                tasks.create_task(until_stopped(stop, "certificate watch", renewal))
                 if settings.num_workers:
                     tasks.create_task(until_stopped(stop, "worker", Worker(services, pipelines).run(stop)))
 

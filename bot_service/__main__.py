@@ -14,6 +14,7 @@ from bot_service.player.voice.paced import SWITCH_SECONDS
 from bot_service.running import run_bot
 from bot_service.services import Services
 from bot_service.settings import BotSettings
+from common.certificates import certificate_files, watch_certificates
 from common.http.server import listen
 from common.launch import read_launch
 from common.observability.dependencies import watch_dependencies
@@ -51,7 +52,9 @@ async def _watch(services: Services, stop: asyncio.Event) -> None:
     backlog = Backlog(partial(broker.lag, topic, group), partial(broker.oldest_age, topic, group))
     checks = {"broker": services.broker.health, "database": services.store.health, "storage": services.blobs.health}
     dependencies = watch_dependencies(registry, checks, services.settings.local_storage_path, stop)
+    renewal = watch_certificates(certificate_files(services.settings), stop)
     async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(until_stopped(stop, "certificate watch", renewal))
         tasks.create_task(until_stopped(stop, "dependency watch", dependencies))
         tasks.create_task(until_stopped(stop, "loop watch", watch_loop(registry, stop)))
         tasks.create_task(until_stopped(stop, "lag watch", watch_backlogs(registry, {topic: backlog}, stop)))

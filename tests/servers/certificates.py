@@ -41,6 +41,11 @@ def make_certificates(directory: Path) -> Certificates:
     )
 
 
+def renew_client(certificates: Certificates, directory: Path) -> tuple[Path, Path]:
+    """Return another certificate of the same client by the same authority, and its key, which is new too."""
+    return _signed(directory, "client", certificates.authority)
+
+
 def _authority(directory: Path, name: str) -> Path:
     certificate = directory / f"{name}.pem"
     _openssl(
