@@ -47,6 +47,7 @@ _THROTTLED = frozenset(
         "RequestLimitExceeded",
         "RequestThrottled",
         "SlowDown",
+        "Throttled",
         "Throttling",
         "ThrottlingException",
         "TooManyRequestsException",
@@ -70,6 +71,7 @@ _MISSING = frozenset(
     {
         "AWS.SimpleQueueService.NonExistentQueue",
         "NoSuchBucket",
+        "NotFound",
         "NotFoundException",
         "QueueDoesNotExist",
         "ResourceNotFoundException",

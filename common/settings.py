@@ -27,6 +27,8 @@ DatabaseBackend = Literal["sqlite", "mongodb", "dynamodb"]
 _FOREIGN_TLS = "KAFKA_TLS_"
 _TOPIC = r"^[A-Za-z0-9._-]{1,200}$"
 _ENDPOINT = r"^(https?://[^\s/]+/?)?$"
+_QUEUE_URL = r"^(https?://[^\s/]+/[^\s]*[A-Za-z0-9_-])?$"
+_SNS_ARN = r"^(arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256})?$"
 
 
 def topic_setting(default: str, *, key: str, former: str) -> Any:  # noqa: ANN401 - stands where a field's default does
@@ -110,6 +112,12 @@ class SharedSettings(_AwsSettings):
         Path("data/storage"), key="local_storage_path", former="local_storage_directory"
     )
     s3_bucket_name: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9])?$")] = ""
+
+    sqs_bot_download_requests_url: Annotated[str, Field(pattern=_QUEUE_URL)] = ""
+    sqs_bot_download_status_url: Annotated[str, Field(pattern=_QUEUE_URL)] = ""
+    sns_bot_download_status_arn: Annotated[str, Field(pattern=_SNS_ARN)] = ""
+    sqs_max_messages: Annotated[int, Field(ge=1, le=10)] = 10
+    sqs_wait_time_seconds: Annotated[int, Field(ge=1, le=20)] = 20
 
     @classmethod
     def settings_customise_sources(

@@ -30,7 +30,7 @@ log = get_logger(__name__)
 
 TIMEOUT_SECONDS = 2.0
 _UNAVAILABLE = 503
-_BROKERS = {"embedded": "embedded_broker", "kafka": "kafka"}
+_BROKERS = {"embedded": "embedded_broker", "kafka": "kafka", "sqs": "sqs"}
 _DATABASES = {"sqlite": "sqlite", "mongodb": "mongo_db"}
 _STORES = {"local": "local_storage", "s3": "s3"}
 

@@ -33,5 +33,10 @@ async def open_broker(settings: SharedSettings) -> AsyncGenerator[Broker]:
                 settings.embedded_broker_path, limits, lease_seconds=settings.broker_lease_seconds
             ) as broker:
                 yield broker
+        case "sqs":
+            from common.broker.sqs.broker import open_sqs_broker  # noqa: PLC0415 - as the docstring says
+
+            async with open_sqs_broker(settings) as broker:
+                yield broker
         case _:  # pyright: ignore[reportUnnecessaryComparison] - a backend whose adapter is missing here
             raise unsupported("MESSAGING_BACKEND", settings.messaging_backend)

@@ -43,6 +43,22 @@ class Message:
     position: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Guarantees:
+    """What a broker promises for one topic, where brokers differ.
+
+    `separate_groups`: each group has every message; False: all groups share them, and forgetting one changes nothing.
+    `retained`: messages are kept without a group, for `start="earliest"` and `peek`; False: a new group has what is
+    published once it has joined, whatever `start` says. `ages_known`: `oldest_age` counts every message; False: those
+    that this process holds. `max_message_bytes`: value and headers together.
+    """
+
+    separate_groups: bool = True
+    retained: bool = True
+    ages_known: bool = True
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+
+
 class Delivery(Protocol):
     """One message leased to a consumer until it is settled: exactly one of ack, retry, release, reject is called.
 
@@ -85,11 +101,15 @@ class Delivery(Protocol):
 class Broker(Protocol):
     """Publishes and consumes. Opened by `open_broker`, which also closes it."""
 
+    def guarantees(self, topic: str) -> Guarantees:
+        """Return what holds for this topic."""
+        ...
+
     async def publish(self, topic: str, key: str, value: bytes, headers: Mapping[str, str]) -> None:
         """Return when the message is durable.
 
         Raises:
-            MessageTooLarge: value and headers together are over MAX_MESSAGE_BYTES.
+            MessageTooLarge: value and headers together are over the topic's limit (see Guarantees).
             QueueFull: the topic's unread backlog is at its limit (brokers with bounded topics only).
             BrokerUnavailable: it may or may not have been accepted; publishing again is safe.
         """
@@ -105,8 +125,8 @@ class Broker(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
         """Join `group` and yield deliveries, at most `prefetch` of them unsettled at a time.
 
-        `start` is where a new group begins. The iterator waits for messages and ends only when the context is left;
-        leaving it releases unsettled deliveries.
+        `start` is where a new group begins, of a topic that retains messages (see Guarantees). The iterator waits for
+        messages and ends only when the context is left; leaving it releases unsettled deliveries.
         """
         ...
 
@@ -127,7 +147,10 @@ class Broker(Protocol):
         ...
 
     async def oldest_age(self, topic: str, group: str) -> timedelta:
-        """Return how long ago the oldest message that the group has not finished was published; zero without one."""
+        """Return how long ago the oldest message that the group has not finished was published; zero without one.
+
+        See Guarantees.ages_known.
+        """
         ...
 
     async def forget(self, topic: str, group: str) -> None:

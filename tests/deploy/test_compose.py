@@ -50,6 +50,8 @@ DEFAULTS = {
     *("embedded_broker_max_backlog", "embedded_broker_max_bytes", "broker_lease_seconds"),
     *("aws_region", "aws_endpoint_url", "aws_endpoint_url_s3", "aws_secret_name"),
     "s3_bucket_name",
+    *("sqs_bot_download_requests_url", "sqs_bot_download_status_url", "sns_bot_download_status_arn"),
+    *("sqs_max_messages", "sqs_wait_time_seconds"),
 }
 """Settings that the Compose file deliberately leaves alone. A new setting goes here or into the file."""
 MAY_BE_IN_ENV_FILE = {"YOUTUBE_API_KEY", "DISCORD_TOKEN", "COMMAND_PREFIX", "ALERT_DISCORD_WEBHOOK"}

@@ -51,6 +51,8 @@ LEFT_TO_THEIR_DEFAULTS = {
     *("idle_seconds", "alone_seconds", "resume_after_restart", "voice_reconnect_seconds", "player_update_seconds"),
     *("aws_region", "aws_endpoint_url", "aws_endpoint_url_s3", "aws_secret_name"),
     "s3_bucket_name",
+    *("sqs_bot_download_requests_url", "sqs_bot_download_status_url", "sns_bot_download_status_arn"),
+    *("sqs_max_messages", "sqs_wait_time_seconds"),
     *("broker_lease_seconds", "kafka_timeout_seconds", "kafka_max_poll_interval_seconds", "kafka_retention_hours"),
     *("mongo_port", "mongo_direct_connection", "mongo_collection_songs"),
     # The volume's size is the operator's to say.

@@ -20,7 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from common.broker.base import Broker, Delivery, Message
+from common.broker.base import Broker, Delivery, Guarantees, Message
 from common.broker.embedded.file import BUSY_SECONDS, PATH_KEY, data_version, open_change_reader, open_file
 from common.broker.embedded.retention import BacklogLimits, forget_group, sweep
 from common.broker.embedded.store import EmbeddedStore
@@ -98,6 +98,11 @@ class EmbeddedBroker:
         self._identity = file_identity(path)
         self._subscriptions: set[EmbeddedSubscription] = set()
         self._closed = False
+
+    def guarantees(self, topic: str) -> Guarantees:
+        """See `Broker.guarantees`."""
+        del topic
+        return Guarantees()
 
     async def publish(self, topic: str, key: str, value: bytes, headers: Mapping[str, str]) -> None:
         """See `Broker.publish`."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from common.broker.base import MAX_MESSAGE_BYTES, Broker, Delivery, Message, encodable
+from common.broker.base import MAX_MESSAGE_BYTES, Broker, Delivery, Guarantees, Message, encodable
 from common.broker.kafka.cluster import Cluster, TopicSettings, open_cluster
 from common.broker.kafka.connection import Refused, connection_options, describe_failure, diagnose
 from common.broker.kafka.deliveries import Deliveries, to_message
@@ -97,6 +97,11 @@ class KafkaBroker:
         self._oldest: dict[tuple[str, str], dict[int, tuple[int, int]]] = {}
         self._members: dict[KafkaSubscription, asyncio.Task[None]] = {}
         self._closed = False
+
+    def guarantees(self, topic: str) -> Guarantees:
+        """See `Broker.guarantees`."""
+        del topic
+        return Guarantees()
 
     async def publish(self, topic: str, key: str, value: bytes, headers: Mapping[str, str]) -> None:
         """See `Broker.publish`."""
