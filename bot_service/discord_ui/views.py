@@ -23,6 +23,7 @@ from bot_service.discord_ui.replies.formatting import length
 from bot_service.discord_ui.replies.limits import options_within
 from bot_service.player.rules.model import LoopMode, Phase
 from bot_service.player.snapshot import Snapshot
+from bot_service.requests.query import choice_of, choice_of_menu
 from bot_service.requests.tracks import Suggestion
 from common.errors import Locale
 
@@ -76,7 +77,7 @@ def dynamic_items(actions: Actions) -> list[type[DynamicItem[Item[View]]]]:
         if isinstance(item, Select) and item.values:
             song = item.values[0]
             title = next((option.label for option in item.options if option.value == song), "")
-            await actions.choose(interaction, song, title)
+            await actions.choose(interaction, choice_of_menu(song), title)
 
     return [
         _dynamic_item(_PRESS, press),
@@ -124,11 +125,14 @@ def queue_view(snapshot: Snapshot, page: int) -> View | None:
 
 
 def search_view(found: list[Suggestion], locale: Locale) -> View | None:
-    """Return the menu below search results, None if none fits in one; a value is a library song's id, or a URL."""
+    """Return the menu below search results, None if none fits in one.
+
+    A value is a library song's, as `choice_of` makes it, or a URL.
+    """
     options = options_within(
         SelectOption(
             label=label(item.title),
-            value=item.track.video_id if item.track is not None else item.url,
+            value=choice_of(item.track) if item.track is not None else item.url,
             description=label(_details(item)),
         )
         for item in found

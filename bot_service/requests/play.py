@@ -105,11 +105,11 @@ class PlayRequests:
         playlist, library_unavailable = await self._expand(song)
         if playlist is not None and playlist.items:
             return await self._play_all(playlist, requester, front=front)
-        player = self._players.of(requester.guild_id)
+        player, title = self._players.of(requester.guild_id), title or self._songs.shown(song)
         placed: list[str] = []
 
         async def place(request_id: str) -> None:
-            entry = Entry(request_id, requester.user_id, title or song, utc_now())
+            entry = Entry(request_id, requester.user_id, title, utc_now())
             await player.ask(_enqueue([entry], requester, front=front))
             placed.append(request_id)
 
@@ -124,7 +124,7 @@ class PlayRequests:
         if isinstance(found, Found):
             self._metrics.library_hits.inc()
             return SongQueued(found.track, await self.play_tracks([found.track], requester, front=front))
-        return SongRequested(title or song, found.library_searched)
+        return SongRequested(title, found.library_searched)
 
     async def play_tracks(self, tracks: Sequence[Track], requester: Requester, *, front: bool = False) -> Enqueued:
         """Queue songs of the library.

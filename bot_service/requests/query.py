@@ -19,6 +19,12 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _RECORD = re.compile(r"web-[0-9a-f]{32}")
 
 
+# Before the id in what autocomplete and menus offer. No member types it, every replica and later start knows it.
+_CHOSEN = re.compile(r"butakero:(youtube|library):([A-Za-z0-9_-]{1,100})")
+_VALUE = 100
+"""Discord's limit of a choice's value, in characters."""
+
+
 class IdKind(StrEnum):
     """What a bare id names: a video that its site has, or a record that only the library has."""
 
@@ -28,17 +34,43 @@ class IdKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The id and the normalised URL in a text; "" where it has none. Without either it is words to search for."""
+    """The id and the normalised URL in a text; "" where it has none. Without either it is words to search for.
+
+    `is_chosen`: a song of the library, chosen from suggestions: never words.
+    """
 
     video_id: str = ""
     url: str = ""
     is_youtube: bool = False
     is_playlist: bool = False
+    is_chosen: bool = False
+
+
+def choice_of(track: Track) -> str:
+    """Return the value of an autocomplete choice or menu option that stands for a song of the library."""
+    kind = "youtube" if _is_of_youtube(track) else "library"
+    value = f"butakero:{kind}:{track.video_id}"
+    return value if _CHOSEN.fullmatch(value) and len(value) <= _VALUE else track.video_id
+
+
+def choice_of_menu(value: str) -> str:
+    """Return the value of a menu's option; menus of earlier versions had the bare id of a song of the library."""
+    if as_url(value) is not None or _CHOSEN.fullmatch(value) or not _ID.fullmatch(value):
+        return value
+    return f"butakero:{'youtube' if YOUTUBE_ID.fullmatch(value) else 'library'}:{value}"
+
+
+def _is_of_youtube(track: Track) -> bool:
+    query = parse_query(track.url)
+    return query.is_youtube and query.video_id == track.video_id
 
 
 def parse_query(text: str) -> Query:
     """Classify a text. One that is no valid request counts as words: the audio service reports what is wrong."""
     text = " ".join(text.split())
+    if (chosen := _CHOSEN.fullmatch(text)) is not None:
+        of_youtube = chosen[1] == "youtube"
+        return Query(chosen[2], watch_url(chosen[2]) if of_youtube else "", is_youtube=of_youtube, is_chosen=True)
     try:
         url = as_url(text)
         if url is None:
@@ -73,6 +105,8 @@ def find_among(text: str, tracks: Sequence[Track]) -> Track | None:
     query = parse_query(text)
     if query.video_id and (found := next((one for one in tracks if one.video_id == query.video_id), None)) is not None:
         return found
+    if query.is_chosen:
+        return None
     if query.url:
         return next((track for track in tracks if identity(track.url) == query.url), None)
     return confident_match(text, tracks)

@@ -32,6 +32,7 @@ from common.errors import (
     BrokerError,
     DatabaseUnavailable,
     Locale,
+    MediaNotFound,
 )
 from common.messages.base import utc_now
 from common.observability.telemetry import get_logger
@@ -92,7 +93,7 @@ class Songs:
         self._pending = pending
         self._store = store
         self._recent: dict[str, Track] = {}
-        # What autocomplete and search offered: a choice comes back as the bare id.
+        # What autocomplete and search of this process offered: a choice is only the id.
         self._offered: dict[str, Track] = {}
         self._without_file: set[str] = set()
 
@@ -114,7 +115,7 @@ class Songs:
         query = parse_query(song)
         if query.video_id and (record := await self._api.media(query.video_id)) is not None:
             return track_of_record(record)
-        if query.url:
+        if query.url or query.is_chosen:
             return None
         for term in search_terms(song):
             found = [track_of_record(record) for record in await self._api.search(term, _PAGE)]
@@ -144,6 +145,7 @@ class Songs:
             BrokerError: the broker refused the request; the code says why.
             DatabaseUnavailable: the request could not be stored.
             AudioServiceUnavailable: an id of the library that only the library can resolve.
+            MediaNotFound: an id of the library that it has no more, and no source ever had.
         """
         library_searched = not library_unavailable
         try:
@@ -155,7 +157,7 @@ class Songs:
             song = self._as_requested(song, library_searched=library_searched)
         if track is not None and track.video_id in self._without_file:
             self._without_file.discard(track.video_id)
-            song, track = track.url or song, None
+            song, track = track.url or self._as_requested(song, library_searched=library_searched), None
         if track is not None:
             self.remember(track)
             return Found(track)
@@ -239,19 +241,35 @@ class Songs:
         Raises:
             AudioServiceUnavailable: an id that no source can resolve, while the library does not respond.
         """
-        if (chosen := self._offered.get(song.strip())) is not None and chosen.url:
-            return chosen.url
-        kind = kind_of_id(song)
+        if (offered := self._offered_for(song)) is not None and offered.url:
+            return offered.url
+        query = parse_query(song)
+        if query.is_chosen and query.url:
+            return query.url
+        kind = IdKind.RECORD if query.is_chosen else kind_of_id(song)
         if kind is IdKind.VIDEO:
             return watch_url(song.strip())
         if kind is IdKind.RECORD and not library_searched:
             raise AudioServiceUnavailable("a library id, which no source can resolve")
+        if kind is IdKind.RECORD:
+            raise MediaNotFound("a library id that the library does not have, or not its file")
         return song
+
+    def shown(self, song: str) -> str:
+        """Return what to show for a text until the song's title is known."""
+        query = parse_query(song)
+        if not query.is_chosen:
+            return song
+        offered = self._offered_for(song)
+        return (offered.title if offered is not None else "") or query.url or query.video_id
+
+    def _offered_for(self, song: str) -> Track | None:
+        return self._offered.get(parse_query(song).video_id)
 
     async def _find_offline(self, song: str, requester: Requester) -> Track | None:
         """Search what was offered, this process's recent songs, the guild's history and the user's favourites."""
-        if (chosen := self._offered.get(song.strip())) is not None:
-            return chosen
+        if (offered := self._offered_for(song)) is not None:
+            return offered
         if (track := find_among(song, list(self._recent.values()))) is not None:
             return track
         try:

@@ -36,8 +36,9 @@ async def scene(house: House) -> AsyncGenerator[Scene]:
 
 async def test_while_typing_the_library_is_offered(scene: Scene) -> None:
     offered = await scene.ana.autocomplete("music", "play", input="tango")
-    assert {"name": f"{DUSK.title} · 3:20", "value": DUSK.video_id} in [dict(choice) for choice in offered]
-    played = await scene.say("play", input=DUSK.video_id)
+    value = f"butakero:youtube:{DUSK.video_id}"
+    assert {"name": f"{DUSK.title} · 3:20", "value": value} in [dict(choice) for choice in offered]
+    played = await scene.say("play", input=value)
     assert DUSK.title in played.text
 
 
@@ -207,11 +208,11 @@ async def test_results_are_picked_from_a_menu_and_called_by_their_title(house: H
 async def test_somebody_else_may_pick_too_if_they_listen(scene: Scene) -> None:
     found = await scene.say("search", input="tango del")
     beto = scene.friend("beto", listens=False)
-    refused = await beto.choose(found, DUSK.video_id).message()
+    refused = await beto.choose(found, DUSK.title).message()
     assert refused.ephemeral
     assert "No estás en un canal de voz." in refused.text
     beto.join(scene.voice)
-    assert DUSK.title in (await beto.choose(found, DUSK.video_id).message()).text
+    assert DUSK.title in (await beto.choose(found, DUSK.title).message()).text
 
 
 async def test_a_search_without_results_says_what_else_to_try(scene: Scene) -> None:

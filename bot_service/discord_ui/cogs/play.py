@@ -14,6 +14,7 @@ from bot_service.discord_ui.replies.formatting import length
 from bot_service.discord_ui.replies.limits import choices_within
 from bot_service.discord_ui.replies.locales import localised
 from bot_service.discord_ui.views import search_view
+from bot_service.requests.query import choice_of
 from common.errors import Locale
 from common.observability.tracing import span
 
@@ -53,7 +54,7 @@ class PlayCommands(commands.Cog):
         """Suggest songs of the library."""
         del interaction
         found = await self._interactions.services.songs.suggest(typed)
-        offered = choices_within([(label(f"{one.title} · {length(one.duration_ms)}"), one.video_id) for one in found])
+        offered = choices_within([(label(f"{one.title} · {length(one.duration_ms)}"), choice_of(one)) for one in found])
         return [app_commands.Choice(name=name, value=value) for name, value in offered]
 
     @app_commands.command(

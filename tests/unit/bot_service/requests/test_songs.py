@@ -11,9 +11,10 @@ import pytest
 from pydantic import SecretStr
 
 from bot_service.audio_api import open_audio_api
+from bot_service.requests.query import choice_of, choice_of_menu
 from bot_service.requests.songs import Found, Requested, Requester, Songs
 from bot_service.store.base import Track
-from common.errors import AudioServiceUnavailable, YouTubeApiError
+from common.errors import AudioServiceUnavailable, MediaNotFound, YouTubeApiError
 from common.messages.base import parse, utc_now
 from common.messages.downloads import DownloadRequest
 from tests.servers.ports import free_port
@@ -151,10 +152,11 @@ async def test_a_chosen_suggestion_plays_while_the_library_is_away(stage: Stage,
     directory.mkdir()
     async with without_audio_service(directory) as (songs, bot):
         with pytest.raises(AudioServiceUnavailable):
-            await songs.find_or_request(file.video_id, REQUESTER)
+            await songs.find_or_request(choice_of(file), REQUESTER)
         stage.songs._api = songs._api  # pyright: ignore[reportPrivateUsage] - the service goes away
         for track in (file, found.track):
-            assert await stage.songs.find_or_request(track.video_id, REQUESTER) == Found(track)
+            for value in (choice_of(track), track.video_id):
+                assert await stage.songs.find_or_request(value, REQUESTER) == Found(track)
         assert await bot.store.open_requests() == []
 
 
@@ -173,6 +175,48 @@ async def test_an_id_is_never_searched_for_as_words(tmp_path: Path, typed: str, 
         await songs.find_or_request(typed, REQUESTER)
         [request] = await bot.store.open_requests()
         assert request.song == requested
+
+
+@pytest.mark.parametrize(
+    ("chosen", "requested"),
+    [
+        ("butakero:youtube:chacarerazo", "https://www.youtube.com/watch?v=chacarerazo"),
+        ("butakero:library:vimeo-12345", None),
+        ("butakero:library:web-" + "0a" * 16, None),
+        (choice_of_menu("chacarerazo"), "https://www.youtube.com/watch?v=chacarerazo"),
+        (choice_of_menu("soundcloud-despacito"), None),
+    ],
+)
+async def test_what_another_process_offered_is_never_searched_for_as_words(
+    stage: Stage, tmp_path: Path, chosen: str, requested: str | None
+) -> None:
+    """It was offered before a restart, by another replica or an earlier version: this process has no memory of it."""
+    directory = tmp_path / "away"
+    directory.mkdir()
+    async with without_audio_service(directory) as (songs, bot):
+        for here, store, error in (
+            (songs, bot.store, AudioServiceUnavailable),
+            (stage.songs, stage.bot.store, MediaNotFound),
+        ):
+            if requested is None:
+                with pytest.raises(error):
+                    await here.find_or_request(chosen, REQUESTER)
+            else:
+                await here.find_or_request(chosen, REQUESTER)
+            assert [one.song for one in await store.open_requests()] == ([requested] if requested else [])
+
+
+async def test_what_another_process_offered_is_found_in_the_library_and_shown_by_name(stage: Stage) -> None:
+    await add_song(stage.audio.service.deps, SONG, "Dua Lipa - New Rules")
+    await add_song(stage.audio.service.deps, "vimeo-12345", "Otra cosa")
+    for video_id in (SONG, "vimeo-12345"):
+        track = await stage.songs.find(video_id)
+        assert track is not None
+        assert await stage.songs.find(choice_of(track)) == track
+    assert stage.songs.shown(f"butakero:youtube:{SONG}") == f"https://www.youtube.com/watch?v={SONG}"
+    [offered] = await stage.songs.suggest("new rules")
+    assert stage.songs.shown(choice_of(offered)) == "Dua Lipa - New Rules"
+    assert stage.songs.shown("new rules") == "new rules"
 
 
 async def test_suggestions_come_from_the_library(stage: Stage) -> None:
