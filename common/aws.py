@@ -150,9 +150,11 @@ async def open_sns(settings: AwsSettings) -> AsyncGenerator[SNSClient]:
 
 
 @asynccontextmanager
-async def open_dynamodb(settings: AwsSettings, *, connections: int = CONNECTIONS) -> AsyncGenerator[DynamoDBClient]:
-    """Open a client of DynamoDB."""
-    async with _open(settings, "dynamodb", connections) as client:
+async def open_dynamodb(
+    settings: AwsSettings, *, connections: int = CONNECTIONS, attempts: int = _ATTEMPTS
+) -> AsyncGenerator[DynamoDBClient]:
+    """Open a client of DynamoDB. `attempts`: of one call, by the SDK, the first included."""
+    async with _open(settings, "dynamodb", connections, attempts=attempts) as client:
         yield cast("DynamoDBClient", client)
 
 
@@ -188,7 +190,12 @@ def read_secret(settings: AwsSettings, name: str) -> str | None:
 
 @asynccontextmanager
 async def _open(
-    settings: AwsSettings, service: str, connections: int = CONNECTIONS, read_seconds: float = READ_SECONDS
+    settings: AwsSettings,
+    service: str,
+    connections: int = CONNECTIONS,
+    read_seconds: float = READ_SECONDS,
+    *,
+    attempts: int = _ATTEMPTS,
 ) -> AsyncGenerator[object]:
     endpoint = settings.aws_endpoint_url
     if service == "s3" and settings.aws_endpoint_url_s3:
@@ -197,7 +204,7 @@ async def _open(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=read_seconds,
         max_pool_connections=connections,
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": attempts},
         s3={"addressing_style": "path" if endpoint else "auto"},
         # What S3 servers other than AWS know: bodies carry Content-MD5, and presigned URLs are of the newer kind.
         request_checksum_calculation="when_required",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import signal
 import subprocess
 import tempfile
@@ -15,7 +16,9 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from audio_service.settings import AudioSettings
 from tests.servers.locked_tools import install
 from tests.servers.ports import free_port
 from tests.servers.reaper import child_environment
@@ -90,6 +93,18 @@ class Emulator:
         finally:
             writer.close()
         return status.startswith(b"HTTP/1") and not status.split()[1].startswith(b"5")
+
+
+def library_on(ministack: Emulator, **overrides: Any) -> AudioSettings:  # noqa: ANN401 - any setting
+    """Return settings that keep the library in a new table of DynamoDB, which the adapter makes."""
+    values: dict[str, Any] = {
+        "database_backend": "dynamodb",
+        "dynamodb_table_songs": f"songs-{secrets.token_hex(6)}",
+        "aws_region": REGION,
+        "aws_endpoint_url": ministack.url,
+        **overrides,
+    }
+    return AudioSettings(**values)
 
 
 @asynccontextmanager

@@ -64,7 +64,8 @@ def environment_of(settings: AudioSettings) -> dict[str, str]:
         for name, value in values.items()
         if value is not None
     }
-    return {**{name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}, **ours}
+    inherited = {"PATH", "HOME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    return {**{name: value for name, value in os.environ.items() if name in inherited}, **ours}
 
 
 @dataclass(slots=True)

@@ -30,5 +30,10 @@ async def open_repository(settings: AudioSettings) -> AsyncGenerator[MediaReposi
 
             async with open_mongodb(settings) as repository:
                 yield repository
+        case "dynamodb":
+            from audio_service.media.repository.dynamodb.repository import open_dynamodb  # noqa: PLC0415 - as the docstring says
+
+            async with open_dynamodb(settings) as repository:
+                yield repository
         case _:  # pyright: ignore[reportUnnecessaryComparison] - a backend whose adapter is missing here
             raise unsupported("DATABASE_BACKEND", settings.database_backend)

@@ -43,6 +43,25 @@ def decode_cursor(kind: str, cursor: str) -> tuple[int, int]:
             raise InvalidInput("cursor: not one of ours")
 
 
+def encode_text_cursor(kind: str, text: str) -> str:
+    """Make a cursor of the key of a page's last record."""
+    return base64.urlsafe_b64encode(orjson.dumps([kind, text])).decode().rstrip("=")
+
+
+def decode_text_cursor(kind: str, cursor: str) -> str | None:
+    """Read a cursor that `encode_text_cursor` made for that kind of page; None: it is another."""
+    try:
+        loaded: Any = orjson.loads(_bytes_of(cursor))
+    except (ValueError, binascii.Error, InvalidInput):
+        return None
+    parts = cast("list[Any]", loaded) if isinstance(loaded, list) else []
+    match parts:
+        case [str(name), str(text)] if name == kind:
+            return text
+        case _:
+            return None
+
+
 def _bytes_of(cursor: str) -> bytes:
     if len(cursor) > _MAX_LENGTH:
         raise InvalidInput("cursor: too long")

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 OPERATION_SECONDS = 5.0
+"""A request fails when DynamoDB has answered nothing for so long."""
+_LONGEST_OPERATION = 4
+"""A step that loses to other writers, or is throttled, has so many times OPERATION_SECONDS in all."""
+_SDK_ATTEMPTS = 2
+"""The rest is done here: a whole step is repeated, with shorter pauses than the SDK's."""
 _OPENING_SECONDS = 5.0
 
 T = TypeVar("T")
@@ -32,7 +37,7 @@ class DynamoConnection:
 
     def __init__(self, client: DynamoDBClient, schema: Schema, region: str, seconds: float) -> None:
         self.schema = schema
-        self.table = Table(client, schema, region)
+        self.table = Table(client, schema, region, seconds)
         self._client = client
         self._region = region
         self._seconds = seconds
@@ -40,18 +45,19 @@ class DynamoConnection:
         self._preparing = asyncio.Lock()
 
     async def run(self, step: Callable[[Table], Awaitable[T]], *, seconds: float | None = None) -> T:
-        """Run a step, again after each Conflict and while DynamoDB throttles, within the time of one operation.
+        """Run a step, again after each Conflict and while DynamoDB throttles.
 
-        The step must stand being repeated.
+        The step must stand being repeated. `seconds` limits all of it, where less than usual is wanted.
 
         Raises:
             DatabaseUnavailable: no answer, or conflicts, or throttling for all of that time.
         """
         waited_for = "no answer"
         try:
-            async with time_limit(self._seconds if seconds is None else seconds):
+            async with time_limit(self._seconds * _LONGEST_OPERATION if seconds is None else seconds):
                 if not self._ready:
-                    await self.prepare()
+                    async with time_limit(self._seconds):
+                        await self.prepare()
                 async for _ in repeating():
                     try:
                         return await step(self.table)
@@ -82,7 +88,7 @@ async def connected(
     """
     async with AsyncExitStack() as stack:
         with translated_errors(schema, settings.aws_region):
-            client = await stack.enter_async_context(open_dynamodb(settings))
+            client = await stack.enter_async_context(open_dynamodb(settings, attempts=_SDK_ATTEMPTS))
         connection = DynamoConnection(client, schema, settings.aws_region, operation_seconds)
         try:
             async with time_limit(_OPENING_SECONDS):

@@ -96,8 +96,11 @@ def _check(table: Item, schema: Schema) -> None:
 async def _expire(client: Any, schema: Schema) -> None:  # noqa: ANN401 - see Table
     """Let DynamoDB remove expired items. Without the right to, they stay: readers check the time."""
     try:
-        answer = await client.describe_time_to_live(TableName=schema.name)
-        described = answer.get("TimeToLiveDescription", {})
+        described = (await client.describe_time_to_live(TableName=schema.name))["TimeToLiveDescription"]
+    except AWS_ERRORS as exc:
+        log.debug("dynamodb.expiry_unknown", table=schema.name, detail=failure_of(exc).detail)
+        return
+    try:
         if described.get("TimeToLiveStatus", "DISABLED") == "DISABLED":
             specification = {"Enabled": True, "AttributeName": EXPIRES}
             await client.update_time_to_live(TableName=schema.name, TimeToLiveSpecification=specification)

@@ -22,6 +22,8 @@ from common.databases.dynamodb.values import (
     placeholders,
     to_wire,
 )
+from common.errors import DatabaseUnavailable
+from common.tasks import time_limit
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -41,12 +43,14 @@ class Found:
 
 
 class Table:
-    """What a step works with. Each method is one request, but for the batches; all raise DatabaseUnavailable."""
+    """What a step works with. Each method is one request, but for the batches, and raises DatabaseUnavailable."""
 
-    def __init__(self, client: DynamoDBClient, schema: Schema, region: str) -> None:
+    def __init__(self, client: DynamoDBClient, schema: Schema, region: str, seconds: float) -> None:
         self._client: Any = client  # its types know AttributeValues alone
         self._schema = schema
         self._region = region
+        self._seconds = seconds
+        self._waiting: set[asyncio.Timeout] = set()
         self.name = schema.name
 
     async def get(self, key: Key) -> Item | None:
@@ -142,8 +146,24 @@ class Table:
         await self._write_many({"DeleteRequest": {"Key": to_wire(key)}} for key in keys)
 
     async def _call(self, operation: Callable[..., Awaitable[Any]], **asked: Any) -> Any:  # noqa: ANN401 - an answer
+        """Make a request, which fails when nothing was answered, to it or to another, for as long as one may take."""
         with translated_errors(self._schema, self._region):
-            return await operation(**asked)
+            try:
+                async with time_limit(self._seconds) as scope:
+                    self._waiting.add(scope)
+                    try:
+                        answer = await operation(**asked)
+                    finally:
+                        self._waiting.discard(scope)
+            except TimeoutError as exc:
+                raise DatabaseUnavailable(
+                    f"{self._schema.setting}: {self.name}: no answer in {self._seconds} s"
+                ) from exc
+        ends = asyncio.get_running_loop().time() + self._seconds
+        for other in self._waiting:
+            if not other.expired():
+                other.reschedule(ends)
+        return answer
 
     async def _write_many(self, requests: Iterable[Item]) -> None:
         todo = list(requests)

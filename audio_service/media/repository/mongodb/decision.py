@@ -5,8 +5,6 @@ The table is in Claims.claim. Text from people and sources is never read as an e
 
 from __future__ import annotations
 
-import itertools
-import secrets
 from datetime import timedelta
 from typing import Any
 
@@ -14,14 +12,10 @@ from bson import Int64
 
 from audio_service.media.model import MediaStatus, search_text
 from audio_service.media.repository.base import EVICTOR, TOUCH_EVERY, Waiter
-from audio_service.media.repository.mongodb.documents import WITHOUT_FILE, after, literal, milliseconds
+from audio_service.media.repository.decision import SEQ_TAIL, milliseconds, seq_tail
+from audio_service.media.repository.mongodb.documents import WITHOUT_FILE, after, literal
 from common.databases.mongodb import Document
 from common.messages.downloads import PlatformMetadata
-
-# `seq`: milliseconds since the epoch, then 20 bits that keep the records of one millisecond apart and, within one
-# process, in order. It fits into 63 bits until 2248.
-_SEQ_TAIL = 1 << 20
-_tail = itertools.count(secrets.randbelow(_SEQ_TAIL))
 
 
 def claim_update(claim_id: str, waiter: Waiter, metadata: PlatformMetadata, lease: timedelta) -> list[Document]:
@@ -96,7 +90,7 @@ def _turn(me: Document) -> Document:
 
 def _taken_over(metadata: PlatformMetadata) -> Document:
     text = search_text(metadata.title)
-    tail = Int64(next(_tail) % _SEQ_TAIL)
+    tail = Int64(seq_tail())
     return {
         **{name: literal(value) for name, value in WITHOUT_FILE.items()},
         "metadata": literal(metadata.model_dump()),
@@ -109,7 +103,7 @@ def _taken_over(metadata: PlatformMetadata) -> Document:
         "failures": {"$ifNull": ["$failures", 0]},
         "play_count": {"$ifNull": ["$play_count", 0]},
         "last_played_at": {"$ifNull": ["$last_played_at", None]},
-        "seq": {"$ifNull": ["$seq", {"$add": [{"$multiply": [{"$toLong": "$$NOW"}, Int64(_SEQ_TAIL)]}, tail]}]},
+        "seq": {"$ifNull": ["$seq", {"$add": [{"$multiply": [{"$toLong": "$$NOW"}, Int64(SEQ_TAIL)]}, tail]}]},
     }
 
 

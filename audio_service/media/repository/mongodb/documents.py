@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from audio_service.media.model import Encoding, Media, MediaStatus
 from audio_service.media.repository.base import StoredMedia, Waiter
+from audio_service.media.repository.decision import grams, milliseconds
 from common.databases.mongodb import Document
 from common.messages.downloads import FileData, PlatformMetadata
 from common.observability.telemetry import get_logger
@@ -91,16 +92,6 @@ def made_fields(made: StoredMedia) -> Document:
 def all_grams(text: str) -> list[str]:
     """Return what a title is found by: all runs of these lengths in its `search_text`."""
     return [gram for length in GRAM_LENGTHS for gram in grams(text, length)]
-
-
-def grams(text: str, length: int) -> list[str]:
-    """Return every run of so many characters, once each, in the order of their first place."""
-    return list(dict.fromkeys(text[at : at + length] for at in range(len(text) - length + 1)))
-
-
-def milliseconds(span: timedelta) -> int:
-    """Return a time span as leases are counted; never less than the span, so that a lease is not cut short."""
-    return -(-span // timedelta(milliseconds=1))
 
 
 def literal(value: object) -> Document:

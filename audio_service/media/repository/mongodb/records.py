@@ -17,13 +17,13 @@ from pymongo import DESCENDING
 from audio_service.media.model import MIN_SEARCH_CHARACTERS, Media, search_text
 from audio_service.media.repository.base import Page
 from audio_service.media.repository.cursors import decode_cursor, encode_cursor, page_size
+from audio_service.media.repository.decision import grams, spread
 from audio_service.media.repository.mongodb.collections import BY_GRAM, BY_TEXT, BY_UPDATE, Collections
 from audio_service.media.repository.mongodb.documents import (
     FIELDS,
     GRAM_LENGTHS,
     OURS,
     all_grams,
-    grams,
     literal,
     readable,
 )
@@ -132,7 +132,7 @@ async def _part(db: Collections, needle: str, before: int, count: int) -> list[D
 async def _rarest(db: Collections, needle: str) -> str | None:
     """Return the gram of the text that the fewest titles have; None when one is in no title at all."""
     longest = max(length for length in GRAM_LENGTHS if length <= len(needle))
-    candidates = _spread(grams(needle, longest), _SAMPLED_GRAMS)
+    candidates = spread(grams(needle, longest), _SAMPLED_GRAMS)
     if len(candidates) == 1:
         return candidates[0]
     first, *others = [_counting(gram, _COUNTED // len(candidates)) for gram in candidates]
@@ -149,13 +149,6 @@ def _counting(gram: str, most: int) -> list[Document]:
         {"$group": {"_id": None, "n": {"$sum": 1}}},
         {"$project": {"_id": 0, "n": 1, "gram": literal(gram)}},
     ]
-
-
-def _spread(items: list[str], most: int) -> list[str]:
-    """Take up to `most` items, evenly from the whole list."""
-    if len(items) <= most:
-        return items
-    return [items[at * (len(items) - 1) // (most - 1)] for at in range(most)]
 
 
 def _ms(moment: datetime) -> int:

@@ -8,8 +8,9 @@ from typing import cast
 from pymongo import ASCENDING, ReturnDocument
 
 from audio_service.media.repository.base import EVICTOR, Eviction
+from audio_service.media.repository.decision import milliseconds
 from audio_service.media.repository.mongodb.collections import BY_USE, Collections
-from audio_service.media.repository.mongodb.documents import OURS, WITHOUT_FILE, after, literal, milliseconds
+from audio_service.media.repository.mongodb.documents import OURS, WITHOUT_FILE, after, literal
 from common.databases.mongodb import Document
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

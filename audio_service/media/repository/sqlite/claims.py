@@ -23,9 +23,10 @@ from audio_service.media.repository.base import (
     Unannounced,
     Waiter,
 )
+from audio_service.media.repository.decision import Turn, in_force, milliseconds, turn_of
 from audio_service.media.repository.sqlite import expiring
 from audio_service.media.repository.sqlite.records import find
-from audio_service.media.repository.sqlite.rows import NO_FILE, in_force, milliseconds, text_of
+from audio_service.media.repository.sqlite.rows import NO_FILE, text_of
 from common.databases.sqlite import Transaction
 from common.errors import LeaseLost
 from common.messages.downloads import PlatformMetadata
@@ -39,7 +40,9 @@ class _State:
     holder: str
 
 
-def claim(tx: Transaction, media_id: str, waiter: Waiter, metadata: PlatformMetadata, lease: timedelta) -> Claim:
+def claim(  # noqa: PLR0911 - one a turn
+    tx: Transaction, media_id: str, waiter: Waiter, metadata: PlatformMetadata, lease: timedelta
+) -> Claim:
     """Decide which worker makes the record (see Claims.claim)."""
     if expiring.is_answered(tx, waiter.request_id):
         # It was settled between the caller's `is_answered` and this claim.
@@ -47,17 +50,28 @@ def claim(tx: Transaction, media_id: str, waiter: Waiter, metadata: PlatformMeta
     state = _state(tx, media_id)
     if state is None:
         return _own(tx, media_id, waiter, metadata, lease)
-    held = in_force(state.lease_until, tx.now) and state.holder != waiter.request_id
-    match state.status:
-        case MediaStatus.PROCESSING if held and state.holder != EVICTOR:
+    waiters = _waiters(tx, media_id)
+    turn = turn_of(
+        state.status,
+        held=in_force(state.lease_until, tx.now) and state.holder != waiter.request_id,
+        evicting=state.holder == EVICTOR,
+        waiting=waiter.request_id in {other.request_id for other in waiters},
+        unannounced=bool(waiters),
+    )
+    match turn:
+        case Turn.OWN:
+            return _own(tx, media_id, waiter, metadata, lease)
+        case Turn.SETTLE:
+            return _settle_for(tx, media_id, waiter, lease)
+        case Turn.JOIN:
             _join(tx, media_id, waiter)
             return Joined()
-        case MediaStatus.PROCESSING | MediaStatus.ERROR if held:
+        case Turn.JOINED:
+            return Joined()
+        case Turn.FINISHED:
+            return _finished(tx, media_id)
+        case Turn.HELD:
             return LeaseHeld(timedelta(milliseconds=state.lease_until - tx.now))
-        case MediaStatus.SUCCESS:
-            return _answer(tx, media_id, waiter, lease, held=held)
-        case _:
-            return _own(tx, media_id, waiter, metadata, lease)
 
 
 def waits_for(tx: Transaction, request_id: str) -> str | None:
@@ -160,16 +174,15 @@ def _own(tx: Transaction, media_id: str, waiter: Waiter, metadata: PlatformMetad
     return Owned(_guarded(tx, media_id).fence, _existing(tx, media_id))
 
 
-def _answer(tx: Transaction, media_id: str, waiter: Waiter, lease: timedelta, *, held: bool) -> Claim:
-    waiters = _waiters(tx, media_id)
-    if held and waiter.request_id in {w.request_id for w in waiters}:
-        return Joined()
-    if held or not waiters:
-        tx.db.execute(
-            "UPDATE media SET used_at = ? WHERE video_id = ? AND used_at < ?",
-            (tx.now, media_id, tx.now - milliseconds(TOUCH_EVERY)),
-        )
-        return Finished(_existing(tx, media_id))
+def _finished(tx: Transaction, media_id: str) -> Finished:
+    tx.db.execute(
+        "UPDATE media SET used_at = ? WHERE video_id = ? AND used_at < ?",
+        (tx.now, media_id, tx.now - milliseconds(TOUCH_EVERY)),
+    )
+    return Finished(_existing(tx, media_id))
+
+
+def _settle_for(tx: Transaction, media_id: str, waiter: Waiter, lease: timedelta) -> Unannounced:
     # The claiming request is a waiter too: its delivery, still unacked, stands for all of them.
     _join(tx, media_id, waiter)
     tx.db.execute(

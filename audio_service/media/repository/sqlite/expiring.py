@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from audio_service.media.repository.sqlite.rows import LONGEST_LEASE_MS, milliseconds, text_of
+from audio_service.media.repository.decision import LONGEST_LEASE_MS, milliseconds
+from audio_service.media.repository.sqlite.rows import text_of
 from common.databases.sqlite import Transaction
 from common.messages.downloads import PlatformMetadata
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from audio_service.media.repository.base import EVICTOR, Eviction
-from audio_service.media.repository.sqlite.rows import LONGEST_LEASE_MS, NO_FILE, milliseconds
+from audio_service.media.repository.decision import LONGEST_LEASE_MS, milliseconds
+from audio_service.media.repository.sqlite.rows import NO_FILE
 from common.databases.sqlite import Transaction
 
 # A file whose evictor died before it removed it is still the oldest: its lease has expired, so it comes first.

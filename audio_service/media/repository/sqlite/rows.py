@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, cast
 
@@ -18,14 +18,6 @@ COLUMNS = (
     "processing_date, created_at, updated_at, attempts, failures, play_count, last_played_at"
 )
 NO_FILE = FileData().model_dump_json()
-LONGEST_LEASE_MS = 600_000
-"""The longest lease that LEASE_SECONDS allows. One that ends later was taken before the clock was set back: it is void,
-or its record would be held for as long as the step of the clock."""
-
-
-def in_force(until: int, now: int) -> bool:
-    """Whether a lease that ends at `until` is held at `now`; both in ms since the epoch."""
-    return now < until <= now + LONGEST_LEASE_MS
 
 
 @lru_cache(maxsize=512)
@@ -55,11 +47,6 @@ def media_of(row: tuple[Any, ...]) -> Media:
 def text_of(value: WireModel | Encoding) -> str:
     """Return the JSON that a column holds."""
     return value.model_dump_json() if isinstance(value, WireModel) else orjson.dumps(asdict(value)).decode()
-
-
-def milliseconds(span: timedelta) -> int:
-    """Return a time span as leases are stored; never less than the span, so that a lease is not cut short."""
-    return -(-span // timedelta(milliseconds=1))
 
 
 def _moment(ms: int) -> datetime:

@@ -15,13 +15,13 @@ import pytest
 
 from audio_service.media.model import Encoding
 from audio_service.media.repository.base import TOUCH_EVERY, Finished, Joined, Owned, StoredMedia, Waiter
+from audio_service.media.repository.decision import LONGEST_LEASE_MS
 from audio_service.media.repository.sqlite import claims as sqlite_claims
 from audio_service.media.repository.sqlite import expiring as sqlite_expiring
 from audio_service.media.repository.sqlite import records as sqlite_records
 from audio_service.media.repository.sqlite import retention as sqlite_retention
 from audio_service.media.repository.sqlite.expiring import PURGE_BATCH
 from audio_service.media.repository.sqlite.repository import SqliteRepository, open_sqlite
-from audio_service.media.repository.sqlite.rows import LONGEST_LEASE_MS
 from audio_service.media.repository.sqlite.schema import KEY, MIGRATIONS, migrate
 from audio_service.settings import AudioSettings
 from common.databases.sqlite import SqliteFile, StepConnection, Transaction, configure_writer, connected, point_reader
