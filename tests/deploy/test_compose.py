@@ -52,6 +52,7 @@ DEFAULTS = {
     "s3_bucket_name",
     *("sqs_bot_download_requests_url", "sqs_bot_download_status_url", "sns_bot_download_status_arn"),
     *("sqs_max_messages", "sqs_wait_time_seconds"),
+    "dynamodb_table_songs",
 }
 """Settings that the Compose file deliberately leaves alone. A new setting goes here or into the file."""
 MAY_BE_IN_ENV_FILE = {"YOUTUBE_API_KEY", "DISCORD_TOKEN", "COMMAND_PREFIX", "ALERT_DISCORD_WEBHOOK"}

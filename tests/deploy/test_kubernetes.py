@@ -53,6 +53,7 @@ LEFT_TO_THEIR_DEFAULTS = {
     "s3_bucket_name",
     *("sqs_bot_download_requests_url", "sqs_bot_download_status_url", "sns_bot_download_status_arn"),
     *("sqs_max_messages", "sqs_wait_time_seconds"),
+    "dynamodb_table_songs",
     *("broker_lease_seconds", "kafka_timeout_seconds", "kafka_max_poll_interval_seconds", "kafka_retention_hours"),
     *("mongo_port", "mongo_direct_connection", "mongo_collection_songs"),
     # The volume's size is the operator's to say.

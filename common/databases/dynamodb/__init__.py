@@ -3,7 +3,7 @@
 The SDK is in `common.aws`. A step that loses to a concurrent writer raises Conflict: `DynamoConnection.run` repeats it
 with back-off, as it does when DynamoDB throttles, until the time that one operation has is over. Reads are strongly
 consistent (of an index they cannot be). DynamoDB has no clock to ask: times in conditions are this machine's (see
-docs/adr/0027-dynamodb.md).
+docs/adr/0029-dynamodb.md).
 """
 
 from common.databases.dynamodb.connection import OPERATION_SECONDS, DynamoConnection, connected

@@ -1,7 +1,7 @@
 """The DynamoDB adapter of MediaRepository: any number of processes on any number of machines share a table.
 
 A method is a step: reads, then one conditional write or transaction, repeated as a whole when another writer was
-faster. See docs/adr/0027-dynamodb.md.
+faster. See docs/adr/0029-dynamodb.md.
 """
 
 from __future__ import annotations
