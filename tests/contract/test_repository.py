@@ -48,7 +48,7 @@ ANN, BOB, CAT = Waiter("request-ann", "ann"), Waiter("request-bob", "bob"), Wait
 T = TypeVar("T")
 
 
-@pytest.fixture(params=["sqlite", "mongo", "ministack"])
+@pytest.fixture(params=["sqlite", pytest.param("mongo", id="mongodb"), "ministack"])
 def server(request: pytest.FixtureRequest) -> Mongo | Emulator | None:
     """The server that the adapter needs; SQLite needs none."""
     return None if request.param == "sqlite" else request.getfixturevalue(request.param)
