@@ -26,7 +26,7 @@ from bot_service.discord_ui.views import player_view
 from bot_service.player.guild_player import GuildPlayer
 from bot_service.player.rules.events import MessageKept
 from bot_service.player.rules.model import Phase
-from bot_service.player.rules.outcomes import Notice
+from bot_service.player.rules.outcomes import Notice, NoticeKind
 from bot_service.player.snapshot import Snapshot
 from common.errors import Locale
 from common.observability.telemetry import get_logger
@@ -175,6 +175,8 @@ class PlayerMessages:
                 continue
             locale = self._locale_of(snapshot)
             words = describe_notice(notice, locale)
+            if notice.kind is NoticeKind.RESTORED and self._player_of(snapshot.guild_id).snapshot.waiting_to_join:
+                words += f"\n{texts.WAITING_TO_JOIN.to(locale)}"  # the player message may be far above
             if sent := await self._followups.send(snapshot.text_channel_id, words, locale):
                 self._latest_messages.note(snapshot.text_channel_id, sent)
 

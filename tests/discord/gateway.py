@@ -74,6 +74,7 @@ class Gateway:
         acknowledge: whether heartbeats are answered; without it the bot thinks that the connection is dead.
         limit: how many messages a connection may send in how many seconds; one more closes it with 4008, as Discord's
             documentation has it ("Gateway", rate limiting).
+        withheld: guilds that a new session is not told of, until `add`: Discord sends them later, or has an outage.
         most: the most messages that a connection sent within those seconds.
     """
 
@@ -87,6 +88,7 @@ class Gateway:
         self.heartbeat_ms = 41_250
         self.acknowledge = True
         self.limit: tuple[int, float] = (120, 60.0)
+        self.withheld = set[str]()
         self.most = 0
         self._lines: list[Line] = []
         world.core.dispatch = self._dispatch
@@ -241,7 +243,8 @@ class Gateway:
         }
         session.dispatch("READY", ready)
         for guild in guilds:
-            self._tell_of(session, guild)
+            if guild.id not in self.withheld:
+                self._tell_of(session, guild)
 
     def add(self, guild: Guild) -> None:
         """Tell the sessions of a guild that is new to them."""

@@ -190,6 +190,8 @@ class VoiceServer(asyncio.DatagramProtocol):
         while True:
             await asyncio.sleep(_JUNK_SECONDS)  # not a wait: the pace of what a stranger sends
             for voice, connection in list(self._by_ssrc.values()):
+                if voice.only_counts:
+                    continue  # hundreds of reader threads of the bot would wake up for each
                 if connection.line.open or connection is voice.connections[-1]:
                     self._send_junk_to(connection)
 

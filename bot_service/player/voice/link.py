@@ -18,6 +18,7 @@ from bot_service.metrics import BotMetrics
 from bot_service.player.rules.events import (
     INTERRUPTED,
     Event,
+    JoinWaits,
     Silenced,
     TrackEnded,
     VoiceLost,
@@ -46,7 +47,7 @@ class VoiceLink:
     """The voice of one guild. Its creator calls `close`, which ends its tasks.
 
     Reports:
-        JoinWaits: Discord takes no more joins at the moment; and again when it does.
+        JoinWaits: Discord takes no more joins at the moment, or has not sent the guild; and again when it does.
         Silenced: the bot is not heard where it is; before VoiceReady, or as the answer to `ask_to_speak`.
         VoiceReady: after `join`.
         VoiceLost: instead of VoiceReady, or later. `reason`: kicked, channel_deleted, forbidden, channel_full,
@@ -172,11 +173,13 @@ class VoiceLink:
 
     async def _enter(self, channel_id: int) -> None:
         lost: VoiceLost | None = None
+        await self._wait_for_guild()
         try:
             async with self._turns.turn(self._listeners_in(channel_id), self._report):
                 await self._connect(channel_id)
         except CannotJoinError as exc:
             self._turns.count()  # discord.py leaves what it could not join
+            log.info("voice.not_joined", guild_id=self._guild_id, reason=exc.reason, code=exc.code)
             self._loss_reason = self._loss_reason or exc.reason
             lost = VoiceLost(exc.code, exc.reason, exc.may_retry)
         if asyncio.current_task() is not self._joining:
@@ -194,6 +197,15 @@ class VoiceLink:
         if self._loss_reason:
             self._metrics.voice_reconnects.labels(reason=self._loss_reason).inc()
             self._loss_reason = ""
+
+    async def _wait_for_guild(self) -> None:
+        """Wait while Discord has not sent the guild, or has an outage there: its channels seem deleted meanwhile."""
+        guild = self._client.get_guild(self._guild_id)
+        if guild is None or not guild.unavailable:
+            return
+        self._report(JoinWaits(waiting=True))
+        await self._client.wait_for("guild_available", check=lambda one: one.id == self._guild_id)
+        self._report(JoinWaits(waiting=False))
 
     async def _connect(self, channel_id: int) -> None:
         """Connect to the channel or move there. Raises CannotJoinError."""

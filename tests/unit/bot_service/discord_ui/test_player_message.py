@@ -12,7 +12,7 @@ import pytest
 
 from bot_service.discord_ui import player_message
 from bot_service.discord_ui.replies.embeds import player_embed
-from bot_service.player.rules.events import Pause, Resume, SetLoop, SetRules, Skip, Stop
+from bot_service.player.rules.events import JoinWaits, Pause, Resume, SetLoop, SetRules, Skip, Stop
 from bot_service.player.rules.model import LoopMode
 from bot_service.player.rules.outcomes import Notice, NoticeKind
 from bot_service.player.snapshot import Snapshot
@@ -21,6 +21,7 @@ from common.errors import Locale
 from tests.discord import Message
 from tests.unit.bot_service.discord_ui.local_bot import LocalBot, open_local_bot
 from tests.unit.bot_service.player.entries import track
+from tests.unit.bot_service.player.test_players import RecordedVoice
 from tests.waiting import until
 
 
@@ -140,6 +141,22 @@ async def test_after_a_restart_the_saved_message_is_edited(tmp_path: Path, monke
         await second.parts.players.restore()
         await message.until(lambda one: len(one.versions) > 1 and "Song a" in one.text)
         assert messages(second) == [message]
+
+
+async def test_a_restart_that_waits_for_its_turn_says_why_at_once(bot: LocalBot) -> None:
+    voice = bot.voices.setdefault(int(bot.guild.id), RecordedVoice(bot.player.tell))
+    voice.answers = False
+    await play(bot, "a")
+    bot.player.tell(JoinWaits(waiting=True))
+    await bot.text.next_message(lambda message: "Esperando turno" in message.text)
+    bot.parts.messages.notice(int(bot.guild.id), Notice(NoticeKind.RESTORED))
+    told = await bot.text.next_message(lambda message: "sigo donde estaba" in message.text)
+    assert "Esperando turno: Discord deja entrar a pocos canales por minuto" in told.text
+    bot.player.tell(JoinWaits(waiting=False))
+    await until(lambda: not bot.player.snapshot.waiting_to_join)
+    bot.parts.messages.notice(int(bot.guild.id), Notice(NoticeKind.RESTORED))
+    told = await bot.text.next_message(lambda message: "sigo donde estaba" in message.text)
+    assert "Esperando" not in told.text
 
 
 async def test_it_speaks_the_language_of_the_guild_unless_its_managers_choose_another(

@@ -1,4 +1,4 @@
-"""Many guilds' voice links that join at once through a gateway with a small limit: all come in, none is closed out."""
+"""Voice links that join after a start: many at once through a small limit, and before their guild is there."""
 
 from __future__ import annotations
 
@@ -69,3 +69,25 @@ async def test_links_join_in_turns_that_the_gateway_takes(tmp_path: Path) -> Non
         assert len(order) == GUILDS - AT_ONCE
         assert all(channel.guild.me.voice_channel is channel for channel in channels)
         fake.gateway.limit = (2 * GUILDS, WINDOW_SECONDS)  # all leave at once now
+
+
+async def test_a_join_waits_for_a_guild_that_discord_has_not_sent_yet(tmp_path: Path) -> None:
+    """Without its channels, the channel would count as deleted, and the queue would be cleared."""
+    reports: list[Event] = []
+    async with AsyncExitStack() as stack:
+        fake = await stack.enter_async_context(open_fake_discord())
+        channel = fake.guild().voice_channel()
+        fake.gateway.withheld.add(channel.guild.id)
+        blobs = await stack.enter_async_context(open_local(tmp_path))
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url="http://127.0.0.1:9"))
+        client = await stack.enter_async_context(open_client(fake))
+        frames, metrics = FrameStore(blobs, AudioApi(http)), BotMetrics.on(CollectorRegistry())
+        link = VoiceLink(client, int(channel.guild.id), reports.append, frames, metrics)
+        stack.push_async_callback(link.close)
+        await link.join(int(channel.id))
+        await until(lambda: reports)
+        assert reports == [JoinWaits(waiting=True)]
+        fake.gateway.add(channel.guild)
+        await until(lambda: isinstance(reports[-1], VoiceReady))
+        assert reports[1:] == [JoinWaits(waiting=False), VoiceReady(int(channel.id))]
+        assert not fake.problems
