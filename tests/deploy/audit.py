@@ -23,7 +23,7 @@ SOURCES = {"PyPI": "pypi", "OSV": "osv"}
 """The name of each source for people, and for pip-audit."""
 IGNORED = ("CVE-2025-69277",)
 """docs/adr/0016-pynacl.md says why."""
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 120
 _NAMED = 5
 """Packages of a source's gap that are named."""
 

@@ -85,9 +85,12 @@ async def site() -> AsyncGenerator[Site]:
 
 
 def quicker(text: str) -> str:
-    """Make seconds of the minutes and hours that rules wait and look back."""
-    text = re.sub(r"(?<=for: )(\d+)h", lambda found: f"{found[1]}m", text)
-    return re.sub(r"\b(\d+)m\b(?=[\]:\n])", r"\1s", text)
+    """Make seconds of the minutes that rules wait, look back and step, and of the hour that one waits.
+
+    How far a subquery looks back stays: a starved server must not forget what was before.
+    """
+    text = text.replace("for: 1h", "for: 5s")
+    return re.sub(r"(for: |\[|:)(\d+)m(?=\]|$)", r"\1\2s", text, flags=re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
