@@ -14,7 +14,7 @@ from typing import BinaryIO
 CAPTURE = b"OggS"
 _PAGE_START = CAPTURE + b"\0"
 _HEADER_BYTES = 27
-_FLAGS, _SEGMENTS = 5, 26
+_FLAGS, _GRANULE, _SEGMENTS = 5, slice(6, 14), 26
 _BEGINS, _ENDS = 2, 4
 
 
@@ -32,6 +32,8 @@ class PageWatch:
         self.cut = False
         self.ended = False
         self._headers_only = True
+        self._end: int | None = None
+        self._ends: list[int | None] = []
 
     def begins_link(self, header: bytes) -> bool:
         """Take a page's header; return whether another link begins with it."""
@@ -40,7 +42,15 @@ class PageWatch:
         # A link begins with the first pages of all of its streams.
         self._headers_only = begins
         self.ended = bool(header[_FLAGS] & _ENDS)
+        if another:
+            self._ends.append(self._end)
+        granule = int.from_bytes(header[_GRANULE], "little", signed=True)
+        self._end = granule if self.ended and granule > 0 and self.in_step else None
         return another
+
+    def end_of(self, link: int) -> int | None:
+        """Return the granule position of the page that ends a link, once it was read; None when no page says so."""
+        return self._ends[link] if link < len(self._ends) else self._end
 
     def lose(self, header: bytes) -> None:
         """Take what stands where a page should begin: nothing, or something else."""

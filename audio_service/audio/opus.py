@@ -11,7 +11,8 @@ FFmpeg loaded. The outcome is the same (docs/adr/0005-passthrough.md).
 
 The DCA header names the mode, so a stream that turns out to need another mode is started again.
 The encoder's delay (312 samples) is not cut from copied streams: DCA cannot say it, and players start mid-stream
-anyway. What a container leaves out beyond it, by pre-skip or an edit list, is left out (see `lead_in`).
+anyway. What a container leaves out beyond it, by pre-skip or an edit list, is left out (see `lead_in`), as are whole
+frames of padding at the end.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from audio_service.audio.base import (
 )
 from audio_service.audio.files import StartKept
 from audio_service.audio.packets import (
+    HALF_SAMPLES,
     MAX_FRAME_BYTES,
     WHOLE_FRAME_TOCS,
     NotCopyableError,
@@ -47,7 +49,7 @@ from audio_service.audio.packets import (
     Repacketiser,
     parse,
 )
-from audio_service.audio.sink import FrameSink
+from audio_service.audio.sink import FrameSink, HeldBack
 from audio_service.audio.webm.ebml import NotPlainError
 from audio_service.audio.webm.reader import WebmAudio
 from common.dca import DcaMetadata, OpusInfo, OriginInfo
@@ -82,6 +84,12 @@ class AudioInput(Protocol):
     @property
     def skip(self) -> int:
         """Samples (48 kHz) of an Opus stream that are not to be heard at its start; known with the first packet."""
+        ...
+
+    def padding(self, samples: int) -> int:
+        """Return how many of an Opus stream's `samples` (48 kHz) are padding at its end; negative when it states more.
+        Known with the last packet.
+        """
         ...
 
     @property
@@ -251,16 +259,18 @@ def _following(links: Iterator[AudioInput], plan: _Plan) -> Iterator[tuple[Audio
 def _copy_link(link: AudioInput, packets: Packets, plan: _Plan, sink: FrameSink, options: EncodeOptions) -> None:
     """Copy the packets of a link from where its sound begins."""
     copy = _copy if plan.mode == "passthrough" else _repacketise
+    end = HeldBack(sink.put)
     # Known once the first packet was read.
     skip = link.skip
     if skip < ENCODER_DELAY + FRAME_SAMPLES:
-        copy(packets, sink.put)
+        samples = copy(packets, end.put)
     else:
         from audio_service.audio.lead_in import LeadIn  # noqa: PLC0415 - it loads FFmpeg, as in _open
 
-        lead_in = LeadIn(skip, link.probed.channels, options, sink.put)
-        copy(packets, lead_in.put)
+        lead_in = LeadIn(skip, link.probed.channels, options, end.put)
+        samples = copy(packets, lead_in.put)
         lead_in.finish()
+    end.finish(link.padding(samples) + -samples % FRAME_SAMPLES)
     if link.edited:
         raise _PlanChanged(_Plan("transcoded", "edit list"))
 
@@ -292,30 +302,40 @@ def _plan_for(packet: bytes) -> _Plan:
     return _Plan("repacketised", f"opus {parsed.samples * 1000 // SAMPLE_RATE}ms packets")
 
 
-def _copy(packets: Packets, put: Put) -> None:
+def _copy(packets: Packets, put: Put) -> int:
+    """Copy packets of 20 ms. Return their samples."""
+    count = 0
     for item in packets:
         packet = bytes(item)
         if packet[0] in WHOLE_FRAME_TOCS and len(packet) <= MAX_FRAME_BYTES:
             put(packet)
+            count += 1
         elif not packet.startswith(_HEADERS):
             plan = _plan_for(packet)
             if plan.mode != "passthrough":
                 raise _PlanChanged(plan)
             put(packet)
+            count += 1
+    return count * FRAME_SAMPLES
 
 
-def _repacketise(packets: Packets, put: Put) -> None:
+def _repacketise(packets: Packets, put: Put) -> int:
+    """Split or join packets into such of 20 ms. Return the samples of what was given."""
     repacketiser = Repacketiser()
+    count = 0
     try:
         for item in packets:
             packet = bytes(item)
             if not packet.startswith(_HEADERS):
                 for frame in repacketiser.push(packet):
                     put(frame)
+                    count += 1
     except NotCopyableError as exc:
         raise _PlanChanged(_Plan("transcoded", exc.reason)) from exc
-    for frame in repacketiser.finish():
+    half = repacketiser.finish()
+    for frame in half:
         put(frame)
+    return count * FRAME_SAMPLES + len(half) * HALF_SAMPLES
 
 
 def _transcode(

@@ -18,11 +18,12 @@ from av.error import FFmpegError
 from av.packet import Packet
 
 from audio_service.audio import mp3
-from audio_service.audio.base import MISSING_SHARE, SAMPLE_RATE, Probed, check_reached
+from audio_service.audio.base import MISSING_SHARE, Probed, check_reached
 from audio_service.audio.files import HEAD_BYTES, SeekableFile, SequentialFile
 from audio_service.audio.ogg_pages import PagedFile, PageWatch, Part, find_links
 from audio_service.audio.protection import refuse_protected
 from audio_service.audio.tracks import choose_track
+from audio_service.audio.trimming import padding_at_end, skipped_at_start
 from common.errors import MediaCorrupt, MediaUnsupported, SourceTruncated
 
 MAX_PACKET_BYTES = 8 * 1024 * 1024
@@ -32,9 +33,6 @@ _MOST_JUNK_BYTES = 1024 * 1024
 """Before the first frame of an MP3: servers put error pages, pictures and tags of other formats there."""
 
 _OPEN_AT_ONCE = 2
-_SKIP_DATA = "skip_samples"
-_OPUS_HEAD = b"OpusHead"
-_PRE_SKIP = slice(10, 12)
 
 DEMUXERS = (
     "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,ogg,mp3,flac,wav,w64,aiff,caf,aac,mpegts,flv,"
@@ -92,7 +90,7 @@ class FfmpegAudio:
         self._last: Packet[AudioStream] | None = None
         self._discarding: bool = False
         self._tags = dict(container.metadata)
-        self.skip = 0
+        self.skip = self.link = 0
         self.edited = False
         context = stream.codec_context
         self.extradata = context.extradata or b""
@@ -139,19 +137,17 @@ class FfmpegAudio:
         """Note what of this packet is not to be heard."""
         if self._first is None:
             self._first = packet
-            self.skip = self._skip_of(packet)
+            self.skip = skipped_at_start(packet, self.probed.container, self.extradata)
             self._discarding = packet.is_discard
         elif packet.is_discard != self._discarding:
             # It ends at the start of the sound; after that it begins at another entry of an edit list.
             self.edited |= packet.is_discard
             self._discarding = packet.is_discard
 
-    def _skip_of(self, first: Packet[AudioStream]) -> int:
-        """Return the samples of Opus to leave out: by the demuxer's word, the clock of an MP4, or OpusHead."""
-        told = next((bytes(data) for data in first.iter_sidedata() if data.data_type == _SKIP_DATA), b"")
-        before = max(0, -(first.pts or 0) * first.time_base) if self.probed.container == "mov" else 0
-        head = self.extradata[_PRE_SKIP] if self.extradata.startswith(_OPUS_HEAD) else b""
-        return max(int.from_bytes(told[:4], "little"), round(before * SAMPLE_RATE), int.from_bytes(head, "little"))
+    def padding(self, samples: int) -> int:
+        """As AudioInput.padding: by the last page of an Ogg, else by the demuxer's word."""
+        ends = self._watch.end_of(self.link) if self._watch and len(self._container.streams) == 1 else None
+        return padding_at_end(samples, self._first, self._last, ends, self.extradata)
 
     def check_complete(self, played_ms: int) -> bool:
         """Return whether the container states a duration or size.
@@ -239,11 +235,11 @@ class FfmpegAudio:
     def _counts_from_the_first_packet(self, first_ms: int, stated_ms: int) -> bool:
         """Whether the stated duration leaves out what is before the first packet.
 
-        That of an MP4's track does, when an index lists its packets. Of a Matroska file it is where the last packet
-        ends on the file's own clock, which the fragments of an MP4 follow as well.
+        That of an MP4's track does, when an index lists its packets or an edit list has the clock begin later. Of a
+        Matroska file, and else of an MP4's fragments, it is where the last packet ends on the file's own clock.
         """
-        indexed = self.probed.container == "mov" and self._stream.frames > 0
-        return indexed or stated_ms < first_ms
+        by_track = self.probed.container == "mov" and (self._stream.frames > 0 or first_ms < 0)
+        return by_track or stated_ms < first_ms
 
     def _clock_ms(self) -> tuple[int, int]:
         """Return when the first packet begins and the last one ends, by their timestamps."""
@@ -262,6 +258,7 @@ class _Opened:
         self._language = language
         self._sources: list[SequentialFile] = []
         self._containers: list[InputContainer] = []
+        self._links = 0
         self.watch: PageWatch | None = None
 
     def first(self) -> FfmpegAudio:
@@ -323,7 +320,9 @@ class _Opened:
         while len(self._containers) > _OPEN_AT_ONCE:
             self._containers.pop(0).close()
         stream = _audio_stream(container, self._language)
-        return FfmpegAudio(container, stream, source, self.watch, rest or iter(()))
+        audio = FfmpegAudio(container, stream, source, self.watch, rest or iter(()))
+        audio.link, self._links = self._links, self._links + 1
+        return audio
 
 
 @contextmanager

@@ -16,16 +16,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import BinaryIO
 
-from audio_service.audio.base import Probed, check_reached
+from audio_service.audio.base import SAMPLE_RATE, Probed, check_reached
 from audio_service.audio.webm.ebml import NotPlainError, SourceEndedError, Window, children, unsigned
 from audio_service.audio.webm.header import ANYWHERE, CLUSTER, IN_SEGMENT, MAX_TICKS, read_header, skip_in_segment
 
 # RFC 9559 §5.1.3, by Element ID with its marker bits.
 _TIMESTAMP, _SIMPLE_BLOCK, _BLOCK_GROUP, _BLOCK = 0xE7, 0xA3, 0xA0, 0xA1
+_DISCARD_PADDING = 0x75A2
 # Position, PrevSize.
 _SKIPPED_IN_CLUSTER = ANYWHERE | {0xA7, 0xAB}
 # BlockDuration, ReferencePriority, ReferenceBlock, DiscardPadding.
-_IN_BLOCK_GROUP = ANYWHERE | {_BLOCK, 0x9B, 0xFA, 0xFB, 0x75A2}
+_IN_BLOCK_GROUP = ANYWHERE | {_BLOCK, 0x9B, 0xFA, 0xFB, _DISCARD_PADDING}
 
 _MAX_NUMBER_BYTES = 8
 # The longest legal Opus packet is 61 kB (48 frames of 1275 bytes, RFC 6716 §3.2.5); real ones are a tenth of that.
@@ -56,6 +57,7 @@ class WebmAudio:
         self._clock: int | None = None
         self._first: int | None = None
         self._last = 0
+        self._padding = 0
         try:
             self._header = read_header(self._window)
         except SourceEndedError:
@@ -69,6 +71,11 @@ class WebmAudio:
     def skip(self) -> int:
         """As AudioInput.skip."""
         return self._header.track.skip
+
+    def padding(self, samples: int) -> int:
+        """As AudioInput.padding: the DiscardPadding of the last block."""
+        del samples
+        return self._padding
 
     @property
     def title(self) -> str:
@@ -171,6 +178,7 @@ class WebmAudio:
             last, position = start, after
         window.position = position
         if packets:
+            self._padding = 0
             self._last = _block_time(clock, data[last + 1 : last + 3])
         return packets
 
@@ -184,11 +192,15 @@ class WebmAudio:
         elif kind == _SIMPLE_BLOCK:
             return self._simple_block(size)
         elif kind == _BLOCK_GROUP:
-            block = children(window.take(size, _MAX_BLOCK_BYTES), _IN_BLOCK_GROUP).only(_BLOCK)
+            found = children(window.take(size, _MAX_BLOCK_BYTES), _IN_BLOCK_GROUP)
+            block = found.only(_BLOCK)
             if not block:
                 raise NotPlainError("a block group without a block")
             if not self._is_other(block[0]):
-                return self._packet(block)
+                packet = self._packet(block)
+                nanoseconds = int.from_bytes(found.only(_DISCARD_PADDING), "big", signed=True)
+                self._padding = max(0, round(nanoseconds * SAMPLE_RATE / 1e9))
+                return packet
         elif kind in _SKIPPED_IN_CLUSTER:
             window.skip(size)
         else:
@@ -218,7 +230,7 @@ class WebmAudio:
             raise NotPlainError("an empty block")
         if block[_BLOCK_HEADER_BYTES - 1] & _LACING:
             raise NotPlainError("lacing")
-        self._last = _block_time(self._clock, block[1:3])
+        self._last, self._padding = _block_time(self._clock, block[1:3]), 0
         if self._first is None:
             self._first = self._last
         return block[_BLOCK_HEADER_BYTES:]
