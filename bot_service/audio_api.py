@@ -186,6 +186,17 @@ class AudioApi:
         answer = await self._ask("/api/v1/sources/search", {"query": words, "limit": limit}, seconds=SOURCE_SECONDS)
         return _read(answer, lambda found: [_source_item(item) for item in found["data"]])
 
+    async def withdraw(self, request_id: str) -> None:
+        """Say that no one waits for a request any more: its download is cancelled, unless others wait for it too.
+
+        Raises:
+            AudioServiceUnavailable, AppError: as `media`.
+        """
+        path = f"/api/v1/requests/{quote(request_id, safe='')}"
+        response, body = await self._send("DELETE", path, {}, _SECONDS)
+        if not response.is_success:
+            raise _refusal(path, response, body)
+
     async def health(self) -> AudioHealth:
         """Query the health endpoint; never raises."""
         began = time.monotonic()
@@ -207,10 +218,15 @@ class AudioApi:
     async def _get(
         self, path: str, parameters: Mapping[str, str | int], seconds: float
     ) -> tuple[httpx.Response, bytes]:
+        return await self._send("GET", path, parameters, seconds)
+
+    async def _send(
+        self, method: str, path: str, parameters: Mapping[str, str | int], seconds: float
+    ) -> tuple[httpx.Response, bytes]:
         with _translated(path):
             async with (
                 time_limit(seconds),
-                self._client.stream("GET", path, params=dict(parameters), timeout=seconds) as response,
+                self._client.stream(method, path, params=dict(parameters), timeout=seconds) as response,
             ):
                 return response, await _body(response)
 

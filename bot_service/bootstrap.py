@@ -36,7 +36,7 @@ async def open_services(settings: BotSettings) -> AsyncGenerator[Services]:
         api = await stack.enter_async_context(
             open_audio_api(settings.audio_processor_url, settings.audio_processor_api_key.get_secret_value())
         )
-        pending = Pending(store, broker, settings)
+        pending = Pending(store, broker, settings, api.withdraw)
         yield Services(
             settings=settings,
             broker=broker,

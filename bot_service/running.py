@@ -28,6 +28,7 @@ from bot_service.player.players import Players
 from bot_service.player.rules.events import Event
 from bot_service.player.rules.outcomes import Notice, NoticeKind
 from bot_service.player.rules.state import PlayerLimits
+from bot_service.player.snapshot import Snapshot
 from bot_service.player.voice.link import VoiceLink
 from bot_service.player.voice.turns import JoinTurns
 from bot_service.requests.entries import RequestEntries
@@ -104,6 +105,10 @@ def build_bot(services: Services, bot: MusicBot, open_voice: OpenVoice) -> BotPa
                 return
         messages.notice(guild_id, notice)
 
+    def refresh(snapshot: Snapshot) -> None:
+        messages.refresh(snapshot)
+        services.pending.queue_changed(snapshot)
+
     messages = PlayerMessages(
         bot, player_of, latest_messages, update_seconds=settings.player_update_seconds, locale=settings.locale
     )
@@ -116,7 +121,7 @@ def build_bot(services: Services, bot: MusicBot, open_voice: OpenVoice) -> BotPa
         ),
         open_voice=open_voice,
         store=store,
-        display=PlayerDisplay(messages.refresh, notice),
+        display=PlayerDisplay(refresh, notice),
         resume_after_restart=settings.resume_after_restart,
     )
     entries = RequestEntries(services.songs, players, services.metrics)

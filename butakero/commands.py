@@ -40,7 +40,7 @@ keys_app = typer.Typer(help="API keys: who may use the HTTP API.", no_args_is_he
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(keys_app, name="keys")
 
-_ALL_SCOPES = ["media:read", "sources:read"]
+_ALL_SCOPES = ["media:read", "sources:read", "requests:cancel"]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 DlqTopic = Annotated[str, typer.Option("--topic", help="The topic they came from. [default: download requests]")]
 KeysFile = Annotated[Path | None, typer.Option("--file", metavar="FILE", help="Instead of API_KEYS_FILE.")]

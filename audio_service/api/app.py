@@ -6,7 +6,7 @@ import anyio
 from fastapi import FastAPI
 
 from audio_service.access.gate import Gate
-from audio_service.api import audio, health, media, metrics, ogg, pages, sources
+from audio_service.api import audio, health, media, metrics, ogg, pages, requests, sources
 from audio_service.api.deps import ApiDeps
 from audio_service.api.errors import add_error_handlers
 from audio_service.api.metrics import HttpMetrics
@@ -27,7 +27,7 @@ def create_app(deps: ApiDeps) -> FastAPI:
         title="Butakero audio service",
         version="1",
         description="The library of songs that were asked for. Downloads are never started here: they go through "
-        "the queue. HTTP answers questions.",
+        "the queue. HTTP answers questions, and takes requests back.",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -48,6 +48,7 @@ def create_app(deps: ApiDeps) -> FastAPI:
     app.include_router(media.router, dependencies=requires(gate, "media:read"))
     app.include_router(audio.router, dependencies=requires(gate, "media:read"))
     app.include_router(sources.router, dependencies=requires(gate, "sources:read"))
+    app.include_router(requests.router, dependencies=requires(gate, "requests:cancel"))
     app.include_router(health.router, dependencies=requires(gate, None))
     # Never refused: a supervisor takes a refusal for a failure.
     app.include_router(health.probes)

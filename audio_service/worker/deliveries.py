@@ -16,8 +16,8 @@ from datetime import timedelta
 from typing import Any
 
 from audio_service.services import Services
-from audio_service.worker.announcer import Announcer
-from audio_service.worker.pipeline import HandBack, Interruption, Job, Outcome, Pipeline
+from audio_service.worker.announcer import ANSWERED_KEEP, Announcer
+from audio_service.worker.pipeline import HandBack, Interruption, Job, Outcome, Pipeline, Withdrawn
 from audio_service.worker.retry import RetryPolicy
 from common.broker.base import Delivery
 from common.errors import (
@@ -41,6 +41,9 @@ Settlement = Callable[[], Awaitable[None]]
 
 BACKEND_PAUSE = timedelta(seconds=2)
 """How long the database or the broker is left alone after it did not answer."""
+
+WATCH_SECONDS = 1.0
+"""How often a running attempt looks whether its request was withdrawn."""
 
 
 class DeliveryHandler:
@@ -149,6 +152,9 @@ class DeliveryHandler:
         except (HandBack, LeaseLost, DatabaseUnavailable, BrokerError):
             await self._yield_claim(job)
             raise
+        except Withdrawn:
+            log.info("job.withdrawn", pipeline=self._pipeline.name, record_id=job.record_id)
+            await self._yield_claim(job)
         except Exception as exc:
             error = exc if isinstance(exc, AppError) else InternalError(repr(exc))
             delay = self._retry.next_delay(error, delivery.attempt, elapsed)
@@ -175,8 +181,25 @@ class DeliveryHandler:
         if attempt > self._retry.max_attempts:
             raise ProcessingCrashed(f"{attempt - 1} attempts ended with the death of their worker")
         feed = self._pipeline.progress(job, self._services)
-        async with running_alongside(feed.run()), running_alongside(job.interruption.run()):
+        async with (
+            running_alongside(feed.run()),
+            running_alongside(job.interruption.run()),
+            running_alongside(self._watch_withdrawal(job.request.request_id)),
+        ):
             return await self._pipeline.run(job, self._services, feed)
+
+    async def _watch_withdrawal(self, request_id: str) -> None:
+        """Beside the pipeline: raise Withdrawn once the request is marked as answered and waits for nothing."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            try:
+                if await self._requests.is_answered(request_id):
+                    # It may have been withdrawn just before it claimed the record, which others may have joined since.
+                    await self._requests.withdraw(request_id, keep=ANSWERED_KEEP)
+                    if await self._requests.waits_for(request_id) is None:
+                        raise Withdrawn
+            except DatabaseUnavailable as exc:
+                log.warning("worker.withdrawal_not_seen", detail=exc.detail)
 
     async def _announce(self, job: Job[Any], outcome: Outcome | None) -> None:
         if outcome is not None:

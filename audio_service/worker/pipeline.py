@@ -32,6 +32,10 @@ class HandBack(Exception):
         self.wait = wait
 
 
+class Withdrawn(Exception):
+    """No one waits for the request any more: its attempt ends, without a status."""
+
+
 class Interruption:
     """Lets another task end a running attempt."""
 

@@ -59,7 +59,7 @@ class RequestReplies:
     @property
     def handler(self) -> RequestHandler:
         """The callbacks for `Pending.run`."""
-        return RequestHandler(self.finished, self.progress, self.timed_out, self.playable)
+        return RequestHandler(self.finished, self.progress, self.timed_out, self.playable, self.withdrawn)
 
     async def playable(self, request: PendingRequest, event: ProgressEvent) -> None:
         """Make the entry playable with its unfinished track, and say so.
@@ -95,6 +95,12 @@ class RequestReplies:
             await self._complete(request, "")
         else:
             await self._fail(request, TIMED_OUT)
+
+    async def withdrawn(self, request: PendingRequest) -> None:
+        """Say that the download was cancelled, unless the reply says already that the song plays or is queued."""
+        title = self._entries.withdraw(request)
+        content = "" if self._has_arrived(request) else words.describe_withdrawal(title, request.locale)
+        await self._complete(request, content, failed=True)
 
     async def progress(self, request: PendingRequest, event: ProgressEvent) -> None:
         """Show the progress of a single song; no-op within 1.5 s of the last edit."""

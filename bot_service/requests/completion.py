@@ -15,7 +15,7 @@ from bot_service.requests.open_requests import OpenRequests
 from bot_service.requests.progress import ProgressFollower
 from bot_service.store.base import GuildStore, PendingRequest
 from common.broker.base import Delivery
-from common.errors import BrokerError, DatabaseUnavailable, InvalidMessage
+from common.errors import AppError, BrokerError, DatabaseUnavailable, InvalidMessage
 from common.messages.base import parse
 from common.messages.downloads import ProgressEvent, StatusEvent
 from common.observability.telemetry import correlation, get_logger
@@ -32,7 +32,8 @@ MAX_ATTEMPTS = 4
 class RequestHandler:
     """Callbacks for what happens to requests. Calls for different requests may run concurrently.
 
-    `finished` (a terminal status) and `timed_out` complete a request: one of them is called, once. A call that raised
+    `finished` (a terminal status), `timed_out` and `withdrawn` (no one waits for it) complete a request: one of them is
+    called, once. A call that raised
     is repeated a few times. After a crash inside a call it is repeated by the next process: it must be idempotent.
     `progress` is best effort: events that arrive during a running call are dropped.
     `playable` is called once when an unfinished song can be played, with its metadata; a call that raised may be
@@ -44,6 +45,7 @@ class RequestHandler:
     progress: Callable[[PendingRequest, ProgressEvent], Awaitable[None]]
     timed_out: Callable[[PendingRequest], Awaitable[None]]
     playable: Callable[[PendingRequest, ProgressEvent], Awaitable[None]]
+    withdrawn: Callable[[PendingRequest], Awaitable[None]]
 
 
 class RequestCompletion:
@@ -91,6 +93,21 @@ class RequestCompletion:
                 await self._close(request.request_id)
             except DatabaseUnavailable as exc:
                 log.warning("request.store_away", request_id=request.request_id, detail=exc.detail)
+
+    async def withdraw(self, request: PendingRequest, cancel: Callable[[str], Awaitable[None]]) -> None:
+        """Complete a request that no one waits for, once `cancel` told the audio service so; else it stays open."""
+        with self._requests.lock(request.request_id) as locked:
+            if not locked:
+                return
+            try:
+                if await self._load(request.request_id) is None:
+                    self._requests.remove(request.request_id)
+                    return
+                await cancel(request.request_id)
+                await self._call(request, lambda: self._handler.withdrawn(request), MAX_ATTEMPTS)
+                await self._close(request.request_id)
+            except AppError as exc:
+                log.info("request.not_withdrawn", request_id=request.request_id, code=exc.code, detail=exc.detail)
 
     async def _handle(self, delivery: Delivery, unsubscribed: asyncio.Event) -> None:
         try:

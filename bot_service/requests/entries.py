@@ -18,6 +18,9 @@ from common.messages.downloads import ProgressEvent, StatusEvent
 TIMED_OUT = "timed_out"
 """Code of a request that was completed without a status."""
 
+WITHDRAWN = "withdrawn"
+"""Code of a request whose song is no longer queued."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReadyEntry:
@@ -70,6 +73,11 @@ class RequestEntries:
         self.note_failure(request.guild_id, title, code)
         await self._ask(request, Dropped(request.request_id, code))
         return title
+
+    def withdraw(self, request: PendingRequest) -> str:
+        """Count a request that no one waits for any more; return the title of its song."""
+        self._metrics.requests.labels(WITHDRAWN).inc()
+        return self.title(request)
 
     def keep_unfinished(self) -> None:
         """Count a time-out whose entry stays, because its unfinished song can be played."""

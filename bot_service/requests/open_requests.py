@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -50,6 +50,11 @@ class OpenRequests:
     def overdue(self, now: datetime) -> list[PendingRequest]:
         """Return the open requests beyond their deadline that are not locked."""
         return [request for request in self._unlocked() if self.deadline(request) <= now]
+
+    def missing_from(self, queues: Mapping[int, Collection[str]]) -> list[PendingRequest]:
+        """Return the open requests whose guild's queue is known and has no entry of theirs; not those locked."""
+        known = (request for request in self._unlocked() if request.guild_id in queues)
+        return [request for request in known if request.request_id not in queues[request.guild_id]]
 
     @contextmanager
     def lock(self, request_id: str) -> Generator[bool]:

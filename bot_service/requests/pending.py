@@ -14,9 +14,11 @@ from contextlib import aclosing, suppress
 from datetime import datetime, timedelta
 from typing import Literal
 
+from bot_service.player.snapshot import Snapshot
 from bot_service.requests.completion import RETRY_DELAY, RequestCompletion, RequestHandler
 from bot_service.requests.open_requests import OpenRequests
 from bot_service.requests.progress import ProgressFollower
+from bot_service.requests.withdrawal import Cancel, Withdrawals
 from bot_service.settings import BotSettings
 from bot_service.store.base import GuildStore, PendingRequest
 from common.broker.base import Broker
@@ -40,13 +42,18 @@ _BACKLOG_GRACE = timedelta(seconds=30)
 class Pending:
     """Opens requests, and passes their progress and completion to a handler."""
 
-    def __init__(self, store: GuildStore, broker: Broker, settings: BotSettings) -> None:
+    def __init__(self, store: GuildStore, broker: Broker, settings: BotSettings, cancel: Cancel) -> None:
         self._store = store
         self._broker = broker
         self._settings = settings
         self._group = f"bot-{settings.instance_id}"
         self._requests = OpenRequests(timedelta(seconds=settings.request_timeout_seconds))
         self._subscribed = asyncio.Event()
+        self._withdrawals = Withdrawals(self._requests, cancel)
+
+    def queue_changed(self, snapshot: Snapshot) -> None:
+        """Note a guild's queue: requests whose songs are no longer in it are withdrawn."""
+        self._withdrawals.queue_changed(snapshot)
 
     @property
     def group(self) -> str:
@@ -100,6 +107,9 @@ class Pending:
             tasks.create_task(self._republish(stop, known))
             tasks.create_task(self._consume_progress(stop, progress))
             tasks.create_task(self._watch_deadlines(stop, completion, tasks))
+            tasks.create_task(self._withdrawals.run(stop, completion))
+            await stop.wait()
+            self._withdrawals.changed.set()
 
     async def _wait_subscribed(self) -> BrokerUnavailable | None:
         """Wait up to 10 s for the first status subscription: a status published before it would be missed."""

@@ -344,6 +344,57 @@ class TestFence:
         assert await repository.waits_for(ANN.request_id) is None
         assert await repository.waits_for(BOB.request_id) == SONG
 
+    async def test_a_withdrawn_request_that_waits_for_nothing_is_not_begun(self, repository: MediaRepository) -> None:
+        await repository.withdraw(ANN.request_id, keep=LONG)
+        assert await repository.is_answered(ANN.request_id)
+        assert isinstance(await claim(repository, ANN), Joined)
+        assert await repository.get(SONG) is None
+
+    async def test_the_only_request_of_a_record_is_withdrawn_and_the_record_claimable(
+        self, repository: MediaRepository
+    ) -> None:
+        fence = await own(repository, ANN)
+        for _ in range(2):
+            await repository.withdraw(ANN.request_id, keep=LONG)
+        assert await repository.is_answered(ANN.request_id)
+        assert await repository.waits_for(ANN.request_id) is None
+        await repository.renew(SONG, fence, LONG)
+        assert await own(repository, BOB) == fence + 1
+        _, waiters = await repository.mark_success(SONG, fence + 1, made())
+        assert list(waiters) == [BOB]
+
+    async def test_the_work_goes_on_for_the_others(self, repository: MediaRepository) -> None:
+        fence = await own(repository, ANN)
+        await claim(repository, BOB)
+        await repository.withdraw(BOB.request_id, keep=LONG)
+        assert await repository.is_answered(BOB.request_id)
+        await claim(repository, CAT)
+        _, waiters = await repository.mark_success(SONG, fence, made())
+        assert list(waiters) == [ANN, CAT]
+
+    @pytest.mark.parametrize("order", [[ANN, BOB], [BOB, ANN], [ANN, ANN, BOB]])
+    async def test_a_request_that_stands_for_others_stays_until_they_are_withdrawn_too(
+        self, repository: MediaRepository, order: list[Waiter]
+    ) -> None:
+        await own(repository, ANN)
+        await claim(repository, BOB)
+        for waiter in order[:-1]:
+            await repository.withdraw(waiter.request_id, keep=LONG)
+        assert await repository.waits_for(ANN.request_id) == SONG
+        assert not await repository.is_answered(ANN.request_id)
+        await repository.withdraw(order[-1].request_id, keep=LONG)
+        assert [await repository.is_answered(waiter.request_id) for waiter in (ANN, BOB)] == [True, True]
+        assert await repository.waits_for(ANN.request_id) is None
+        await own(repository, CAT)
+
+    async def test_a_withdrawal_after_the_outcome_changes_nothing(self, repository: MediaRepository) -> None:
+        fence = await own(repository, ANN)
+        await repository.mark_success(SONG, fence, made())
+        await repository.withdraw(ANN.request_id, keep=LONG)
+        assert not await repository.is_answered(ANN.request_id)
+        assert await repository.waits_for(ANN.request_id) == SONG
+        assert list(await repository.settle(SONG, fence, [ANN.request_id], keep=LONG)) == []
+
     async def test_outcomes_are_recorded_whole(self, repository: MediaRepository) -> None:
         fence = await own(repository, ANN)
         done = made("Dua Lipa - New Rules")

@@ -86,6 +86,12 @@ Claim = Owned | Joined | Finished | Unannounced | LeaseHeld
 EVICTOR = "retention"
 """The lease holder of a record whose file is being evicted; not a request id, which are UUIDs."""
 
+
+def withdrawal(request_id: str) -> str:
+    """Return the name under which it is remembered, among the answered requests, that a waiting one was withdrawn."""
+    return f"withdrawn:{request_id}"
+
+
 TOUCH_EVERY = timedelta(minutes=1)
 """The time of last use is written at most this often."""
 
@@ -212,6 +218,18 @@ class Claims(Protocol):
 
         A stale fence marks the requests too, whose statuses were published, and returns none: the waiters that are
         left are its successor's.
+        """
+        ...
+
+    async def withdraw(self, request_id: str, *, keep: timedelta) -> None:
+        """Forget a request that no one waits for any more; it gets no status where that is still possible. Idempotent.
+
+        - on no waiting list → marked as answered (remembered for `keep`): it is not begun, an attempt under way ends
+        - waits for a `processing` record, and every other waiter was withdrawn too → all are marked as answered and
+          taken off the list, the lease ends: the record is claimable
+        - others wait with it → the work goes on for them. It is taken off the list and marked, unless it holds the
+          claim: its delivery, still unacked, stands for theirs
+        - the outcome is recorded → nothing, its status is on its way
         """
         ...
 

@@ -58,6 +58,11 @@ def describe_failure(song: str, code: str, locale: Locale) -> str:
     return texts.FAILED.to(locale).format(song=plain(song), reason=explain_failure(code, locale))
 
 
+def describe_withdrawal(song: str, locale: Locale) -> str:
+    """Return that a song's download was cancelled."""
+    return texts.WITHDRAWN.to(locale).format(song=plain(song))
+
+
 def describe_playlist(counts: PlaylistCounts, playlist: PlaylistId, locale: Locale) -> str:
     """Return how many songs of a playlist are ready and how many failed."""
     ready, count = counts.ready + playlist.at_hand, playlist.count + playlist.at_hand

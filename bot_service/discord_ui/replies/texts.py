@@ -27,6 +27,10 @@ ADDED = Text(
 READY_BUT_REMOVED = Text(
     "✅ Lista, pero ya no estaba en la cola: {title}", "✅ Ready, but it was no longer queued: {title}"
 )
+WITHDRAWN = Text(
+    "🗑️ {song}: ya no estaba en la cola, así que se canceló la descarga.",
+    "🗑️ {song}: it was no longer queued, so the download was cancelled.",
+)
 PROGRESS = Text("⏳ {song}\n{stage} {bar}", "⏳ {song}\n{stage} {bar}")
 ETA = Text("faltan {time}", "{time} left")
 STAGES = {

@@ -24,6 +24,7 @@ from audio_service.media.repository.base import (
     StoredMedia,
     Unannounced,
     Waiter,
+    withdrawal,
 )
 from audio_service.media.repository.decision import SEQ_TAIL, Turn, in_force, milliseconds, seq_tail, turn_of
 from audio_service.media.repository.dynamodb import expiring
@@ -161,6 +162,30 @@ async def settle(
     for some in chunks(list(dict.fromkeys(request_ids)), _SETTLED_AT_ONCE) or [()]:
         left = await _settle(table, media_id, fence, some, keep)
     return left
+
+
+async def withdraw(table: Table, request_id: str, *, keep: timedelta) -> None:
+    """Forget a request that no one waits for any more (see Claims.withdraw)."""
+    media_id = await waits_for(table, request_id)
+    record = None if media_id is None else await table.get(record_key(media_id))
+    if media_id is None or record is None or not is_ours(record):
+        await expiring.mark_answered(table, request_id, keep=keep)
+        return
+    if record["status"] != MediaStatus.PROCESSING.value:
+        return
+    await expiring.mark_answered(table, withdrawal(request_id), keep=keep)
+    ids = [waiter.request_id for waiter in waiters_of(record)]
+    marks = [await expiring.is_answered(table, withdrawal(other)) for other in ids]
+    if all(marks):
+        # The record and the first requests in one: none joins in between.
+        free = changed(record, {"waiters": [], "lease_until": 0, "holder": ""})
+        for some in chunks(ids, _SETTLED_AT_ONCE):
+            requests = await table.get_many([request_key(other) for other in some])
+            until = now_ms() + milliseconds(keep)
+            answered = [_answered(o, known, until, media_id) for o, known in zip(some, requests, strict=True)]
+            await table.transact([*([free] if some[0] == ids[0] else []), *answered])
+    elif record["holder"] != request_id:
+        await settle(table, media_id, record["fence"], [request_id], keep=keep)
 
 
 async def reopen(table: Table, media_id: str) -> None:

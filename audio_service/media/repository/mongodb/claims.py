@@ -27,6 +27,7 @@ from audio_service.media.repository.base import (
     StoredMedia,
     Unannounced,
     Waiter,
+    withdrawal,
 )
 from audio_service.media.repository.mongodb import expiring
 from audio_service.media.repository.mongodb.collections import BY_WAITER, Collections
@@ -139,6 +140,39 @@ async def settle(
 
     document = await db.database.in_transaction(step)
     return () if document is None or document["fence"] != fence else waiters_of(document)
+
+
+async def withdraw(db: Collections, request_id: str, *, keep: timedelta) -> None:
+    """Forget a request that no one waits for any more (see Claims.withdraw): one transaction over both collections.
+
+    A request that joins meanwhile changes the same document, so one of the two steps is repeated.
+    """
+
+    async def step(session: Session) -> None:
+        found = await db.songs.find_one(
+            {"waiters.request_id": request_id},
+            {"status": 1, "holder": 1, "waiters": 1},
+            hint=BY_WAITER,
+            session=session,
+        )
+        if found is None:
+            await expiring.mark_all_answered(db, [request_id], keep=keep, session=session)
+            return
+        if found["status"] != MediaStatus.PROCESSING.value:
+            return
+        await expiring.mark_all_answered(db, [withdrawal(request_id)], keep=keep, session=session)
+        waiting = [waiter.request_id for waiter in waiters_of(found)]
+        marks = [withdrawal(other) for other in waiting]
+        if await expiring.count_answered(db, marks, session=session) == len(waiting):
+            await expiring.mark_all_answered(db, waiting, keep=keep, session=session)
+            free: Document = {"waiters": [], "lease_until": None, "holder": ""}
+            await db.songs.update_one({"_id": found["_id"]}, {"$set": free}, session=session)
+        elif found["holder"] != request_id:
+            await expiring.mark_all_answered(db, [request_id], keep=keep, session=session)
+            pull = {"$pull": {"waiters": {"request_id": request_id}}}
+            await db.songs.update_one({"_id": found["_id"]}, pull, session=session)
+
+    await db.database.in_transaction(step)
 
 
 async def reopen(db: Collections, media_id: str) -> None:

@@ -42,6 +42,11 @@ async def is_answered(db: Collections, request_id: str) -> bool:
     return await db.answered.find_one({"_id": request_id, "$expr": _ALIVE}, {"_id": 1}) is not None
 
 
+async def count_answered(db: Collections, request_ids: Sequence[str], *, session: Session) -> int:
+    """Return how many of the requests are marked as answered."""
+    return await db.answered.count_documents({"_id": {"$in": [*request_ids]}, "$expr": _ALIVE}, session=session)
+
+
 async def acquire(db: Collections, name: str, owner: str, lease: timedelta) -> timedelta | None:
     """Take or extend a named lease (see Leases.acquire)."""
     me = literal(owner)

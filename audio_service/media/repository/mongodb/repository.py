@@ -70,6 +70,7 @@ class MongoRepository:
     mark_success = _runs(claims.mark_success)
     mark_error = _runs(claims.mark_error)
     settle = _runs(claims.settle)
+    withdraw = _runs(claims.withdraw)
     reopen = _runs(claims.reopen)
 
     count_play = _runs(retention.count_play)

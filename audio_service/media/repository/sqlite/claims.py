@@ -22,6 +22,7 @@ from audio_service.media.repository.base import (
     StoredMedia,
     Unannounced,
     Waiter,
+    withdrawal,
 )
 from audio_service.media.repository.decision import Turn, in_force, milliseconds, turn_of
 from audio_service.media.repository.sqlite import expiring
@@ -137,6 +138,26 @@ def settle(
     if not left:
         yield_claim(tx, media_id, fence)
     return left
+
+
+def withdraw(tx: Transaction, request_id: str, *, keep: timedelta) -> None:
+    """Forget a request that no one waits for any more (see Claims.withdraw)."""
+    media_id = waits_for(tx, request_id)
+    state = None if media_id is None else _state(tx, media_id)
+    if media_id is None or state is None:
+        expiring.mark_answered(tx, request_id, keep=keep)
+        return
+    if state.status is not MediaStatus.PROCESSING:
+        return
+    expiring.mark_answered(tx, withdrawal(request_id), keep=keep)
+    waiting = [waiter.request_id for waiter in _waiters(tx, media_id)]
+    if all(expiring.is_answered(tx, withdrawal(other)) for other in waiting):
+        tx.db.execute("DELETE FROM waiters WHERE video_id = ?", (media_id,))
+        expiring.mark_all_answered(tx, waiting, keep=keep)
+        tx.db.execute("UPDATE media SET lease_until = 0, holder = '' WHERE video_id = ?", (media_id,))
+    elif state.holder != request_id:
+        tx.db.execute("DELETE FROM waiters WHERE video_id = ? AND request_id = ?", (media_id, request_id))
+        expiring.mark_answered(tx, request_id, keep=keep)
 
 
 def reopen(tx: Transaction, media_id: str) -> None:

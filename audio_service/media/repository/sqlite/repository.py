@@ -84,6 +84,7 @@ class SqliteRepository:
     mark_success = _writes(claims.mark_success)
     mark_error = _writes(claims.mark_error)
     settle = _writes(claims.settle)
+    withdraw = _writes(claims.withdraw)
     reopen = _writes(claims.reopen)
 
     count_play = _writes(retention.count_play)

@@ -34,6 +34,7 @@ ROUTES: list[tuple[str, Scope]] = [
     ("/api/v1/sources/playlist?url=", "sources:read"),
     ("/metrics", "metrics:read"),
 ]
+WITHDRAWAL = "/api/v1/requests/r-1"
 OPEN = ["/livez", "/readyz", "/api/v1/health", "/", "/web/library.js", "/docs", "/docs/swagger-ui.css", "/openapi.json"]
 
 
@@ -107,6 +108,13 @@ class TestKeys:
         refused(answer, 403, "forbidden")
         assert f'error="insufficient_scope", scope="{scope}"' in answer.headers["www-authenticate"]
 
+    async def test_withdrawing_a_request_takes_a_key_with_its_scope(self, locked: Api, ring: KeyRing) -> None:
+        refused(await locked.client.delete(WITHDRAWAL), 401, "unauthorized")
+        reader = ring.make("media:read", "sources:read", "metrics:read")
+        refused(await locked.client.delete(WITHDRAWAL, headers=bearer(reader)), 403, "forbidden")
+        allowed = await locked.client.delete(WITHDRAWAL, headers=bearer(ring.make("requests:cancel")))
+        assert allowed.status_code == 204
+
     @pytest.mark.parametrize("route", [route for route, _ in ROUTES])
     async def test_head_is_guarded_as_get_is(self, locked: Api, ring: KeyRing, route: str) -> None:
         assert (await locked.client.head(route)).status_code == 401
@@ -121,8 +129,9 @@ class TestKeys:
         listed = {route.partition("?")[0].replace("/song/", "/{video_id}/") for route, _ in ROUTES} | set(OPEN)
         listed = {"/web/{name}" if route == "/web/library.js" else route for route in listed}
         document = locked.app.openapi()
-        assert set(document["paths"]) <= listed
-        guarded = {path for path, operation in document["paths"].items() if operation["get"].get("security")}
+        assert set(document["paths"]) - {WITHDRAWAL.replace("/r-1", "/{request_id}")} <= listed
+        operations = [(path, each) for path, methods in document["paths"].items() for each in methods.values()]
+        guarded = {path for path, operation in operations if operation.get("security")}
         assert guarded == {path for path in document["paths"] if path not in OPEN}
         assert set(document["components"]["securitySchemes"]) == {"bearer", "api_key"}
 

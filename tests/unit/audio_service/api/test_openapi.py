@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from audio_service.api import schemas
 from tests.unit.audio_service.api.library import Api
 
+WITHDRAWAL = "/api/v1/requests/{request_id}"
 OPERATIONS = [
     "/api/v1/media/",
     "/api/v1/media/search",
@@ -17,6 +18,7 @@ OPERATIONS = [
     "/api/v1/media/{video_id}/audio.ogg",
     "/api/v1/sources/search",
     "/api/v1/sources/playlist",
+    WITHDRAWAL,
     "/api/v1/health",
     "/livez",
     "/readyz",
@@ -25,6 +27,11 @@ OPERATIONS = [
 
 LIMITS = ("pattern", "minLength", "maxLength", "minimum", "maximum", "anyOf")
 CURSOR = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": 500}
+
+
+def the_operation(path: dict[str, Any]) -> dict[str, Any]:
+    (operation,) = path.values()
+    return operation
 
 
 async def document_of(api: Api) -> dict[str, Any]:
@@ -55,7 +62,7 @@ async def test_every_json_answer_has_an_example_of_its_own_schema(api: Api) -> N
     document = await document_of(api)
     examples = 0
     for path in document["paths"].values():
-        for answer in path["get"]["responses"].values():
+        for answer in the_operation(path)["responses"].values():
             content = answer.get("content", {}).get("application/json")
             if content is None:
                 continue
@@ -80,7 +87,9 @@ async def test_every_library_route_documents_its_errors_and_not_the_frameworks(a
 async def test_every_parameter_is_documented(api: Api) -> None:
     paths = (await document_of(api))["paths"]
     found = {
-        path: {parameter["name"]: parameter["required"] for parameter in paths[path]["get"].get("parameters", ())}
+        path: {
+            parameter["name"]: parameter["required"] for parameter in the_operation(paths[path]).get("parameters", ())
+        }
         for path in OPERATIONS
     }
     assert {path: parameters for path, parameters in found.items() if parameters} == {
@@ -90,6 +99,7 @@ async def test_every_parameter_is_documented(api: Api) -> None:
         "/api/v1/media/{video_id}/audio.ogg": {"video_id": True},
         "/api/v1/sources/search": {"query": True, "limit": False},
         "/api/v1/sources/playlist": {"url": True, "limit": False},
+        WITHDRAWAL: {"request_id": True},
     }
 
 
@@ -98,7 +108,7 @@ async def test_the_document_says_what_is_accepted(api: Api) -> None:
     found = {
         (path, parameter["name"]): {key: parameter["schema"][key] for key in LIMITS if key in parameter["schema"]}
         for path in OPERATIONS
-        for parameter in paths[path]["get"].get("parameters", ())
+        for parameter in the_operation(paths[path]).get("parameters", ())
     }
     video_id = {"pattern": "^[A-Za-z0-9_-]+$", "minLength": 1, "maxLength": 100}
     assert found == {
@@ -112,13 +122,14 @@ async def test_the_document_says_what_is_accepted(api: Api) -> None:
         ("/api/v1/sources/search", "limit"): {"minimum": 1, "maximum": 25},
         ("/api/v1/sources/playlist", "url"): {"minLength": 1, "maxLength": 2000},
         ("/api/v1/sources/playlist", "limit"): {"minimum": 1, "maximum": 500},
+        (WITHDRAWAL, "request_id"): {"maxLength": 100},
     }
 
 
 async def test_every_operation_documents_what_is_too_long(api: Api) -> None:
     paths = (await document_of(api))["paths"]
     for path in OPERATIONS:
-        assert {"413", "414", "431", "default"} <= set(paths[path]["get"]["responses"])
+        assert {"413", "414", "431", "default"} <= set(the_operation(paths[path])["responses"])
 
 
 async def test_the_docs_page_lists_every_route_without_any_script(api: Api) -> None:
@@ -126,7 +137,7 @@ async def test_the_docs_page_lists_every_route_without_any_script(api: Api) -> N
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     list_of_routes = answer.text.partition('<div id="operations">')[2].partition("<script")[0]
     for path in OPERATIONS:
-        assert f"GET {path}<" in list_of_routes
+        assert f"{'DELETE' if path == WITHDRAWAL else 'GET'} {path}<" in list_of_routes
 
 
 def walk(node: object) -> Iterator[tuple[str, object]]:

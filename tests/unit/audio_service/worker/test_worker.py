@@ -199,6 +199,16 @@ async def test_a_job_that_has_the_only_slot_keeps_it(tmp_path: Path, echo: Echo)
     assert echo.yielded == []
 
 
+async def test_a_withdrawn_request_ends_without_a_status(services: Services, echo: Echo) -> None:
+    async with working(services, echo):
+        await echo.ask(services, "wait", request_id="r")
+        await echo.entered.wait()
+        await services.repository.withdraw("r", keep=LONG)
+        await until(lambda: echo.finished(services))
+        assert (echo.runs, await echo.statuses(services)) == (["r"], [])
+        assert echo.yielded == [("record", 7)]
+
+
 async def test_stopping_finishes_the_jobs_in_hand_and_takes_no_more(services: Services, echo: Echo) -> None:
     async with working(services, echo) as stop:
         await echo.ask(services, "wait", request_id="in hand")

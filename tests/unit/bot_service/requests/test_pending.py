@@ -14,15 +14,26 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from bot_service.player.rules.model import Entry
+from bot_service.player.rules.state import PlayerState
+from bot_service.player.snapshot import Snapshot
 from bot_service.requests import pending as pending_module
 from bot_service.requests.completion import RequestHandler
 from bot_service.requests.pending import Pending, download_request
+from bot_service.requests.withdrawal import Cancel
 from bot_service.settings import BotSettings
 from bot_service.store import open_store
 from bot_service.store.base import GuildStore, PendingRequest
 from common.broker import open_broker
 from common.broker.base import Broker
-from common.errors import BrokerUnavailable, DatabaseUnavailable, QueueFull
+from common.errors import (
+    AppError,
+    AudioServiceUnavailable,
+    BrokerUnavailable,
+    DatabaseUnavailable,
+    Forbidden,
+    QueueFull,
+)
 from common.messages.base import parse, utc_now
 from common.messages.downloads import DownloadRequest, FileData, PlatformMetadata, ProgressEvent, StatusEvent
 from tests.waiting import patience, until
@@ -36,6 +47,7 @@ class Told:
 
     finished: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     timed_out: list[str] = field(default_factory=list[str])
+    withdrawn: list[str] = field(default_factory=list[str])
     progress: list[tuple[str, float | None]] = field(default_factory=list[tuple[str, float | None]])
     playable: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     log: list[str] = field(default_factory=list[str])
@@ -52,7 +64,11 @@ class Told:
     @property
     def handler(self) -> RequestHandler:
         return RequestHandler(
-            finished=self._finished, progress=self._progress, timed_out=self._timed_out, playable=self._playable
+            finished=self._finished,
+            progress=self._progress,
+            timed_out=self._timed_out,
+            playable=self._playable,
+            withdrawn=self._withdrawn,
         )
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -86,6 +102,9 @@ class Told:
 
     async def _timed_out(self, request: PendingRequest) -> None:
         await self._note(lambda: self.timed_out.append(request.request_id))
+
+    async def _withdrawn(self, request: PendingRequest) -> None:
+        await self._note(lambda: self.withdrawn.append(request.request_id))
 
     async def _note(self, note: Callable[[], None]) -> None:
         async with self.changed:
@@ -171,11 +190,20 @@ def request_of(song: str = "a song", **changes: object) -> PendingRequest:
     return replace(asked, **changes)  # pyright: ignore[reportArgumentType] - named fields of the dataclass
 
 
+async def ignored(_request_id: str) -> None:
+    """Stand in for an audio service that is told of withdrawals."""
+
+
+def queue_of(*request_ids: str, guild_id: int = 1) -> Snapshot:
+    entries = tuple(Entry(request_id, 7, "a song", utc_now()) for request_id in request_ids)
+    return replace(Snapshot.of(PlayerState(guild_id)), entries=entries)
+
+
 @asynccontextmanager
-async def open_bot(settings: BotSettings, told: Told | None = None) -> AsyncGenerator[Bot]:
+async def open_bot(settings: BotSettings, told: Told | None = None, cancel: Cancel = ignored) -> AsyncGenerator[Bot]:
     told = told or Told()
     async with open_broker(settings) as broker, open_store(settings) as store:
-        pending = Pending(store, broker, settings)
+        pending = Pending(store, broker, settings, cancel)
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(pending.run(stop, told.handler))
@@ -195,6 +223,7 @@ async def bot(tmp_path: Path) -> AsyncGenerator[Bot]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot_service.requests.completion.RETRY_DELAY", timedelta(milliseconds=20))
     monkeypatch.setattr("bot_service.requests.pending.RETRY_DELAY", timedelta(milliseconds=20))
+    monkeypatch.setattr("bot_service.requests.withdrawal._SETTLED", timedelta(milliseconds=20))
 
 
 async def test_a_request_is_stored_and_published_with_its_key_and_guild(bot: Bot) -> None:
@@ -222,6 +251,42 @@ async def test_what_nobody_here_asked_for_and_what_nobody_can_read_is_passed_ove
     await bot.answer(asked.request_id)
     await bot.all_read()
     assert bot.told.finished == [(asked.request_id, "v")]
+
+
+async def test_a_request_whose_song_left_the_queue_is_withdrawn_once(tmp_path: Path) -> None:
+    cancelled: list[str] = []
+
+    async def cancel(request_id: str) -> None:
+        cancelled.append(request_id)
+
+    async with open_bot(settings_in(tmp_path), cancel=cancel) as bot:
+        kept, left, elsewhere = await bot.ask(), await bot.ask(), await bot.ask(guild_id=2)
+        bot.pending.queue_changed(queue_of(kept.request_id, left.request_id))
+        bot.pending.queue_changed(queue_of(kept.request_id))
+        await until(lambda: _gone(bot, left))
+        await bot.answer(left.request_id)
+        await bot.answer(elsewhere.request_id)
+        await bot.all_read()
+        assert (cancelled, bot.told.withdrawn) == ([left.request_id], [left.request_id])
+        assert bot.told.finished == [(elsewhere.request_id, "v")]
+        assert [one.request_id for one in await bot.store.open_requests()] == [kept.request_id]
+
+
+async def test_a_request_that_could_not_be_withdrawn_stays_open_until_the_next_change(tmp_path: Path) -> None:
+    refusals: list[AppError] = [AudioServiceUnavailable(), Forbidden()]
+
+    async def cancel(_request_id: str) -> None:
+        if refusals:
+            raise refusals.pop()
+
+    async with open_bot(settings_in(tmp_path), cancel=cancel) as bot:
+        asked = await bot.ask()
+        for left in (1, 0):
+            bot.pending.queue_changed(queue_of())
+            await until(lambda left=left: len(refusals) == left)
+            assert await bot.store.request(asked.request_id) == asked
+        bot.pending.queue_changed(queue_of())
+        await bot.told.until(lambda: bot.told.withdrawn == [asked.request_id])
 
 
 async def test_an_answer_that_comes_while_the_bot_restarts_still_arrives(tmp_path: Path) -> None:
@@ -438,7 +503,7 @@ async def test_before_the_answers_can_be_heard_nothing_is_published(
     monkeypatch.setattr(pending_module, "_SUBSCRIBE_SECONDS", 0.01)
     settings = settings_in(tmp_path)
     async with open_broker(settings) as broker, open_store(settings) as store:
-        pending = Pending(store, broker, settings)
+        pending = Pending(store, broker, settings, ignored)
         asked = request_of()
         with pytest.raises(BrokerUnavailable):
             await pending.open(asked)
@@ -450,7 +515,7 @@ async def test_a_store_that_is_away_refuses_and_comes_back(tmp_path: Path) -> No
     async with open_broker(settings_in(tmp_path)) as broker, AsyncExitStack() as opened:
         settings = settings_in(tmp_path)
         store = await opened.enter_async_context(open_store(settings))
-        pending, stop, told = Pending(store, broker, settings), asyncio.Event(), Told()
+        pending, stop, told = Pending(store, broker, settings, ignored), asyncio.Event(), Told()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(pending.run(stop, told.handler))
             asked = request_of()
