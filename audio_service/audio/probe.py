@@ -49,7 +49,7 @@ DECODERS = frozenset(
     )
 )
 # Containers whose header states a duration; in the others FFmpeg derives one from the size, the bit rate or the end.
-_STATING = frozenset({"mov", "matroska", "flac", "wav", "wv", "tta", "ape"})
+_STATING = frozenset({"mov", "matroska", "flac", "wav", "wv", "tta", "ape", "aiff", "flv", "dsf"})
 _RIFF_UNKNOWN = 0xFFFF_FF00
 # "WAVE", the format chunk and the header of the data: what a plain WAV has besides its samples.
 _RIFF_HEADERS = 36

@@ -14,6 +14,7 @@ from tests.servers.media_damage import truncated
 from tests.servers.media_files import make
 from tests.unit.audio_service.audio.ogg_bytes import opus_file
 from tests.unit.audio_service.audio.pcm import encode, once_only
+from tests.unit.audio_service.audio.test_formats import written
 
 LATE_SECONDS = 4.0
 FIRST_FRAMES = range(150, 153)
@@ -89,6 +90,18 @@ def test_an_mp3_that_states_nothing_is_read_to_its_end(media: Path, tmp_path: Pa
         made = encode(source)[0]
         assert not made.states_length
         assert made.frames == pytest.approx(250, abs=5)
+
+
+@pytest.mark.parametrize(("muxer", "codec"), [("aiff", "pcm_s16be"), ("flv", "mp3"), ("tta", "tta")])
+def test_half_of_what_states_its_length_is_told_as_that(muxer: str, codec: str, tmp_path: Path) -> None:
+    path = written(tmp_path / f"whole.{muxer}", muxer, codec, 44_100, "stereo")
+    assert encode(path)[0].states_length
+    assert encode(once_only(path))[0].states_length
+    half = truncated(path, 0.5)
+    with pytest.raises(SourceTruncated):
+        encode(half)
+    with pytest.raises(SourceTruncated):
+        encode(once_only(half))
 
 
 @pytest.mark.parametrize("kind", ["aac", "mpegts"])
