@@ -1,3 +1,7 @@
 output "arn" {
   value = aws_sns_topic.this.arn
 }
+
+output "name" {
+  value = aws_sns_topic.this.name
+}

@@ -123,7 +123,7 @@ module "alb" {
 data "aws_iam_policy_document" "task" {
   statement {
     sid       = "ListTheStore"
-    actions   = ["s3:ListBucket"]
+    actions   = ["s3:ListBucket", "s3:ListBucketMultipartUploads"]
     resources = [module.bucket.arn]
   }
   statement {
@@ -134,7 +134,7 @@ data "aws_iam_policy_document" "task" {
       "s3:GetObject",
       "s3:PutObject",
     ]
-    resources = [for prefix in ["audio", "growing", "quarantine", "assets", "health"] : "${module.bucket.arn}/${prefix}/*"]
+    resources = [for prefix in ["audio", "growing", "quarantine", "assets"] : "${module.bucket.arn}/${prefix}/*"]
   }
   statement {
     sid       = "ReadCookies"
@@ -169,8 +169,9 @@ data "aws_iam_policy_document" "task" {
     resources = [module.requests_queue.arn, module.requests_queue.dead_letter_arn]
   }
   statement {
-    sid       = "TellStatuses"
-    actions   = ["sns:GetTopicAttributes", "sns:Publish"]
+    sid = "TellStatuses"
+    # CreateTopic is how the SDK asks for a topic's address by its name.
+    actions   = ["sns:CreateTopic", "sns:GetTopicAttributes", "sns:Publish"]
     resources = [module.statuses.arn, module.progress.arn]
   }
 }
@@ -223,7 +224,8 @@ module "service" {
     DYNAMODB_TABLE_SONGS          = module.songs.name
     SQS_BOT_DOWNLOAD_REQUESTS_URL = module.requests_queue.url
     SNS_BOT_DOWNLOAD_STATUS_ARN   = module.statuses.arn
-    SNS_BOT_DOWNLOAD_PROGRESS_ARN = module.progress.arn
+    TOPIC_DOWNLOAD_STATUS         = module.statuses.name
+    TOPIC_DOWNLOAD_PROGRESS       = module.progress.name
     SERVICE_MAX_ATTEMPTS          = tostring(var.service_max_attempts)
     SERVICE_TIMEOUT               = tostring(var.service_timeout)
     NUM_WORKERS                   = tostring(var.workers_count)

@@ -101,3 +101,11 @@ output "ecr_url" {
 output "name" {
   value = local.name
 }
+
+output "status_topic_name" {
+  value = module.statuses.name
+}
+
+output "progress_topic_name" {
+  value = module.progress.name
+}

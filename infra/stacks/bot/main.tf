@@ -97,9 +97,12 @@ data "aws_iam_policy_document" "task" {
   }
   statement {
     sid = "HearStatuses"
+    # CreateTopic is how the SDK asks for a topic's address by its name.
     actions = [
+      "sns:CreateTopic",
       "sns:GetTopicAttributes",
       "sns:ListSubscriptionsByTopic",
+      "sns:SetSubscriptionAttributes",
       "sns:Subscribe",
     ]
     resources = [local.audio.status_topic_arn, local.audio.progress_topic_arn]
@@ -165,6 +168,7 @@ module "service" {
     DYNAMODB_TABLE_BOT            = module.guilds.name
     SQS_BOT_DOWNLOAD_REQUESTS_URL = local.audio.requests_queue_url
     SNS_BOT_DOWNLOAD_STATUS_ARN   = local.audio.status_topic_arn
-    SNS_BOT_DOWNLOAD_PROGRESS_ARN = local.audio.progress_topic_arn
+    TOPIC_DOWNLOAD_STATUS         = local.audio.status_topic_name
+    TOPIC_DOWNLOAD_PROGRESS       = local.audio.progress_topic_name
   }
 }

@@ -11,21 +11,23 @@ override_data {
   target = data.terraform_remote_state.audio
   values = {
     outputs = {
-      name               = "butakero-prod"
-      vpc_id             = "vpc-1"
-      sg_alb_id          = "sg-1"
-      alb_port           = 80
-      alb_url            = "http://internal-alb"
-      s3_bucket_name     = "butakero-storage-prod"
-      s3_bucket_arn      = "arn:aws:s3:::butakero-storage-prod"
-      requests_queue_url = "https://sqs.us-east-1.amazonaws.com/123456789012/butakero-download-requests-prod"
-      requests_queue_arn = "arn:aws:sqs:us-east-1:123456789012:butakero-download-requests-prod"
-      status_topic_arn   = "arn:aws:sns:us-east-1:123456789012:butakero-prod-download-status"
-      progress_topic_arn = "arn:aws:sns:us-east-1:123456789012:butakero-prod-download-progress"
-      ecs_cluster_arn    = "arn:aws:ecs:us-east-1:123456789012:cluster/butakero-prod"
-      ecs_cluster_name   = "butakero-prod"
-      task_subnet_ids    = ["subnet-1", "subnet-2"]
-      assign_public_ip   = true
+      name                = "butakero-prod"
+      vpc_id              = "vpc-1"
+      sg_alb_id           = "sg-1"
+      alb_port            = 80
+      alb_url             = "http://internal-alb"
+      s3_bucket_name      = "butakero-storage-prod"
+      s3_bucket_arn       = "arn:aws:s3:::butakero-storage-prod"
+      requests_queue_url  = "https://sqs.us-east-1.amazonaws.com/123456789012/butakero-download-requests-prod"
+      requests_queue_arn  = "arn:aws:sqs:us-east-1:123456789012:butakero-download-requests-prod"
+      status_topic_arn    = "arn:aws:sns:us-east-1:123456789012:butakero-prod-download-status"
+      progress_topic_arn  = "arn:aws:sns:us-east-1:123456789012:butakero-prod-download-progress"
+      status_topic_name   = "butakero-prod-download-status"
+      progress_topic_name = "butakero-prod-download-progress"
+      ecs_cluster_arn     = "arn:aws:ecs:us-east-1:123456789012:cluster/butakero-prod"
+      ecs_cluster_name    = "butakero-prod"
+      task_subnet_ids     = ["subnet-1", "subnet-2"]
+      assign_public_ip    = true
     }
   }
 }
