@@ -8,7 +8,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -982,3 +982,51 @@ async def test_health_tells_what_is_there(repository: MediaRepository) -> None:
         assert health.metadata["table_name"]
     else:
         assert next(iter(health.metadata.values()))["version"]
+
+
+def finished(media_id: str = SONG) -> Media:
+    """Return a record as another library holds it."""
+    day = datetime(2024, 5, 17, 12, 30, 1, 234_000, tzinfo=UTC)
+    return Media(
+        video_id=media_id,
+        status=MediaStatus.SUCCESS,
+        metadata=titled("Corazón ñandú Canción"),
+        file=FileData(file_path=f"audio/{media_id}.dca", file_size="2.70MB", file_type="audio/dca"),
+        size_bytes=2_831_155,
+        encoding=None,
+        message="from elsewhere",
+        error_code=None,
+        processing_date=day,
+        created_at=day - timedelta(days=1),
+        updated_at=day + timedelta(hours=1),
+        attempts=2,
+        failures=1,
+        play_count=77,
+        last_played_at=day + timedelta(days=3),
+    )
+
+
+async def test_an_inserted_record_is_as_it_was(repository: MediaRepository) -> None:
+    assert await repository.insert(finished())
+    assert await repository.get(SONG) == finished()
+    assert [media.video_id for media in (await repository.search("corazon")).items] == [SONG]
+    assert await repository.stored_bytes() == 2_831_155
+    assert isinstance(await claim(repository, ANN), Finished)
+
+
+async def test_an_inserted_record_takes_no_other_ones_place(repository: MediaRepository) -> None:
+    owned = await claim(repository, ANN)
+    assert isinstance(owned, Owned)
+    assert not await repository.insert(finished())
+    found = await repository.get(SONG)
+    assert found is not None
+    assert (found.status, found.play_count) == (MediaStatus.PROCESSING, 0)
+    assert await repository.insert(finished("another-song"))
+    assert not await repository.insert(finished("another-song"))
+
+
+async def test_an_inserted_records_file_can_be_evicted(repository: MediaRepository) -> None:
+    await repository.insert(finished())
+    eviction = await repository.begin_eviction(idle=NONE, lease=LONG)
+    assert eviction is not None
+    assert (eviction.media_id, eviction.size_bytes) == (SONG, 2_831_155)

@@ -120,6 +120,14 @@ class Records(Protocol):
         """Return a record."""
         ...
 
+    async def insert(self, media: Media) -> bool:
+        """Insert a `success` record whose file is stored, as it is, dates and play counts included.
+
+        False: there is a record of this id, of whatever status, which stays as it is. A record of another program under
+        this id counts as none.
+        """
+        ...
+
     async def search(self, text: str, *, limit: int = 10, cursor: str | None = None) -> Page:
         """Return `success` records whose normalised title contains the normalised `text`, best known order:
         exact title first, then newest. `text` is never a pattern. An empty normalised text finds nothing.

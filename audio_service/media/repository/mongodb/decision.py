@@ -57,11 +57,22 @@ def claim_update(claim_id: str, waiter: Waiter, metadata: PlatformMetadata, leas
     ]
 
 
+def insert_update(document: Document) -> list[Document]:
+    """Put a whole document in the place of none, or of another program's, which stays under `original`. Ours stay."""
+    whole: Document = {name: literal(value) for name, value in document.items()} | {"seq": _next_seq()}
+    placed = {"$mergeObjects": [{"$cond": [_is_new(), {}, {"original": "$$ROOT"}]}, whole]}
+    return [{"$replaceWith": {"$cond": [_is_ours(), "$$ROOT", placed]}}]
+
+
 def _is_ours_or_new() -> Document:
     """Return whether this program has written the document, or it is being made now.
 
     The song of any other document is made like a new one; what the document held stays under `original`.
     """
+    return {"$or": [_is_new(), _is_ours()]}
+
+
+def _is_ours() -> Document:
     types = {
         **{name: ["object"] for name in ("metadata", "file")},
         **{name: ["date"] for name in ("created_at", "updated_at", "processing_date")},
@@ -71,8 +82,15 @@ def _is_ours_or_new() -> Document:
     }
     ours = [{"$in": [{"$type": f"${name}"}, found]} for name, found in types.items()]
     known = {"$in": ["$status", [status.value for status in MediaStatus]]}
-    new = {"$eq": [{"$size": {"$objectToArray": "$$ROOT"}}, 1]}
-    return {"$or": [new, {"$and": [known, *ours]}]}
+    return {"$and": [known, *ours]}
+
+
+def _is_new() -> Document:
+    return {"$eq": [{"$size": {"$objectToArray": "$$ROOT"}}, 1]}
+
+
+def _next_seq() -> Document:
+    return {"$add": [{"$multiply": [{"$toLong": "$$NOW"}, Int64(SEQ_TAIL)]}, Int64(seq_tail())]}
 
 
 def _turn(me: Document) -> Document:
@@ -90,7 +108,6 @@ def _turn(me: Document) -> Document:
 
 def _taken_over(metadata: PlatformMetadata) -> Document:
     text = search_text(metadata.title)
-    tail = Int64(seq_tail())
     return {
         **{name: literal(value) for name, value in WITHOUT_FILE.items()},
         "metadata": literal(metadata.model_dump()),
@@ -103,7 +120,7 @@ def _taken_over(metadata: PlatformMetadata) -> Document:
         "failures": {"$ifNull": ["$failures", 0]},
         "play_count": {"$ifNull": ["$play_count", 0]},
         "last_played_at": {"$ifNull": ["$last_played_at", None]},
-        "seq": {"$ifNull": ["$seq", {"$add": [{"$multiply": [{"$toLong": "$$NOW"}, Int64(SEQ_TAIL)]}, tail]}]},
+        "seq": {"$ifNull": ["$seq", _next_seq()]},
     }
 
 

@@ -11,6 +11,8 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from bson import Int64
+
 from audio_service.media.model import Encoding, Media, MediaStatus
 from audio_service.media.repository.base import StoredMedia, Waiter
 from audio_service.media.repository.decision import grams, milliseconds
@@ -70,6 +72,33 @@ def media_of(document: Document) -> Media:
         play_count=document["play_count"],
         last_played_at=document["last_played_at"],
     )
+
+
+def document_of(media: Media) -> Document:
+    """Return a whole document, but `seq`, what it is found by, and the time of its last use."""
+    return {
+        "_id": media.video_id,
+        "status": media.status.value,
+        "metadata": media.metadata.model_dump(),
+        "file": media.file.model_dump(),
+        "size_bytes": media.size_bytes,
+        "encoding": None if media.encoding is None else asdict(media.encoding),
+        "message": media.message,
+        "error_code": media.error_code,
+        "processing_date": media.processing_date,
+        "created_at": media.created_at,
+        "updated_at": media.updated_at,
+        "attempts": media.attempts,
+        "failures": media.failures,
+        "play_count": media.play_count,
+        "last_played_at": media.last_played_at,
+        "fence": Int64(1),
+        "lease_until": None,
+        "holder": "",
+        "claim_id": "",
+        "waiters": [],
+        "settled": [],
+    }
 
 
 def waiters_of(document: Document) -> tuple[Waiter, ...]:

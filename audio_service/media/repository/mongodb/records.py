@@ -19,15 +19,18 @@ from audio_service.media.repository.base import Page
 from audio_service.media.repository.cursors import decode_cursor, encode_cursor, page_size
 from audio_service.media.repository.decision import grams, spread
 from audio_service.media.repository.mongodb.collections import BY_GRAM, BY_TEXT, BY_UPDATE, Collections
+from audio_service.media.repository.mongodb.decision import insert_update
 from audio_service.media.repository.mongodb.documents import (
     FIELDS,
     GRAM_LENGTHS,
     OURS,
     all_grams,
+    document_of,
     literal,
     readable,
 )
 from common.databases.mongodb import Document
+from common.messages.base import utc_now
 
 _SEARCH = "s"
 _LIST = "l"
@@ -46,6 +49,14 @@ async def find(db: Collections, media_id: str) -> Media | None:
     """Return a record."""
     document = await db.songs.find_one({"_id": media_id}, dict.fromkeys(FIELDS, 1))
     return None if document is None else readable(document)
+
+
+async def insert(db: Collections, media: Media) -> bool:
+    """Insert a finished record, also in the place of another program's."""
+    text = search_text(media.metadata.title)
+    document = document_of(media) | {"search_text": text, "grams": all_grams(text), "used_at": utc_now()}
+    done = await db.songs.update_one({"_id": media.video_id}, insert_update(document), upsert=True)
+    return bool(done.upserted_id or done.modified_count)
 
 
 async def search(db: Collections, text: str, *, limit: int = 10, cursor: str | None = None) -> Page:

@@ -53,6 +53,7 @@ class MongoRepository:
         self._health = HealthProbe(connection)
 
     get = _runs(records.find)
+    insert = _runs(records.insert)
     search = _runs(records.search)
     list = _runs(records.list_all)
 

@@ -6,18 +6,20 @@ it as one quoted phrase, and consists of letters, digits, marks and single space
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from audio_service.media.model import MIN_SEARCH_CHARACTERS, Media, search_text
 from audio_service.media.repository.base import Page
 from audio_service.media.repository.cursors import decode_cursor, encode_cursor, page_size
-from audio_service.media.repository.sqlite.rows import COLUMNS, media_of
+from audio_service.media.repository.sqlite.rows import COLUMNS, media_of, milliseconds, text_of
 from common.databases.sqlite import Transaction
 
 _SEARCH = "s"
 _LIST = "l"
 _EXACT, _PART = 0, 1
 _MAX_SEQ = 2**63 - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # One statement, so that both halves see the same moment; each ends at its own LIMIT. Left to itself, the planner walks
 # all finished records for the first half (100 ms in 100 000, against 0.5): INDEXED BY and CROSS JOIN fix its choice.
@@ -44,6 +46,26 @@ def find(tx: Transaction, media_id: str) -> Media | None:
     """Return a record: one SELECT on the unique index."""
     row = tx.db.execute(f"SELECT {COLUMNS} FROM media WHERE video_id = ?", (media_id,)).fetchone()  # noqa: S608 - a constant
     return None if row is None else media_of(row)
+
+
+def insert(tx: Transaction, media: Media) -> bool:
+    """Insert a finished record."""
+    moments = (media.processing_date, media.created_at, media.updated_at)
+    dates = [milliseconds(moment - _EPOCH) for moment in moments]
+    played = None if media.last_played_at is None else milliseconds(media.last_played_at - _EPOCH)
+    values = (
+        *(media.video_id, text_of(media.metadata), search_text(media.metadata.title), text_of(media.file)),
+        *(media.size_bytes, None if media.encoding is None else text_of(media.encoding), media.message, *dates),
+        *(media.attempts, media.failures, media.play_count, played, tx.now),
+    )
+    done = tx.db.execute(
+        "INSERT INTO media (video_id, status, metadata, search_text, file, size_bytes, encoding, message, error_code, "
+        "processing_date, created_at, updated_at, attempts, failures, play_count, last_played_at, used_at, fence, "
+        "lease_until, holder) VALUES (?, 'success', ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, 1, 0, '') "
+        "ON CONFLICT (video_id) DO NOTHING",
+        values,
+    )
+    return done.rowcount == 1
 
 
 def search(tx: Transaction, text: str, *, limit: int = 10, cursor: str | None = None) -> Page:

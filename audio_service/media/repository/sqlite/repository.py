@@ -67,6 +67,7 @@ class SqliteRepository:
         except sqlite3.Error:
             return await self.file.reader.read(lambda tx: records.find(tx, media_id))
 
+    insert = _writes(records.insert)
     search = _reads(records.search)
     list = _reads(records.list_all)
 
