@@ -15,11 +15,12 @@ import typer
 from audio_service.access.scopes import SCOPES, known_scopes
 from butakero import dlq, keys, library
 from butakero.help import speak_spanish, usage_error
+from butakero.import_library import Origin, run_import
 from butakero.inspect import run_inspect
 from butakero.request import run_request
 from butakero.screen import open_screen, plain
 from butakero.shell import Shell, open_shell, typed, user_locale
-from butakero.texts import EMPTY_SONG, KEY_NAME_WRONG, SYSTEM_REFUSED, say
+from butakero.texts import EMPTY_SONG, IMPORT_USAGE, KEY_NAME_WRONG, SYSTEM_REFUSED, say
 from butakero.up import Plan, run_up
 from common.errors import AppError
 from common.messages.downloads import DownloadRequest
@@ -131,6 +132,31 @@ def inspect(file: Annotated[Path, typer.Argument(metavar="FILE", help="A .dca fi
     Exit codes: 0 whole; 1 damaged; 2 no DCA file, or not to be read.
     """
     raise typer.Exit(run_inspect(file, user_locale(), open_screen(), open_screen(stderr=True)))
+
+
+@app.command("import")
+def import_library(
+    *,
+    records: Annotated[
+        str, typer.Option("--from", metavar="ADDRESS", help="mongodb://HOST/DATABASE/COLLECTION or dynamodb:TABLE.")
+    ],
+    files: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder that holds its songs.")] = None,
+    bucket: Annotated[str, typer.Option(metavar="NAME", help="The bucket that holds its songs, in place of DIR.")] = "",
+    renamed: Annotated[
+        str, typer.Option("--map", metavar="OLD=NEW", help="Paths that begin with OLD are looked up below NEW.")
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and prove everything, and write nothing.")] = False,
+) -> None:
+    """Move the library of the original bot into this one. It may be repeated; the original stays as it is.
+
+    Exit codes: 0 all of its songs are here; 1 some were left out, each with its reason; 2 wrong usage.
+    """
+    shell = open_shell()
+    old, equals, new = renamed.partition("=")
+    if (files is None) == (not bucket) or (renamed and not (old and equals)):
+        _refuse(shell, shell.say(IMPORT_USAGE))
+    origin = Origin(typed(records), files, bucket, old, new)
+    raise typer.Exit(run_import(shell, origin, dry_run=dry_run))
 
 
 @library_app.command("list")

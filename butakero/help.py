@@ -32,6 +32,17 @@ SPANISH: Mapping[str, str] = {
         "Códigos de salida: 0 lo detuvo una señal; 1 el puerto está ocupado o el arranque se trabó; si no, el del "
         "servicio."
     ),
+    "mongodb://HOST/DATABASE/COLLECTION or dynamodb:TABLE.": "mongodb://HOST/BASE/COLECCIÓN o dynamodb:TABLA.",
+    "The folder that holds its songs.": "La carpeta donde están sus temas.",
+    "The bucket that holds its songs, in place of DIR.": "El bucket donde están sus temas, en lugar de DIR.",
+    "Paths that begin with OLD are looked up below NEW.": "Las rutas que empiezan con OLD se buscan bajo NEW.",
+    "Read and prove everything, and write nothing.": "Lee y verifica todo, y no escribe nada.",
+    "Move the library of the original bot into this one. It may be repeated; the original stays as it is.\n\n"
+    "Exit codes: 0 all of its songs are here; 1 some were left out, each with its reason; 2 wrong usage.": (
+        "Trae la biblioteca del bot original a esta. Se puede repetir; la original queda como está.\n\n"
+        "Códigos de salida: 0 están todos sus temas; 1 algunos quedaron afuera, cada uno con su motivo; 2 "
+        "uso incorrecto."
+    ),
     "A name or a URL.": "Un nombre o un enlace.",
     "Who is to provide it.": "Quién lo provee.",
     "Seconds to wait for the answer.": "Segundos que se espera la respuesta.",

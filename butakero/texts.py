@@ -175,6 +175,26 @@ SEARCH_TOO_SHORT = Text(
 )
 MORE = Text("Hay más: subí --limit o usá --all.", "There are more: raise --limit or use --all.")
 
+# import
+IMPORT_USAGE = Text(
+    "Decí dónde están los temas, --files DIR o --bucket NOMBRE, uno de los dos; y --map como VIEJO=NUEVO.",
+    "Say where its songs are, --files DIR or --bucket NAME, one of them; and --map as OLD=NEW.",
+)
+NO_FOLDER = Text("No hay una carpeta en {path}.", "There is no folder at {path}.")
+IMPORTING = Text("Importando", "Importing")
+IMPORT_DRY = Text("Fue una prueba: no se escribió nada.", "This was a dry run: nothing was written.")
+IMPORT_COUNT = Text("{count:>7}  {what}", "{count:>7}  {what}")
+IMPORT_LEFT_OUT = Text("{media_id}  {title}: {why} ({detail})", "{media_id}  {title}: {why} ({detail})")
+IMPORT_OUTCOMES = {
+    "imported": Text("importados", "imported"),
+    "present": Text("ya estaban", "here already"),
+    "unfinished": Text("sin terminar en el original", "not finished in the original"),
+    "unreadable": Text("registro ilegible", "unreadable record"),
+    "file_missing": Text("falta el archivo", "file missing"),
+    "file_damaged": Text("archivo dañado", "damaged file"),
+    "other_duration": Text("el archivo es de otro tema: dura otra cosa", "another song's file: its duration differs"),
+}
+
 # dlq
 DLQ_EMPTY = Text("No hay mensajes muertos en {topic}.", "No dead letters in {topic}.")
 DLQ_UNKNOWN = Text(

@@ -13,6 +13,8 @@ from common.errors import AppError, InvalidVideoId
 from common.messages.downloads import FileData, PlatformMetadata
 
 MIN_SEARCH_CHARACTERS = 3
+AUDIO_TYPE = "audio/dca"
+"""The type of the stored files, as records and statuses say it."""
 _KB = 1024
 _MEDIA_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 

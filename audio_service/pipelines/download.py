@@ -13,7 +13,7 @@ from datetime import timedelta
 from audio_service.audio.base import Encoded, Origin
 from audio_service.audio.stored import examine
 from audio_service.children.jobs import ChildProgress
-from audio_service.media.model import Encoding, Media, MediaStatus, audio_key, human_size
+from audio_service.media.model import AUDIO_TYPE, Encoding, Media, MediaStatus, audio_key, human_size
 from audio_service.media.repository.base import Finished, Joined, LeaseHeld, Owned, StoredMedia, Unannounced, Waiter
 from audio_service.pipelines.download_messages import DownloadProgress, error_status, refusal, status_of
 from audio_service.pipelines.early_song import early_song
@@ -32,7 +32,6 @@ from common.tasks import time_limit
 log = get_logger(__name__)
 
 PROVIDERS = frozenset({"youtube"})
-AUDIO_TYPE = "audio/dca"
 MAX_ASKED = 200
 """Characters of what was asked that a record of a failure shows in the place of a title."""
 _RESOLVING_ELSEWHERE = timedelta(milliseconds=250)

@@ -192,6 +192,30 @@ async def connected(
         client.close()
 
 
+@asynccontextmanager
+async def open_collection(server: str, database: str, collection: str) -> AsyncGenerator[Collection]:
+    """Open a collection of any server by its address, to read another program's documents. Times are aware UTC.
+
+    Raises:
+        DatabaseUnavailable: also for what fails inside the context. The detail never holds the address' password.
+    """
+    client: Client | None = None
+    try:
+        client = AsyncIOMotorClient(server, tz_aware=True, tzinfo=UTC, serverSelectionTimeoutMS=10_000)
+        yield client[database][collection]
+    except (PyMongoError, ValueError) as exc:
+        raise DatabaseUnavailable(f"{database}/{collection}: {_without_password(str(exc)[:500], server)}") from exc
+    finally:
+        if client is not None:
+            client.close()
+
+
+def _without_password(text: str, server: str) -> str:
+    credentials = server.partition("://")[2].rpartition("@")[0]
+    password = credentials.partition(":")[2]
+    return text.replace(password, "***") if password else text
+
+
 def _client(settings: SharedSettings, operation_seconds: float) -> Client:
     selection_ms = int(operation_seconds * 1000)
     options: dict[str, Any] = {

@@ -126,6 +126,6 @@ async def _tell_foreign_records(connection: MongoConnection[Collections], songs:
                 collection=songs,
                 count=count,
                 detail="records of another program, such as the original bot: they are left as they are and not shown; "
-                "their songs are downloaded again when they are asked for",
+                "`butakero import --from mongodb://HOST/DATABASE/COLLECTION --files DIR` moves them in",
             )
         return

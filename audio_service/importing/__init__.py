@@ -1,0 +1,1 @@
+"""Moves the library of the original system into this one."""
