@@ -83,7 +83,7 @@ class Importer:
     async def _take(self, record: OriginalRecord) -> tuple[Outcome, str]:
         if not record.finished:
             return Outcome.UNFINISHED, ""
-        if await self.repository.get(record.media_id) is not None:
+        if await self._is_here(record.media_id):
             return Outcome.PRESENT, ""
         with self.workspace.job() as directory:
             copy = directory / "original.dca"
@@ -99,6 +99,11 @@ class Importer:
             await self.blobs.put(audio_key(record.media_id), copy)
         inserted = await self.repository.insert(_media(record, proof))
         return (Outcome.IMPORTED if inserted else Outcome.PRESENT), ""
+
+    async def _is_here(self, media_id: str) -> bool:
+        """Whether the record is ours: in one table with the original's, those are seen too, with files of theirs."""
+        media = await self.repository.get(media_id)
+        return media is not None and media.file.file_path in {"", audio_key(media_id)}
 
 
 class _LeftOut(Exception):

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 
 from audio_service.media.model import Media, MediaStatus, check_move, search_text
 from audio_service.media.repository.base import (
@@ -44,6 +43,7 @@ from audio_service.media.repository.dynamodb.items import (
     request_key,
     search_entries,
     shard_of,
+    taking_the_place_of,
     text_of,
     updated_sort,
     waiters_of,
@@ -213,7 +213,7 @@ async def forget_search_entries(table: Table, record: Item) -> None:
 async def _own_new(  # noqa: PLR0913, PLR0917 - those of `claim`, and what stands there
     table: Table, media_id: str, foreign: Item | None, waiter: Waiter, metadata: PlatformMetadata, lease: timedelta
 ) -> Owned:
-    """Make the record. What another program has written there stays under `original`."""
+    """Make the record, also in the place of another program's."""
     now = now_ms()
     seq = now * SEQ_TAIL + seq_tail()
     record: Item = {
@@ -226,15 +226,10 @@ async def _own_new(  # noqa: PLR0913, PLR0917 - those of `claim`, and what stand
         "waiters": [],
     }
     record |= _owned_fields(record, waiter, metadata, lease, now)
-    guard, values = "attribute_not_exists(#PK)", dict[str, Any]()
-    if foreign is not None:
-        record["original"] = {name: value for name, value in foreign.items() if name not in {"PK", "SK"}}
-        seen = [name for name in ("PK", "status", "updated_at") if name in foreign]
-        guard = " AND ".join(["attribute_not_exists(#rev)", *(f"#{name} = :{name}" for name in seen)])
-        values = foreign
+    replaced, guard, values = taking_the_place_of(foreign)
     place = key(partition_of(shard_of(media_id)), updated_sort(now, seq))
     entry = Put({**place, "video_id": media_id})
-    await table.transact([Put(record, guard, values), entry, _waits(waiter, media_id, now)])
+    await table.transact([Put(record | replaced, guard, values), entry, _waits(waiter, media_id, now)])
     return Owned(record["fence"], media_of(record))
 
 

@@ -230,6 +230,17 @@ def id_of(record: Item) -> str:
     return record["video_id"]
 
 
+def taking_the_place_of(foreign: Item | None) -> tuple[Item, str, Item]:
+    """Return what a new record keeps of the item in its place, and the condition that this item is still as it was
+    read, with its values. What another program has written stays under `original`; None: no item is there.
+    """
+    if foreign is None:
+        return {}, "attribute_not_exists(#PK)", {}
+    seen = [name for name in ("PK", "status", "updated_at") if name in foreign]
+    guard = " AND ".join(["attribute_not_exists(#rev)", *(f"#{name} = :{name}" for name in seen)])
+    return {"original": {name: value for name, value in foreign.items() if name not in {"PK", "SK"}}}, guard, foreign
+
+
 def listed(record: Item, now: int) -> list[Write]:
     """Return the writes that move a record to the head of the list of all: it is updated now."""
     entry = {"video_id": id_of(record)}

@@ -13,7 +13,7 @@ from functools import wraps
 from types import CoroutineType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from audio_service.media.repository.dynamodb import claims, expiring, records, retention
+from audio_service.media.repository.dynamodb import claims, expiring, insertion, records, retention
 from audio_service.settings import AudioSettings
 from common.databases.dynamodb import OPERATION_SECONDS, DynamoConnection, Schema, Table, connected, key
 from common.errors import DatabaseUnavailable
@@ -54,6 +54,7 @@ class DynamoRepository:
         self.connection = connection
 
     get = _runs(records.find)
+    insert = _runs(insertion.insert)
     search = _runs(records.search)
     list = _runs(records.list_all)
 

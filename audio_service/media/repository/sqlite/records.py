@@ -12,7 +12,8 @@ from typing import Any
 from audio_service.media.model import MIN_SEARCH_CHARACTERS, Media, search_text
 from audio_service.media.repository.base import Page
 from audio_service.media.repository.cursors import decode_cursor, encode_cursor, page_size
-from audio_service.media.repository.sqlite.rows import COLUMNS, media_of, milliseconds, text_of
+from audio_service.media.repository.decision import milliseconds
+from audio_service.media.repository.sqlite.rows import COLUMNS, media_of, text_of
 from common.databases.sqlite import Transaction
 
 _SEARCH = "s"
