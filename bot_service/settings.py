@@ -31,6 +31,7 @@ class BotSettings(SharedSettings):
     bot_http_port: Annotated[int, Field(ge=0, le=65535)] = 8081
     bot_database_backend: DatabaseBackend | None = None
     bot_sqlite_path: Path = Path("data/bot.db")
+    dynamodb_table_bot: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{3,255}$")] = "butakero-bot"
 
     request_timeout_seconds: Annotated[float, Field(gt=0, le=86_400)] = 600.0
     playlist_limit: Annotated[int, Field(ge=1, le=500)] = 50

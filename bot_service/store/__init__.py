@@ -30,5 +30,10 @@ async def open_store(settings: BotSettings) -> AsyncGenerator[GuildStore, None]:
 
             async with open_mongodb(settings) as store:
                 yield store
+        case "dynamodb":
+            from bot_service.store.dynamodb.store import open_dynamodb  # noqa: PLC0415 - as the docstring says
+
+            async with open_dynamodb(settings) as store:
+                yield store
         case _:  # pyright: ignore[reportUnnecessaryComparison] - a backend whose adapter is missing here
             raise unsupported("BOT_DATABASE_BACKEND", settings.store_backend)

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bot_service.settings import BotSettings
+from tests.contract.store_raw import raw_items
 from tests.servers.mongo import Mongo
 
 PLAYER = (
@@ -81,6 +84,42 @@ MONGODB: Mapping[str, Mapping[str, Any]] = {
     "bot_history": {"_id": _GUILD, "played": [json.loads(PLAYED)]},
 }
 
+DYNAMODB: tuple[Mapping[str, Mapping[str, Any]], ...] = (
+    {
+        "PK": {"S": "PLAYERS#7"},
+        "SK": {"S": f"GUILD#{_GUILD}"},
+        "guild_id": {"N": str(_GUILD)},
+        "writer": {"S": "0123456789abcdef0123456789abcdef"},
+        "revision": {"N": "1714566600123456"},
+        "document": {"B": zlib.compress(PLAYER.encode())},
+    },
+    {
+        "PK": {"S": "PLAYERS#7"},
+        "SK": {"S": f"GUILD#{_GUILD}#POSITION"},
+        "guild_id": {"N": str(_GUILD)},
+        "next_frame": {"N": "7"},
+        "saved_at": {"S": _SAVED_AT},
+        "revision": {"N": "1714566600123455"},
+    },
+    {"PK": {"S": f"GUILD#{_GUILD}"}, "SK": {"S": "SETTINGS"}, "document": {"S": SETTINGS}},
+    {"PK": {"S": f"USER#{_USER}"}, "SK": {"S": "FAVOURITES"}, "number": {"N": "1"}},
+    {
+        "PK": {"S": f"USER#{_USER}"},
+        "SK": {"S": "FAVOURITE#video-1"},
+        "position": {"N": "1714566600123456"},
+        "document": {"S": TRACK},
+    },
+    {
+        "PK": {"S": "REQUESTS"},
+        "SK": {"S": "REQUEST#request-1"},
+        "request_id": {"S": "request-1"},
+        "asked_at": {"N": "1714566601123"},
+        "document": {"S": REQUEST},
+    },
+    {"PK": {"S": f"GUILD#{_GUILD}"}, "SK": {"S": "HISTORY"}, "last": {"N": "1"}},
+    {"PK": {"S": f"GUILD#{_GUILD}"}, "SK": {"S": "HISTORY#000000000000001"}, "document": {"S": PLAYED}},
+)
+
 
 def insert_sqlite(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db, db:
@@ -92,3 +131,9 @@ async def insert_mongodb(mongo: Mongo, database: str) -> None:
     async with mongo.admin() as admin:
         for collection, document in MONGODB.items():
             await admin[database][collection].insert_one(dict(document))
+
+
+async def insert_dynamodb(settings: BotSettings) -> None:
+    async with raw_items(settings) as (client, _):
+        for item in DYNAMODB:
+            await client.put_item(TableName=settings.dynamodb_table_bot, Item=item)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+import zlib
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from bot_service.settings import BotSettings
+from common.aws import open_dynamodb
 from tests.servers.mongo import Mongo
 
 Kind = Literal["players", "settings", "requests", "favourites", "history"]
@@ -19,6 +23,14 @@ FIELDS: dict[Kind, str] = {
     "requests": "request",
     "favourites": "tracks",
     "history": "played",
+}
+
+SORT_KEYS: dict[Kind, re.Pattern[str]] = {
+    "players": re.compile(r"GUILD#\d+"),
+    "settings": re.compile("SETTINGS"),
+    "requests": re.compile("REQUEST#.*"),
+    "favourites": re.compile("FAVOURITE#.*"),
+    "history": re.compile("HISTORY#.*"),
 }
 
 
@@ -40,6 +52,25 @@ async def edit_mongodb(mongo: Mongo, database: str, kind: Kind, edit: Edit) -> N
             value: Any = document[field]
             changed = [edit(item) for item in cast("list[Any]", value)] if isinstance(value, list) else edit(value)
             await collection.update_one({"_id": document["_id"]}, {"$set": {field: changed}})
+
+
+async def edit_dynamodb(settings: BotSettings, kind: Kind, edit: Edit) -> None:
+    async with raw_items(settings) as (client, items):
+        for item in items:
+            if not SORT_KEYS[kind].fullmatch(item["SK"]["S"]) or "document" not in item:
+                continue
+            document = item["document"]
+            text = zlib.decompress(document["B"]).decode() if "B" in document else document["S"]
+            item["document"] = {"S": json.dumps(edit(json.loads(text)))}
+            await client.put_item(TableName=settings.dynamodb_table_bot, Item=item)
+
+
+@asynccontextmanager
+async def raw_items(settings: BotSettings) -> AsyncGenerator[tuple[Any, list[Any]]]:
+    """A client, and all items of the bot's table."""
+    async with open_dynamodb(settings) as opened:
+        client: Any = opened
+        yield client, (await client.scan(TableName=settings.dynamodb_table_bot, ConsistentRead=True))["Items"]
 
 
 def from_the_future(value: Any) -> Any:  # noqa: ANN401 - any JSON

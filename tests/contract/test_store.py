@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import sqlite3
 import sys
 import threading
@@ -40,8 +41,9 @@ from common.databases.sqlite import StepConnection
 from common.errors import DatabaseUnavailable
 from common.settings import SharedSettings
 from tests.contract import store_literals
-from tests.contract.store_raw import Edit, Kind, edit_mongodb, edit_sqlite, from_the_future
+from tests.contract.store_raw import Edit, Kind, edit_dynamodb, edit_mongodb, edit_sqlite, from_the_future
 from tests.contract.store_samples import SNOWFLAKE, THEN, entry, player, request, track
+from tests.servers.emulators import CREDENTIALS, REGION, Emulator
 from tests.servers.mongo import Mongo, fresh_database
 from tests.servers.ports import free_port
 from tests.servers.reaper import child_environment
@@ -51,21 +53,33 @@ ANN, BOB = SNOWFLAKE, SNOWFLAKE + 1
 GUILD, OTHER = SNOWFLAKE, SNOWFLAKE + 1
 
 
-@pytest.fixture(params=["sqlite", "mongodb"])
-def server(request: pytest.FixtureRequest) -> Mongo | None:
+Server = Mongo | Emulator | None
+
+
+@pytest.fixture(params=["sqlite", "mongo", "ministack"])
+def server(request: pytest.FixtureRequest) -> Server:
     """The server that the adapter needs; SQLite needs none."""
-    return request.getfixturevalue("mongo") if request.param == "mongodb" else None
+    return None if request.param == "sqlite" else request.getfixturevalue(request.param)
 
 
 @pytest.fixture
-async def settings(server: Mongo | None, tmp_path: Path) -> AsyncGenerator[BotSettings, None]:
-    if server is None:
-        yield bot_settings(database_backend="sqlite", bot_sqlite_path=tmp_path / "deep" / "bot.db")
-        return
-    async with fresh_database(server) as database:
-        shared = server.settings(database)
-        keys = [name for name in SharedSettings.model_fields if name.startswith(("database_", "mongo_"))]
-        yield bot_settings(**{name: getattr(shared, name) for name in keys})
+async def settings(server: Server, tmp_path: Path) -> AsyncGenerator[BotSettings, None]:
+    match server:
+        case None:
+            yield bot_settings(database_backend="sqlite", bot_sqlite_path=tmp_path / "deep" / "bot.db")
+        case Mongo():
+            async with fresh_database(server) as database:
+                shared = server.settings(database)
+                keys = [name for name in SharedSettings.model_fields if name.startswith(("database_", "mongo_"))]
+                yield bot_settings(**{name: getattr(shared, name) for name in keys})
+        case Emulator():
+            table = f"bot-{secrets.token_hex(6)}"
+            yield bot_settings(
+                database_backend="dynamodb",
+                dynamodb_table_bot=table,
+                aws_region=REGION,
+                aws_endpoint_url=server.url,
+            )
 
 
 def bot_settings(**values: Any) -> BotSettings:  # noqa: ANN401 - any setting
@@ -84,14 +98,17 @@ async def store(settings: BotSettings) -> AsyncGenerator[GuildStore, None]:
 
 
 @pytest.fixture
-def edit(server: Mongo | None, settings: BotSettings) -> Callable[[Kind, Edit], Awaitable[None]]:
+def edit(server: Server, settings: BotSettings) -> Callable[[Kind, Edit], Awaitable[None]]:
     """Changes every stored document of a kind."""
 
     async def edit_all(kind: Kind, change: Edit) -> None:
-        if server is None:
-            edit_sqlite(settings.bot_sqlite_path, kind, change)
-        else:
-            await edit_mongodb(server, settings.mongo_database, kind, change)
+        match server:
+            case None:
+                edit_sqlite(settings.bot_sqlite_path, kind, change)
+            case Mongo():
+                await edit_mongodb(server, settings.mongo_database, kind, change)
+            case Emulator():
+                await edit_dynamodb(settings, kind, change)
 
     return edit_all
 
@@ -348,11 +365,14 @@ class TestRestart:
 
 
 class TestVersion01:
-    async def test_its_database_is_read(self, store: GuildStore, server: Mongo | None, settings: BotSettings) -> None:
-        if server is None:
-            store_literals.insert_sqlite(settings.bot_sqlite_path)
-        else:
-            await store_literals.insert_mongodb(server, settings.mongo_database)
+    async def test_its_database_is_read(self, store: GuildStore, server: Server, settings: BotSettings) -> None:
+        match server:
+            case None:
+                store_literals.insert_sqlite(settings.bot_sqlite_path)
+            case Mongo():
+                await store_literals.insert_mongodb(server, settings.mongo_database)
+            case Emulator():
+                await store_literals.insert_dynamodb(settings)
         await assert_filled(store)
         await store.save_positions({GUILD: 50})
         assert [saved.next_frame for saved in await store.load_players()] == [50]
@@ -418,10 +438,14 @@ class TestOddRecords:
 
 
 class TestHealth:
-    async def test_an_open_store_is_well(self, store: GuildStore, server: Mongo | None) -> None:
+    async def test_an_open_store_is_well(self, store: GuildStore, server: Server, settings: BotSettings) -> None:
         health = await store.health()
-        assert (health.name, health.ok, health.error) == ("mongo_db" if server else "sqlite", True, "")
-        assert next(iter(health.metadata.values()))["version"]
+        assert (health.ok, health.error) == (True, "")
+        if isinstance(server, Emulator):
+            assert (health.name, health.metadata) == ("dynamo_db", {"table_name": settings.dynamodb_table_bot})
+        else:
+            assert health.name == ("mongo_db" if server else "sqlite")
+            assert next(iter(health.metadata.values()))["version"]
 
     async def test_a_closed_store_says_so(
         self, reopened: Callable[[], AbstractAsyncContextManager[GuildStore]]
@@ -531,12 +555,13 @@ async def assert_filled(store: GuildStore) -> None:
 @asynccontextmanager
 async def running(task: str, number: int, settings: BotSettings) -> AsyncGenerator[Process]:
     """`store_racer` in a process of its own, over the same store."""
-    keys = [name for name in BotSettings.model_fields if name.startswith(("database_", "mongo_", "bot_sqlite"))]
+    prefixes = ("database_", "mongo_", "bot_sqlite", "dynamodb_", "aws_")
+    keys = [name for name in BotSettings.model_fields if name.startswith(prefixes)]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.contract.store_racer", task, str(number)),
         cwd=Path(__file__).parents[2],
         env=child_environment(
-            {"DISCORD_TOKEN": "nobody's", **{key.upper(): plain(getattr(settings, key)) for key in keys}}
+            {**CREDENTIALS, "DISCORD_TOKEN": "nobody's", **{key.upper(): plain(getattr(settings, key)) for key in keys}}
         ),
         stdin=PIPE,
         stdout=PIPE,

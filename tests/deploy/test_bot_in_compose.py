@@ -24,7 +24,15 @@ SECRETS = {"mongo_password"}
 DEFAULTS = {
     # The defaults are meant for production.
     *("locale", "log_level", "log_format", "drain_seconds", "bot_http_port", "request_timeout_seconds"),
-    *("bot_database_backend", "playlist_limit", "queue_limit", "idle_seconds", "alone_seconds", "resume_after_restart"),
+    *(
+        "bot_database_backend",
+        "dynamodb_table_bot",
+        "playlist_limit",
+        "queue_limit",
+        "idle_seconds",
+        "alone_seconds",
+        "resume_after_restart",
+    ),
     *("voice_reconnect_seconds", "player_update_seconds"),
     # Nobody but this machine reaches the audio service's API.
     "audio_processor_api_key",

@@ -40,6 +40,7 @@ LEFT_TO_THEIR_DEFAULTS = {
     *("youtube_api_url", "youtube_watch_url", "network_allow"),
     *(
         "bot_database_backend",
+        "dynamodb_table_bot",
         "bot_http_port",
         "discord_guilds",
         "discord_presence",
