@@ -1,10 +1,11 @@
-"""Any order of orders: the adapters give the same answers. SQLite decides in plain Python, MongoDB in a pipeline."""
+"""Any order of orders: the adapters give the same answers. SQLite decides in plain Python, MongoDB in a
+pipeline, DynamoDB by conditions."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +32,7 @@ from audio_service.media.repository.base import (
 from audio_service.settings import AudioSettings
 from common.errors import LeaseLost
 from common.messages.downloads import FileData, PlatformMetadata
+from tests.servers.emulators import Emulator, library_on
 from tests.servers.mongo import Mongo, fresh_database
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -153,22 +155,23 @@ async def seen(repository: MediaRepository) -> list[Any]:
 
 
 @asynccontextmanager
-async def both(mongo: Mongo, path: Path) -> AsyncGenerator[list[MediaRepository]]:
-    async with (
-        fresh_database(mongo) as database,
-        open_repository(AudioSettings(database_backend="sqlite", sqlite_path=path)) as sqlite,
-        open_repository(mongo.settings(database)) as mongodb,
-    ):
-        yield [sqlite, mongodb]
+async def both(server: Mongo | Emulator, path: Path) -> AsyncGenerator[list[MediaRepository]]:
+    async with AsyncExitStack() as stack:
+        if isinstance(server, Mongo):
+            other = server.settings(await stack.enter_async_context(fresh_database(server)))
+        else:
+            other = library_on(server)
+        sqlite = AudioSettings(database_backend="sqlite", sqlite_path=path)
+        yield [await stack.enter_async_context(open_repository(each)) for each in (sqlite, other)]
 
 
-def test_the_adapters_agree(mongo: Mongo, tmp_path_factory: pytest.TempPathFactory) -> None:
+def agree(server: Mongo | Emulator, tmp_path_factory: pytest.TempPathFactory, examples: int) -> None:
     # Each example is a new database: a shorter one would take longer to find than this one to read.
-    @settings(max_examples=40, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+    @settings(max_examples=examples, phases=[Phase.explicit, Phase.reuse, Phase.generate])
     @given(st.lists(orders, min_size=20, max_size=60))
-    def agree(given_orders: list[Order]) -> None:
+    def compared(given_orders: list[Order]) -> None:
         async def run() -> None:
-            async with both(mongo, tmp_path_factory.mktemp("sqlite") / "library.db") as repositories:
+            async with both(server, tmp_path_factory.mktemp("sqlite") / "library.db") as repositories:
                 followers = [Follower(repository) for repository in repositories]
                 for given_order in given_orders:
                     # Which of two files was used first is to be the same question for both: their clocks must tick.
@@ -179,4 +182,12 @@ def test_the_adapters_agree(mongo: Mongo, tmp_path_factory: pytest.TempPathFacto
 
         asyncio.run(run())
 
-    agree()
+    compared()
+
+
+def test_mongodb_agrees_with_sqlite(mongo: Mongo, tmp_path_factory: pytest.TempPathFactory) -> None:
+    agree(mongo, tmp_path_factory, 40)
+
+
+def test_dynamodb_agrees_with_sqlite(ministack: Emulator, tmp_path_factory: pytest.TempPathFactory) -> None:
+    agree(ministack, tmp_path_factory, 5)
