@@ -16,9 +16,9 @@ import pytest
 
 _ROOT = Path(__file__).parent
 _WHOLE_SYSTEMS = tuple(_ROOT / name for name in ("discord", "e2e"))
-_FIXTURES = frozenset({"kafka", "mongo"})
-_ENGINES = _FIXTURES | {"mongodb"}
-_MODULES = frozenset({f"tests.servers.{name}" for name in ("clustered", "kafka", "mongo", "prometheus")})
+_FIXTURES = frozenset({"kafka", "ministack", "mongo", "seaweedfs"})
+_ENGINES = _FIXTURES | {"mongodb", "s3", "sqs"}
+_MODULES = frozenset({f"tests.servers.{name}" for name in ("clustered", "emulators", "kafka", "mongo", "prometheus")})
 _POOL = frozenset({"open_children", "open_questions"})
 _POOL_FIXTURES = frozenset({"bench", "impatient"})
 _OPENERS = frozenset(
@@ -31,7 +31,14 @@ _OPENERS = frozenset(
         "open_prometheus",
         "open_alertmanager",
     }
-    | {"open_prometheus", "open_shared_kafka", "open_shared_mongo", "open_standalone"}
+    | {
+        "open_ministack",
+        "open_prometheus",
+        "open_seaweedfs",
+        "open_shared_kafka",
+        "open_shared_mongo",
+        "open_standalone",
+    }
 )
 
 

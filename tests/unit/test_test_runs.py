@@ -188,7 +188,7 @@ class TestSelection:
                 timeout=patience(120),
             )
             found[marker] = {line for line in done.stdout.splitlines() if "::" in line}
-        engines = re.compile(r"\[(mongodb|kafka)\b|test_repository_agreement|broker/kafka/test_outage|e2e/")
+        engines = re.compile(r"\[(mongodb|kafka|ministack)\b|test_repository_agreement|broker/kafka/test_outage|e2e/")
         assert any("[sqlite" in line for line in found["not server"])
         assert not [line for line in found["not server"] if engines.search(line)]
         assert {line for line in found["server"] if "[mongodb" in line}
