@@ -53,7 +53,9 @@ def describe_encoding(locale: Locale, mode: str, reason: str) -> str:
 
 
 def stored_path(shell: Shell, key: str) -> str:
-    """Return the path of a blob in the local store."""
+    """Return where a blob lies: the path of its file, or its address in S3."""
+    if shell.settings.storage_backend == "s3":
+        return plain(f"s3://{shell.settings.s3_bucket_name}/{key}")
     return plain(str(shell.settings.local_storage_path / key))
 
 

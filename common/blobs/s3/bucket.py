@@ -128,15 +128,20 @@ class Bucket:
             await self.client.delete_object(Bucket=self.name, Key=key, **condition)
 
     async def delete_all(self, keys: Sequence[str]) -> None:
-        """Remove up to 1,000 objects by one request."""
+        """Remove up to 1,000 objects, by one request where the server can."""
         if not keys:
             return
-        with translated(keys[0]):
-            answer = await self.client.delete_objects(
-                Bucket=self.name, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
-            )
-        for error in answer.get("Errors", []):
-            raise StorageUnavailable(f"{error.get('Key', '')}: {error.get('Code', '')}: {error.get('Message', '')}")
+        try:
+            with translated(keys[0]):
+                answer = await self.client.delete_objects(
+                    Bucket=self.name, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
+                )
+            failed = [error.get("Key", "") for error in answer.get("Errors", [])]
+        except StorageUnavailable:
+            # Some servers lack this request, or want another checksum.
+            failed = list(keys)
+        for key in failed:
+            await self.delete(key)
 
     async def list(self, prefix: str) -> AsyncIterator[tuple[str, float]]:
         """Yield the key and the age in seconds of every object below a prefix."""

@@ -15,6 +15,7 @@ _LONGEST_PAUSE = 2.0
 _GROWTH = 1.3
 _SURE_MISSES = 2
 """After so many looks for a segment in vain the head is read: most segments come at their time."""
+_SURE_STALE = 3
 
 
 async def follow(bucket: Bucket, key: str) -> AsyncGenerator[bytes]:
@@ -38,6 +39,7 @@ class _Followed:
         self._number = 1
         self._position = 0
         self._misses = 0
+        self._stale = 0
         self.ended = False
 
     async def segment(self) -> AsyncGenerator[bytes]:
@@ -82,7 +84,9 @@ class _Followed:
             head = await read_head(self._bucket, self._key)
         except BlobNotFound:
             return False
-        return head.writer == self._writer and head.alive
+        # A server that was frozen answers us before it has taken the writer's renewal: once is no proof.
+        self._stale = 0 if head.alive else self._stale + 1
+        return head.writer == self._writer and self._stale < _SURE_STALE
 
     async def _committed(self) -> Found:
         try:

@@ -74,7 +74,8 @@ class OwnHead:
         self._bucket = bucket
         self._key = key
         self._writer = writer
-        self._content = orjson.dumps({"key": key, "writer": writer, "lease_seconds": lease_seconds})
+        self._lease_seconds = lease_seconds
+        self._renewals = 0
         self._etag: str | None = None
 
     async def claim(self) -> None:
@@ -83,7 +84,9 @@ class OwnHead:
             try:
                 await self._put()
             except Conflict:
-                await self._look()
+                # The SDK repeats a request whose answer was lost, and the repeat finds what the first one wrote.
+                if await self._look() == self._writer:
+                    return
             else:
                 return
         raise StorageUnavailable(f"{self._key}: too many writers at once")
@@ -93,8 +96,7 @@ class OwnHead:
         try:
             await self._put()
         except Conflict as exc:
-            # The SDK repeats a request whose answer was lost, and the repeat finds what the first one wrote.
-            if await self._look() != self._writer:
+            if await self._look() != self._writer:  # as above
                 raise StorageUnavailable(f"{self._key}: another writer has superseded this one") from exc
 
     async def remove(self) -> None:
@@ -103,7 +105,10 @@ class OwnHead:
             await self._bucket.delete(_name_of(self._key), etag=self._etag)
 
     async def _put(self) -> None:
-        self._etag = await self._bucket.put(_name_of(self._key), self._content, condition=unless(self._etag))
+        # Numbered, so that each renewal has another etag.
+        self._renewals += 1
+        content = {"key": self._key, "writer": self._writer, "lease_seconds": self._lease_seconds, "n": self._renewals}
+        self._etag = await self._bucket.put(_name_of(self._key), orjson.dumps(content), condition=unless(self._etag))
 
     async def _look(self) -> str:
         """Note the etag that there is now, and return whose it is; "": there is no head."""

@@ -116,11 +116,19 @@ class S3BlobStore:
         """See `BlobStore.health`. Reads alone: a write every few seconds would cost more than the songs do."""
         metadata = {"bucket_name": self._bucket.name}
         try:
-            with translated("S3_BUCKET_NAME"):
-                await self._bucket.client.head_bucket(Bucket=self._bucket.name)
+            await self._look()
         except StorageError as exc:
             return Health(NAME, ok=False, metadata=metadata, error=exc.detail)
         return Health(NAME, ok=True, metadata=metadata)
+
+    async def _look(self) -> None:
+        name = self._bucket.name
+        with translated("S3_BUCKET_NAME"):
+            try:
+                await self._bucket.client.head_bucket(Bucket=name)
+            except self._bucket.client.exceptions.ClientError:
+                # The answer to HEAD has no body, and so no reason. A listing costs twelve times as much.
+                await self._bucket.client.list_objects_v2(Bucket=name, MaxKeys=1)
 
 
 async def _is_usable(bucket: Bucket) -> bool:
