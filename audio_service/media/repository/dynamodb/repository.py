@@ -52,6 +52,7 @@ class DynamoRepository:
 
     def __init__(self, connection: DynamoConnection) -> None:
         self.connection = connection
+        self.has_foreign_records = False
 
     get = _runs(records.find)
     insert = _runs(insertion.insert)
@@ -82,7 +83,9 @@ class DynamoRepository:
 
     async def health(self) -> Health:
         """Read from the table."""
-        about = {"table_name": self.connection.schema.name}
+        # Not unhealthy: it works. But searches do not find songs that are in the table, and the operator asks why.
+        foreign = {"foreign_records": True} if self.has_foreign_records else {}
+        about = {"table_name": self.connection.schema.name, **foreign}
         try:
             await self.connection.run(lambda table: table.get(_NO_ITEM), seconds=_HEALTH_SECONDS)
         except DatabaseUnavailable as exc:
@@ -101,25 +104,25 @@ async def open_dynamodb(
         DatabaseUnavailable: it will not work with these settings; the detail names the one to look at.
     """
     schema = Schema(settings.dynamodb_table_songs, SETTING, ("GSI1",))
-    async with (
-        connected(settings, schema, operation_seconds) as connection,
-        running_alongside(_tell_foreign_records(connection)),
-    ):
-        yield DynamoRepository(connection)
+    async with connected(settings, schema, operation_seconds) as connection:
+        repository = DynamoRepository(connection)
+        async with running_alongside(_tell_foreign_records(repository)):
+            yield repository
 
 
-async def _tell_foreign_records(connection: DynamoConnection) -> None:
-    """Say once that the table holds records which this program has not written."""
+async def _tell_foreign_records(repository: DynamoRepository) -> None:
+    """Say once, and in the health from then on, that the table holds records which this program has not written."""
     while True:
         try:
-            found = await connection.run(records.has_foreign)
+            found = await repository.connection.run(records.has_foreign)
         except DatabaseUnavailable:
             await asyncio.sleep(_FOREIGN_RETRY_SECONDS)
             continue
+        repository.has_foreign_records = found
         if found:
             log.warning(
                 "library.foreign_records",
-                table=connection.schema.name,
+                table=repository.connection.schema.name,
                 detail="records of another program, such as the original bot: they are listed and left as they are; "
                 "searches do not find them; their songs are downloaded again when they are asked for",
             )

@@ -45,11 +45,13 @@ def _runs(
 class MongoRepository:
     """MediaRepository over a replica set; the port's docstrings hold. Made by `open_mongodb`.
 
-    Each method is a step of this package, without the collections that the step gets here.
+    Each method is a step of this package, without the collections that the step gets here. `foreign_records`: how many
+    records of another program were there at the start.
     """
 
     def __init__(self, connection: MongoConnection[Collections]) -> None:
         self.connection = connection
+        self.foreign_records = 0
         self._health = HealthProbe(connection)
 
     get = _runs(records.find)
@@ -85,7 +87,9 @@ class MongoRepository:
             about = await self._health.ask()
         except DatabaseUnavailable as exc:
             return Health(NAME, ok=False, error=exc.detail)
-        return Health(NAME, ok=True, metadata={"mongo": about})
+        # Not unhealthy: it works. But songs that are in the database are not found, and the operator asks why.
+        foreign = {"foreign_records": self.foreign_records} if self.foreign_records else {}
+        return Health(NAME, ok=True, metadata={"mongo": about, **foreign})
 
 
 @asynccontextmanager
@@ -99,27 +103,29 @@ async def open_mongodb(
         DatabaseUnavailable: it will not work with these settings; the detail names the one to look at.
     """
     songs = settings.mongo_collection_songs
-    async with (
-        connected(
-            settings,
-            lambda database: Collections.of(database, songs),
-            indexes(songs),
-            operation_seconds,
-            migrate=records.fold_search_texts,
-        ) as connection,
-        running_alongside(_tell_foreign_records(connection, songs)),
-    ):
-        yield MongoRepository(connection)
+    async with connected(
+        settings,
+        lambda database: Collections.of(database, songs),
+        indexes(songs),
+        operation_seconds,
+        migrate=records.fold_search_texts,
+    ) as connection:
+        repository = MongoRepository(connection)
+        async with running_alongside(_tell_foreign_records(repository, songs)):
+            yield repository
 
 
-async def _tell_foreign_records(connection: MongoConnection[Collections], songs: str) -> None:
-    """Say once what of the library this program has not written: it is neither shown nor changed."""
+async def _tell_foreign_records(repository: MongoRepository, songs: str) -> None:
+    """Say once, and in the health from then on, what of the library this program has not written: it is neither shown
+    nor changed.
+    """
     while True:
         try:
-            count = await connection.run(records.count_foreign)
+            count = await repository.connection.run(records.count_foreign)
         except DatabaseUnavailable:
             await asyncio.sleep(_FOREIGN_RETRY_SECONDS)
             continue
+        repository.foreign_records = count
         if count:
             log.warning(
                 "library.foreign_records",

@@ -524,11 +524,14 @@ async def test_records_of_another_program_are_told_of_at_the_start(mongo: Mongo)
     async with over(mongo) as (repository, settings):
         songs = await repository.connection.run(_songs)
         await songs.insert_one(ORIGINAL)
+        assert "foreign_records" not in (await repository.health()).metadata
         with capture_logs() as logs:
-            async with open_mongodb(settings):
+            async with open_mongodb(settings) as again:
                 await until(
                     lambda: [line["count"] for line in logs if line["event"] == "library.foreign_records"] == [1]
                 )
+                health = await again.health()
+                assert (health.ok, health.metadata["foreign_records"]) == (True, 1)
 
 
 async def _songs(db: Collections) -> Any:  # noqa: ANN401 - the driver's collection
