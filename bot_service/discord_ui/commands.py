@@ -24,7 +24,7 @@ from bot_service.discord_ui.permissions import (
     votes_needed,
 )
 from bot_service.player.players import Players
-from bot_service.player.rules.events import Command, Jump, Previous, Seek, Skip, Stop
+from bot_service.player.rules.events import Clear, Command, Jump, Previous, Remove, Seek, Skip, Stop
 from bot_service.player.rules.outcomes import Outcome, PlayerRefusal, RefusalCode
 from bot_service.player.snapshot import Snapshot
 from bot_service.player.voice.places import AnyVoiceChannel, humans_in
@@ -128,16 +128,22 @@ class MemberCommands:
 
 
 def _requesters_of_ended(command: Command, snapshot: Snapshot) -> set[int]:
-    """Return who asked for the songs that the command ends before their time."""
-    if snapshot.current is None:
-        return set()
+    """Return who asked for the songs that the command ends, passes over or removes."""
+    current, entries = snapshot.current, snapshot.entries
     match command:
-        case Jump() | Previous() | Seek():
-            return {snapshot.current.requester_id}
+        case Jump(position):
+            ended = (current, *entries[: position - 1])
+        case Previous() | Seek():
+            ended = (current,)
+        case Remove(position):
+            ended = entries[position - 1 : position]
+        case Clear():
+            ended = entries
         case Stop():
-            return {entry.requester_id for entry in (snapshot.current, *snapshot.entries)}
+            ended = (current, *entries)
         case _:
-            return set()
+            ended = ()
+    return {entry.requester_id for entry in ended if entry is not None}
 
 
 def _voice_channel_id(member: discord.Member) -> int:

@@ -193,8 +193,8 @@ REFUSALS: dict[RefusalCode | BotRefusalCode, Text] = {
         "Here that is up to people with the DJ role. Ask one of them.",
     ),
     BotRefusalCode.VOTE_FIRST: Text(
-        "Acá se vota para cambiar de tema, y ese lo pidió otra persona. Votá con «skip».",
-        "Here a change of song is voted on, and somebody else asked for this one. Vote with “skip”.",
+        "Acá se vota para cambiar de tema, y hay uno que pidió otra persona. Votá con «skip».",
+        "Here a change of song is voted on, and somebody else asked for one of these. Vote with “skip”.",
     ),
     BotRefusalCode.MANAGERS_ONLY: Text(
         "Los ajustes los cambia quien puede gestionar el servidor. Pedíselo a alguien con ese permiso.",

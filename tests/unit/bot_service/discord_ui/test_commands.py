@@ -10,7 +10,7 @@ import pytest
 
 from bot_service.discord_ui.commands import FavouriteAdded, MemberCommands
 from bot_service.discord_ui.permissions import BotRefusal, BotRefusalCode
-from bot_service.player.rules.events import Clear, Command, Jump, Pause, Previous, Seek, SetRules, Skip, Stop
+from bot_service.player.rules.events import Clear, Command, Jump, Pause, Previous, Remove, Seek, SetRules, Skip, Stop
 from bot_service.player.rules.model import Phase
 from bot_service.player.rules.outcomes import Done, PlayerRefusal, RefusalCode, Skipped, VoteCast
 from bot_service.store.base import GuildSettings
@@ -143,6 +143,24 @@ async def test_a_requester_may_end_the_own_song_but_not_those_of_others(bot: Loc
     await bot.interactions.play_requests.play_tracks([track("c")], requester)
     assert await refusal(bot, bot.ana, of=Stop()) == BotRefusalCode.VOTE_FIRST
     assert await refusal(bot, bot.ana, of=Jump(1)) == "not refused"
+
+
+@pytest.mark.parametrize("command", [Jump(3), Remove(2), Clear()])
+async def test_songs_of_others_are_not_passed_over_or_removed_where_a_vote_ends_them(
+    bot: LocalBot, command: Command
+) -> None:
+    await playing(bot)
+    beto = bot.friend("beto")
+    await bot.player.ask(SetRules(GuildSettings(vote_skip=True)))
+    for name, by in (("c", beto), ("d", bot.ana)):
+        requester = replace(bot.requester(), user_id=int(by.id))
+        await bot.interactions.play_requests.play_tracks([track(name)], requester)
+    before = bot.player.snapshot.entries
+    assert [entry.title for entry in before] == ["Song b", "Song c", "Song d"]
+    assert await refusal(bot, bot.ana, of=command) == BotRefusalCode.VOTE_FIRST
+    assert bot.player.snapshot.entries == before
+    assert await refusal(bot, beto, of=Remove(2)) == "not refused"
+    assert await refusal(bot, bot.ana, of=Jump(2) if command == Jump(3) else command) == "not refused"
 
 
 async def test_the_vote_of_a_member_who_left_does_not_count(bot: LocalBot) -> None:
