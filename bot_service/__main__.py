@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import sys
 from datetime import timedelta
 from functools import partial
@@ -25,6 +26,8 @@ from common.runtime import run, until_stopped
 from common.settings import load_or_exit
 from common.tasks import running_alongside
 
+_DESCRIPTORS = 65_536
+
 
 def main() -> int:
     """Run the bot; return the exit code."""
@@ -32,6 +35,7 @@ def main() -> int:
     settings = load_or_exit(BotSettings, Path(".env"))
     configure_logging(settings.log_level, settings.log_format)
     sys.setswitchinterval(SWITCH_SECONDS)
+    _allow_descriptors()
     # Verbose at "info"; our own events cover what matters.
     for talkative in ("discord", "uvicorn.error"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
@@ -44,6 +48,14 @@ def main() -> int:
 
     with tracing_or_exit(settings, "butakero-bot"):
         return run(program, drain=timedelta(seconds=settings.drain_seconds), lifeline=launch.lifeline)
+
+
+def _allow_descriptors() -> None:
+    """Allow as many open files as the system lets us: each voice connection has two, and shells often give 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _watch(services: Services, stop: asyncio.Event) -> None:

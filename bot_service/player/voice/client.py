@@ -1,4 +1,4 @@
-"""discord.py's voice connection with its end made observable. The only module that uses discord.py's private parts.
+"""discord.py's voice connection with its end made observable. Only here and in `udp_reader` are its private parts used.
 
 discord.py by itself reconnects without limit, with pauses during which packets are lost. Here it never reconnects
 (`connect` must be called with reconnect=False): the end of a connection is reported once, with the close code if there
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import discord
 
 from bot_service.player.voice.paced import PacedVoiceClient
+from bot_service.player.voice.udp_reader import read_by_polling
 
 if TYPE_CHECKING:
     from discord.types.voice import GuildVoiceState
@@ -32,6 +33,7 @@ class WatchedVoiceClient(PacedVoiceClient):
     """
 
     def __init__(self, client: discord.Client, channel: discord.abc.Connectable) -> None:
+        read_by_polling()
         super().__init__(client, channel)
         self.on_end: Callable[[], None] | None = None
         self.removed = False

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import threading
 import time
 from collections.abc import AsyncGenerator
+from contextlib import ExitStack
 from pathlib import Path
 
 import discord
@@ -22,6 +25,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.slow
 
 SECOND = 50
+FD_SETSIZE = 1024
 
 
 @pytest.fixture
@@ -45,6 +49,23 @@ async def test_a_song_arrives_packet_by_packet_and_its_end_is_told(rig: VoiceRig
     assert rig.value("frames_starved_total") == 0
     assert rig.value("first_packet_seconds_count") == 1
     assert not discord.opus.is_loaded()
+
+
+async def test_a_process_with_more_than_a_thousand_descriptors_still_joins(rig: VoiceRig) -> None:
+    """discord.py's reader waits by select(2), which takes none from 1,024 on: joins ran into their time-out."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * FD_SETSIZE)), hard))
+        first = os.open(os.devnull, os.O_RDONLY)
+        stack.callback(os.close, first)
+        while (taken := os.dup(first)) < FD_SETSIZE:
+            stack.callback(os.close, taken)
+        stack.callback(os.close, taken)
+        await rig.enter()
+        await rig.link.play(1, rig.song(20))
+        assert await rig.reports.next(TrackEnded) == TrackEnded(1, 20, finished=True)
+        await rig.link.close()
 
 
 async def test_the_bot_is_deaf_before_and_after_a_move(rig: VoiceRig) -> None:
