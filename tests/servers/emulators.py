@@ -141,6 +141,9 @@ async def open_seaweedfs() -> AsyncGenerator[Emulator]:
             *(str(programs / "weed"), "server", f"-dir={directory / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
             *("-s3", f"-s3.port={port}", f"-s3.port.grpc={free_port()}", f"-s3.config={directory / 's3.json'}"),
             *("-s3.iam=false", "-master.volumeSizeLimitMB=64", "-volume.max=1000", *ports),
+            # Their ports are fixed: a second server would end at its start.
+            *("-s3.port.iceberg=0", "-s3.port.lance=0"),
+            *(f"-{part}.localSocket={directory / part}.sock" for part in ("filer", "s3")),
         ]
         # Keys in its environment would take the place of those in s3.json.
         async with _running(Emulator(command, directory, port, {"HOME": name})) as emulator:
