@@ -96,7 +96,7 @@ class Players:
         for saved in await self._store.load_players():
             rules = await self._store.settings(saved.guild_id)
             if self._resume and rules.resume_after_restart:
-                self.of(saved.guild_id).tell(Restore(saved))
+                self.of(saved.guild_id).tell(Restore(saved, rules))
                 count += 1
             else:
                 await self._store.forget_player(saved.guild_id)

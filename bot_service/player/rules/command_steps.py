@@ -201,6 +201,7 @@ def restore(transition: Transition, command: ev.Restore) -> out.Outcome:
     state, saved = transition.state, command.saved
     if state.current is not None or state.queue.entries or state.is_connected_or_trying:
         return out.Ignored()
+    state.rules = command.rules
     entry = state.load(saved)
     if entry is not None and (entry.track is None or saved.voice_channel_id is None):
         state.queue.put_front(entry)

@@ -6,7 +6,7 @@ nothing; a stale event is ignored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bot_service.player.rules.model import Entry, LoopMode, Silence, Timer
 from bot_service.store.base import GuildSettings, SavedPlayer, Track
@@ -157,9 +157,13 @@ class SetRules:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Resume a saved player; ignored unless this one is still empty. Outcome: Done or Ignored."""
+    """Resume a saved player with its guild's settings; ignored unless this one is still empty.
+
+    Outcome: Done or Ignored.
+    """
 
     saved: SavedPlayer
+    rules: GuildSettings = field(default_factory=GuildSettings)
 
 
 Command = (

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bot_service.player import guild_player
 from bot_service.player.guild_player import PlayerDisplay
 from bot_service.player.players import Players
 from bot_service.player.rules import events as ev
@@ -184,6 +185,21 @@ async def test_the_position_survives_and_the_next_process_goes_on_there(store: G
         snapshot = await here.until(Phase.PLAYING)
         assert here.voices[GUILD].calls == ["join 10", "play a 450"]
         assert names(snapshot.entries) == "bc"
+
+
+async def test_a_restored_player_has_its_guilds_settings_though_the_store_is_slow(
+    store: GuildStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of players that start at once read theirs late, and would leave where they are to stay."""
+    async with studio(store) as here:
+        await here.players.of(GUILD).ask(enqueue("abc"))
+        await here.until(Phase.PLAYING)
+    await store.save_settings(GUILD, GuildSettings(stay=True))
+    monkeypatch.setattr(guild_player, "_SETTINGS_SECONDS", 0)
+    async with studio(store) as here:
+        assert await here.players.restore() == 1
+        snapshot = await here.until(Phase.PLAYING)
+        assert snapshot.rules.stay
 
 
 async def test_a_position_is_saved_only_once_its_song_is(store: GuildStore, tmp_path: Path) -> None:
