@@ -30,9 +30,10 @@ log = get_logger(__name__)
 
 TIMEOUT_SECONDS = 2.0
 _UNAVAILABLE = 503
-_BROKERS = {"embedded": "embedded_broker", "kafka": "kafka", "sqs": "sqs"}
-_DATABASES = {"sqlite": "sqlite", "mongodb": "mongo_db"}
-_STORES = {"local": "local_storage", "s3": "s3"}
+BROKERS = {"embedded": "embedded_broker", "kafka": "kafka", "sqs": "sqs"}
+DATABASES = {"sqlite": "sqlite", "mongodb": "mongo_db", "dynamodb": "dynamo_db"}
+STORES = {"local": "local_storage", "s3": "s3"}
+"""The key of each backend under `services`."""
 
 _UP: dict[str, Any] = {"metadata": {}, "status": texts.HEALTHY}
 _DOWN: dict[str, Any] = {"metadata": {}, "status": texts.UNHEALTHY, "error": DatabaseUnavailable().message()}
@@ -104,11 +105,11 @@ async def examine(deps: ApiDeps) -> list[ServiceState]:
     settings = deps.settings
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(_check(_BROKERS[settings.messaging_backend], deps.broker.health(), BrokerUnavailable)),
+            group.create_task(_check(BROKERS[settings.messaging_backend], deps.broker.health(), BrokerUnavailable)),
             group.create_task(
-                _check(_DATABASES[settings.database_backend], deps.repository.health(), DatabaseUnavailable)
+                _check(DATABASES[settings.database_backend], deps.repository.health(), DatabaseUnavailable)
             ),
-            group.create_task(_check(_STORES[settings.storage_backend], deps.blobs.health(), StorageUnavailable)),
+            group.create_task(_check(STORES[settings.storage_backend], deps.blobs.health(), StorageUnavailable)),
         ]
     return [task.result() for task in tasks]
 

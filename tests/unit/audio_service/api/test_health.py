@@ -2,11 +2,22 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from typing import get_args
 
 import pytest
 
+from audio_service.api.health import BROKERS, DATABASES, STORES
 from audio_service.api.schemas import HealthBody, ReadinessBody
+from audio_service.settings import AudioSettings
 from tests.unit.audio_service.api.library import Api
+
+
+@pytest.mark.parametrize(
+    ("setting", "names"),
+    [("messaging_backend", BROKERS), ("database_backend", DATABASES), ("storage_backend", STORES)],
+)
+def test_every_backend_has_its_name(setting: str, names: dict[str, str]) -> None:
+    assert set(names) == set(get_args(AudioSettings.model_fields[setting].annotation))
 
 
 async def test_every_dependency_works(api: Api) -> None:
