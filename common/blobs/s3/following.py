@@ -16,11 +16,16 @@ _GROWTH = 1.3
 _SURE_MISSES = 2
 """After so many looks for a segment in vain the head is read: most segments come at their time."""
 _SURE_STALE = 3
+"""A server that was frozen may answer us before it takes the writer's renewal: a stale head is looked at again."""
+_STALE_SECONDS = 1.0
 
 
 async def follow(bucket: Bucket, key: str) -> AsyncGenerator[bytes]:
     """See `BlobStore.follow`."""
     head = await read_head(bucket, key)
+    if not head.alive:
+        await asyncio.sleep(_STALE_SECONDS)
+        head = await read_head(bucket, key)
     if not head.alive:
         raise BlobNotFound(key)
     followed = _Followed(bucket, key, head.writer)
@@ -84,7 +89,6 @@ class _Followed:
             head = await read_head(self._bucket, self._key)
         except BlobNotFound:
             return False
-        # A server that was frozen answers us before it has taken the writer's renewal: once is no proof.
         self._stale = 0 if head.alive else self._stale + 1
         return head.writer == self._writer and self._stale < _SURE_STALE
 

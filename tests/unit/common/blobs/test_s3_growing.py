@@ -137,6 +137,24 @@ async def test_a_discarded_blob_leaves_neither_segments_nor_parts(settings: Shar
     assert (await objects(settings), await uploads(settings)) == ([], [])
 
 
+async def test_a_writer_that_is_cancelled_leaves_nothing(settings: SharedSettings, store: S3BlobStore) -> None:
+    begun = asyncio.Event()
+
+    async def write() -> None:
+        async with store.grow(KEY) as blob:
+            await blob.append(b"song")
+            begun.set()
+            await asyncio.Event().wait()
+
+    writing = asyncio.create_task(write())
+    await begun.wait()
+    assert len(await objects(settings)) == 2
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert await objects(settings) == []
+
+
 async def test_of_many_writers_one_commits_and_the_blob_is_whole(settings: SharedSettings) -> None:
     songs = [bytes([number]) * 200_000 for number in range(6)]
 
