@@ -17,8 +17,6 @@ from common.observability.telemetry import get_logger
 
 log = get_logger(__name__)
 
-SAVE_POSITIONS_SECONDS = 0.5
-
 
 class Players:
     """Use as `async with Players(...) as players`; leaving the block saves and closes every player.
@@ -126,7 +124,7 @@ class Players:
         noted: dict[int, int] = {}
         failing = False
         while True:
-            await asyncio.sleep(SAVE_POSITIONS_SECONDS)
+            await asyncio.sleep(self._store.position_seconds)
             positions = {
                 player.guild_id: frame
                 for player in self._players.values()

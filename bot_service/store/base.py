@@ -141,6 +141,9 @@ class Played:
 class GuildStore(Protocol):
     """Opened and closed by `open_store`. Every method except `health` raises DatabaseUnavailable."""
 
+    position_seconds: float
+    """Seconds between calls of `save_positions`, which a restart repeats of a song. Some databases bill each write."""
+
     async def save_player(self, saved: SavedPlayer) -> None:
         """Replace a guild's saved player."""
         ...

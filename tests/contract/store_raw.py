@@ -70,7 +70,13 @@ async def raw_items(settings: BotSettings) -> AsyncGenerator[tuple[Any, list[Any
     """A client, and all items of the bot's table."""
     async with open_dynamodb(settings) as opened:
         client: Any = opened
-        yield client, (await client.scan(TableName=settings.dynamodb_table_bot, ConsistentRead=True))["Items"]
+        asked: dict[str, Any] = {"TableName": settings.dynamodb_table_bot, "ConsistentRead": True}
+        answer = await client.scan(**asked)
+        items: list[Any] = answer["Items"]
+        while "LastEvaluatedKey" in answer:
+            answer = await client.scan(**asked, ExclusiveStartKey=answer["LastEvaluatedKey"])
+            items += answer["Items"]
+        yield client, items
 
 
 def from_the_future(value: Any) -> Any:  # noqa: ANN401 - any JSON

@@ -271,6 +271,12 @@ class TestRequests:
         await store.add_requests([request(1)])
         assert await store.open_requests() == [request(1), *sorted(playlist, key=lambda asked: asked.asked_at)]
 
+    async def test_the_longest_playlist_is_added_at_once_and_each_song_of_it_finished(self, store: GuildStore) -> None:
+        playlist = [request(number, playlist_id="list") for number in range(500)]
+        await store.add_requests(playlist)
+        assert await store.finish_request("request-499") == playlist[499]
+        assert await store.open_requests() == playlist[:499]
+
     async def test_a_request_that_is_told_again_is_written_over(self, store: GuildStore) -> None:
         await store.add_requests([request(1), request(2)])
         answered = replace(request(1), message_id=SNOWFLAKE)

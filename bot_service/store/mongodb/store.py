@@ -33,6 +33,8 @@ async def open_mongodb(
 class MongoStore(MongoPlayers, MongoTracks, MongoRequests):
     """GuildStore over a replica set. Made by `open_mongodb`."""
 
+    position_seconds = 0.5
+
     def __init__(self, connection: MongoConnection[BotCollections]) -> None:
         super().__init__(connection)
         self._health = HealthProbe(connection)

@@ -34,6 +34,8 @@ async def open_sqlite(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> Asyn
 class SqliteStore(SqlitePlayers, SqliteTracks, SqliteRequests):
     """GuildStore over one SQLite file. Made by `open_sqlite`."""
 
+    position_seconds = 0.5
+
     async def health(self) -> Health:
         """Count players and open requests; a store that cannot be written is unhealthy."""
         return await check_health(self._file, _count, key=KEY)
