@@ -17,8 +17,8 @@ from audio_service.settings import AudioSettings
 from audio_service.worker.worker import Worker
 from common.certificates import certificate_files, watch_certificates
 from common.launch import read_launch
-from common.observability.dependencies import watch_dependencies
-from common.observability.gauges import Backlog, watch_backlogs, watch_loop
+from common.observability.dependencies import CHECK_EVERY, watch_dependencies
+from common.observability.gauges import LAG_EVERY, Backlog, watch_backlogs, watch_loop
 from common.observability.telemetry import configure_logging
 from common.observability.tracing import tracing_or_exit
 from common.runtime import run, until_stopped
@@ -46,13 +46,18 @@ def main(registry: Registry = PIPELINES) -> int:
                     )
                     for topic, group in watched.items()
                 }
-                tasks.create_task(until_stopped(stop, "lag watch", watch_backlogs(services.registry, backlogs, stop)))
+                every = max(LAG_EVERY, settings.min_sampling_interval)
+                lags = watch_backlogs(services.registry, backlogs, stop, every=every)
+                tasks.create_task(until_stopped(stop, "lag watch", lags))
                 checks = {
                     "broker": services.broker.health,
                     "database": services.repository.health,
                     "storage": services.blobs.health,
                 }
-                dependencies = watch_dependencies(services.registry, checks, settings.local_storage_path, stop)
+                every = max(CHECK_EVERY, settings.min_sampling_interval)
+                dependencies = watch_dependencies(
+                    services.registry, checks, settings.local_storage_path, stop, every=every
+                )
                 tasks.create_task(until_stopped(stop, "dependency watch", dependencies))
                 renewal = watch_certificates(certificate_files(settings), stop)
                 tasks.create_task(until_stopped(stop, "certificate watch", renewal))

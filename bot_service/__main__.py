@@ -18,8 +18,8 @@ from bot_service.settings import BotSettings
 from common.certificates import certificate_files, watch_certificates
 from common.http.server import listen
 from common.launch import read_launch
-from common.observability.dependencies import watch_dependencies
-from common.observability.gauges import Backlog, watch_backlogs, watch_loop
+from common.observability.dependencies import CHECK_EVERY, watch_dependencies
+from common.observability.gauges import LAG_EVERY, Backlog, watch_backlogs, watch_loop
 from common.observability.telemetry import configure_logging
 from common.observability.tracing import tracing_or_exit
 from common.runtime import run, until_stopped
@@ -63,13 +63,15 @@ async def _watch(services: Services, stop: asyncio.Event) -> None:
     broker, group = services.broker, services.pending.group
     backlog = Backlog(partial(broker.lag, topic, group), partial(broker.oldest_age, topic, group))
     checks = {"broker": services.broker.health, "database": services.store.health, "storage": services.blobs.health}
-    dependencies = watch_dependencies(registry, checks, services.settings.local_storage_path, stop)
+    floor, storage = services.settings.min_sampling_interval, services.settings.local_storage_path
+    dependencies = watch_dependencies(registry, checks, storage, stop, every=max(CHECK_EVERY, floor))
+    lags = watch_backlogs(registry, {topic: backlog}, stop, every=max(LAG_EVERY, floor))
     renewal = watch_certificates(certificate_files(services.settings), stop)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(until_stopped(stop, "certificate watch", renewal))
         tasks.create_task(until_stopped(stop, "dependency watch", dependencies))
         tasks.create_task(until_stopped(stop, "loop watch", watch_loop(registry, stop)))
-        tasks.create_task(until_stopped(stop, "lag watch", watch_backlogs(registry, {topic: backlog}, stop)))
+        tasks.create_task(until_stopped(stop, "lag watch", lags))
 
 
 if __name__ == "__main__":

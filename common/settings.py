@@ -10,6 +10,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -130,6 +131,12 @@ class SharedSettings(_AwsSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources of settings, each above the next."""
         return init_settings, env_settings, dotenv_settings, file_secret_settings, SecretSource(settings_cls)
+
+    @property
+    def min_sampling_interval(self) -> timedelta:
+        """How often metrics may ask dependencies: each question to AWS costs."""
+        backends = {self.messaging_backend, self.database_backend, self.storage_backend}
+        return timedelta(seconds=60 if backends & {"sqs", "dynamodb", "s3"} else 0)
 
     @field_validator("otel_exporter_otlp_endpoint")
     @classmethod

@@ -24,7 +24,7 @@ from bot_service.store.base import GuildStore, PendingRequest
 from common.broker.base import Broker
 from common.broker.reading import until
 from common.errors import BrokerError, BrokerUnavailable, DatabaseUnavailable
-from common.messages.base import utc_now
+from common.messages.base import GUILD_ID, utc_now
 from common.messages.downloads import DownloadRequest, message_key
 from common.observability.telemetry import correlation, get_logger, outgoing_headers
 from common.observability.tracing import span
@@ -124,7 +124,8 @@ class Pending:
         topic, message = self._settings.topic_download_requests, download_request(request)
         try:
             with correlation(request.request_id), span(f"publish {topic}", "producer", request_id=request.request_id):
-                await self._broker.publish(topic, message_key(message.song), message.to_bytes(), outgoing_headers())
+                headers = {**outgoing_headers(), GUILD_ID: str(request.guild_id)}
+                await self._broker.publish(topic, message_key(message.song), message.to_bytes(), headers)
         except BrokerError as exc:
             log.warning("request.refused", request_id=request.request_id, code=exc.code, detail=exc.detail)
             return exc

@@ -19,6 +19,8 @@ from common.errors import InvalidMessage
 
 SCHEMA_VERSION = "1"
 CORRELATION_ID = "correlation_id"
+GUILD_ID = "guild_id"
+"""The header by which a broker with fair queues serves guilds in turn."""
 MAX_ID = 100
 
 

@@ -22,7 +22,7 @@ from common.tasks import pause, time_limit
 
 log = get_logger(__name__)
 
-EVERY = timedelta(seconds=15)
+CHECK_EVERY = timedelta(seconds=15)
 LIMIT_SECONDS = 5.0
 
 
@@ -44,7 +44,7 @@ async def watch_dependencies(
     disk: Path,
     stop: asyncio.Event,
     *,
-    every: timedelta = EVERY,
+    every: timedelta = CHECK_EVERY,
 ) -> None:
     """Check each dependency, and the disk of `disk`, until `stop`."""
     up, free = dependency_up(registry), disk_free_ratio(registry)

@@ -47,6 +47,11 @@ class Batcher(Generic[T]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
+    @property
+    def waiting(self) -> int:
+        """How many entries wait for others."""
+        return len(self._waiting)
+
     async def submit(self, item: T, size: int = 0) -> None:
         """Return when the entry was carried out.
 

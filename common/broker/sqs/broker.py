@@ -78,10 +78,16 @@ class SqsBroker:
         self._require_open()
         envelope = Envelope(key, value, headers)
         wire = encode(envelope)
-        if self._topology.names.is_fan_out(topic):
-            await self._publisher.publish(await self._topology.topic_arn(topic), wire)
-        else:
-            await self._publisher.send(await self._topology.queue(topic), wire, group=group_of(envelope))
+        fan_out = self._topology.names.is_fan_out(topic)
+        place = await (self._topology.topic_arn(topic) if fan_out else self._topology.queue(topic))
+        try:
+            if fan_out:
+                await self._publisher.publish(place, wire)
+            else:
+                await self._publisher.send(place, wire, group=group_of(envelope))
+        except Missing:
+            self._topology.invalidate(place)
+            raise
 
     def consume(
         self, topic: str, group: str, *, prefetch: int = 1, start: Literal["earliest", "latest"] = "earliest"
@@ -140,6 +146,11 @@ class SqsBroker:
     async def forget(self, topic: str, group: str) -> None:
         """See `Broker.forget`."""
         self._require_open()
+        if not self.guarantees(topic).separate_groups:
+            return
+        url = await self._topology.find(topic, group)
+        if url is not None and (reader := self._readers.pop(url, None)) is not None:
+            await reader.close(patient=False)
         await self._topology.forget(topic, group)
 
     async def health(self) -> Health:

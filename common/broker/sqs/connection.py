@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 CALL_SECONDS = 10.0
 """How long a call may take, the SDK's repeats included."""
 _POLL_SLACK_SECONDS = 5.0
+_LOST = frozenset({"InvalidReceiptHandle", "MessageNotInflight", "ReceiptHandleIsInvalid"})
+_NOT_IN_FLIGHT = "not available for visibility timeout change"
 _MISSING = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NotFound", "NotFoundException"})
 
 
@@ -39,6 +41,10 @@ class Refused(BrokerUnavailable):
 
 class Missing(Refused):
     """The queue or SNS topic does not exist."""
+
+
+class LeaseExpired(Refused):
+    """The message is no longer ours: its visibility expired, or its queue is gone."""
 
 
 @asynccontextmanager
@@ -72,6 +78,8 @@ async def answered(what: str, *, seconds: float | None = CALL_SECONDS) -> AsyncG
 def unavailable(what: str, failure: AwsFailure) -> BrokerUnavailable:
     """Return the port's error of a failure; `what` names what was tried, and the setting that leads there."""
     detail = f"{what}: {failure.detail}"
+    if failure.code in _LOST or _NOT_IN_FLIGHT in failure.detail:
+        return LeaseExpired(detail)
     if failure.code in _MISSING:
         return Missing(detail)
     return Refused(detail) if failure.needs_operator else BrokerUnavailable(detail)

@@ -17,11 +17,12 @@ from typing import Any
 
 from common.broker.base import Message
 from common.broker.sqs.batches import Batcher
-from common.broker.sqs.connection import Clients, Missing, answered
+from common.broker.sqs.connection import Clients, LeaseExpired, Missing, answered
 from common.broker.sqs.envelope import Envelope, Received, decode, encode
 from common.broker.sqs.names import queue_name_of
 from common.broker.sqs.publisher import Publisher, failed_entries
 from common.errors import BrokerError, BrokerUnavailable
+from common.messages.base import GUILD_ID
 from common.observability.telemetry import get_logger
 from common.tasks import time_limit
 
@@ -31,8 +32,6 @@ MAX_VISIBILITY_SECONDS = 12 * 3600
 """SQS' ceiling for one receive, all extensions included."""
 MAX_DELAY_SECONDS = 900
 """SQS' ceiling for a message that is sent with a delay."""
-GUILD_ID = "guild_id"
-"""The header by which fair queues tell the guilds' messages apart."""
 
 _RENEW_AT = 1 / 3  # of the lease
 _SETTLE_LINGER_SECONDS = 0.01
@@ -73,7 +72,10 @@ class Held:
 
 @dataclass(eq=False, slots=True)
 class Inbox:
-    """One subscription's share of a queue. `ready` is set when there is a message to take, or it failed or ended."""
+    """One subscription's share of a queue. `ready` is set when there is a message to take, or it failed or ended.
+
+    `iterating`: iterators that wait. Without one it is not polled for: an open poll delays the end of a program.
+    """
 
     topic: str
     prefetch: int
@@ -81,6 +83,7 @@ class Inbox:
     waiting: deque[Held] = field(default_factory=deque[Held])
     held: set[Held] = field(default_factory=set[Held])
     failure: BaseException | None = None
+    iterating: int = 0
 
     @property
     def room(self) -> int:
@@ -135,10 +138,14 @@ class QueueReader:
         inbox.held.clear()
         inbox.waiting.clear()
 
-    async def close(self) -> None:
-        """Wait an open poll out, give back what it brought, and end."""
+    def wake(self) -> None:
+        """Look again whether to poll: an iterator waits."""
+        self._changed.set()
+
+    async def close(self, *, patient: bool = True) -> None:
+        """Wait an open poll out, give back what it brought, and end. Not patient: the queue is about to be deleted."""
         tasks = {task for task in (self._running, self._renewing) if task is not None}
-        if self._running is not None and self._polling:
+        if patient and self._running is not None and self._polling:
             await asyncio.wait({self._running}, timeout=self._reading.wait_seconds + _CLOSE_SLACK_SECONDS)
         for task in tasks:
             task.cancel()
@@ -158,14 +165,20 @@ class QueueReader:
         self._changed.set()
 
     async def delete(self, held: Held) -> None:
-        """Never deliver it again. Raises BrokerUnavailable."""
-        await self._deletes.submit(held)
+        """Never deliver it again; marks it as lost where it is no longer ours. Raises BrokerUnavailable."""
+        try:
+            await self._deletes.submit(held)
+        except (LeaseExpired, Missing):
+            held.lost = True
 
     async def postpone(self, held: Held, seconds: float) -> None:
-        """Deliver it again after `seconds`, as the next attempt. Raises BrokerUnavailable."""
+        """Deliver it again after `seconds`, as the next attempt; as for `delete`."""
         whole = math.ceil(max(seconds, 0.0))
         if time.monotonic() - held.received_at + whole < MAX_VISIBILITY_SECONDS:
-            await self._changes.submit((held, whole))
+            try:
+                await self._changes.submit((held, whole))
+            except (LeaseExpired, Missing):
+                held.lost = True
         else:
             await self.send_again(held, seconds, attempts=held.received.attempt)
 
@@ -192,7 +205,7 @@ class QueueReader:
         pause = _FIRST_PAUSE_SECONDS
         try:
             while self._inboxes:
-                room = sum(max(inbox.room, 0) for inbox in self._inboxes)
+                room = sum(max(inbox.room, 0) for inbox in self._inboxes if inbox.iterating)
                 if not room:
                     self._changed.clear()
                     await self._changed.wait()
@@ -238,7 +251,7 @@ class QueueReader:
         now = time.monotonic()
         surplus: list[Held] = []
         for raw in found:
-            inbox = max(self._inboxes, key=lambda each: each.room, default=None)
+            inbox = max(self._inboxes, key=lambda each: (each.room > 0, each.iterating > 0, each.room), default=None)
             topic = inbox.topic if inbox else ""
             held = Held(decode(topic, raw), now, now + self._reading.lease_seconds)
             if inbox is None or inbox.room < 1 or held.received.envelope.due_at > time.time():
@@ -280,6 +293,8 @@ class QueueReader:
             try:
                 async with time_limit(max(0.0, held.deadline - began)):
                     await self._changes.submit((held, self._reading.visibility_seconds))
+            except (LeaseExpired, Missing):
+                held.lost = True
             except (BrokerError, TimeoutError) as exc:
                 log.warning("broker.heartbeat_missed", position=held.message.position, detail=str(exc))
             else:

@@ -48,7 +48,12 @@ class SqsSubscription:
             held = self.inbox.take()
             if held is not None:
                 return _Delivery(self, held)
-            await self.inbox.ready.wait()
+            self.inbox.iterating += 1
+            self.reader.wake()
+            try:
+                await self.inbox.ready.wait()
+            finally:
+                self.inbox.iterating -= 1
         if self._end == "closed":
             raise BrokerUnavailable("the broker was closed")
         if self._end:
@@ -124,6 +129,8 @@ class _Delivery(SettledOnce):
         except BaseException:
             self.undo_settlement()
             raise
+        if self._held.lost:
+            self.log_lease_lost()
         self._reader.dismiss(self._subscription.inbox, self._held)
 
     async def _send_dead_letter(self, error_code: str, error_message: str) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import defaultdict
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from common.broker.base import dead_letter_topic
@@ -35,6 +36,7 @@ REQUESTS = ".requests"
 _DAY_SECONDS = 86_400
 _RETENTION_DAYS = 7
 _DEAD_LETTER_DAYS = 14
+_REFUSAL_SECONDS = 60.0
 _MAX_RECEIVES = 100
 """Of one copy, before SQS itself makes it a dead letter: a net below the worker's own limit of attempts."""
 
@@ -45,6 +47,7 @@ class Names:
 
     requests: str
     status: str
+    progress: str
     requests_url: str
     status_url: str
     status_arn: str
@@ -55,6 +58,7 @@ class Names:
         return cls(
             settings.topic_download_requests,
             settings.topic_download_status,
+            settings.topic_download_progress,
             settings.sqs_bot_download_requests_url,
             settings.sqs_bot_download_status_url,
             settings.sns_bot_download_status_arn,
@@ -87,12 +91,18 @@ class Topology:
         self._urls: dict[str, str] = {}
         self._arns: dict[str, str] = {}
         self._subscriptions: dict[str, str] = {}
+        self._refusals: dict[str, tuple[str, float]] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def ensure(self, topic: str) -> None:
-        """Make a topic unless it is there."""
+        """Make a topic unless it is there. Progress, which is not needed, may lack the rights to be made."""
         if self.names.is_fan_out(topic):
-            await self.topic_arn(topic)
+            try:
+                await self.topic_arn(topic)
+            except Refused as exc:
+                if topic != self.names.progress:
+                    raise
+                log.warning("broker.no_progress", detail=exc.detail)
         else:
             await self.queue(topic)
 
@@ -128,7 +138,11 @@ class Topology:
             return self.names.status_arn
         async with self._locks[f"sns {topic}"]:
             if topic not in self._arns:
-                async with answered(f"SNS topic {topic_name(topic)} (of topic {topic})"):
+                self._raise_remembered(topic)
+                async with (
+                    self._remembering_refusals(topic),
+                    answered(f"SNS topic {topic_name(topic)} (of topic {topic})"),
+                ):
                     made = await self._clients.sns.create_topic(Name=topic_name(topic))
                 self._arns[topic] = made["TopicArn"]
             return self._arns[topic]
@@ -158,11 +172,13 @@ class Topology:
                     await self._clients.sqs.delete_queue(QueueUrl=url)
             self._urls.pop(name, None)
 
-    def invalidate(self, url: str) -> None:
-        """Look a queue up again when it is next needed: it was not found."""
-        for name in [name for name, known in self._urls.items() if known == url]:
+    def invalidate(self, place: str) -> None:
+        """Look a queue or SNS topic (its URL or ARN) up again when it is next needed: it was not found."""
+        for name in [name for name, known in self._urls.items() if known == place]:
             del self._urls[name]
             self._subscriptions.pop(name, None)
+        for topic in [topic for topic, known in self._arns.items() if known == place]:
+            del self._arns[topic]
 
     async def queue_arn(self, url: str) -> str:
         """Return the ARN of a queue."""
@@ -179,6 +195,20 @@ class Topology:
             if name not in self._subscriptions:
                 self._subscriptions[name] = await self._subscribe(url, topic_arn)
             return url
+
+    @asynccontextmanager
+    async def _remembering_refusals(self, name: str) -> AsyncGenerator[None]:
+        try:
+            yield
+        except Refused as exc:
+            self._refusals[name] = exc.detail, time.monotonic()
+            raise
+
+    def _raise_remembered(self, name: str) -> None:
+        """Raise the refusal of the last minutes again: consumers try every two seconds, and a request costs."""
+        detail, refused_at = self._refusals.get(name, ("", -_REFUSAL_SECONDS))
+        if time.monotonic() - refused_at < _REFUSAL_SECONDS:
+            raise Refused(detail)
 
     async def _subscribe_existing(self) -> None:
         """Subscribe the status queue of an existing deployment, so that a bot that knows it alone has statuses."""
@@ -232,8 +262,9 @@ class Topology:
         return self._urls[name]
 
     async def _make(self, name: str, attributes: Mapping[str, str]) -> str:
+        self._raise_remembered(name)
         try:
-            async with answered(f"making queue {name}"):
+            async with self._remembering_refusals(name), answered(f"making queue {name}"):
                 made = await self._clients.sqs.create_queue(QueueName=name, Attributes=dict(attributes))  # pyright: ignore[reportArgumentType] - keys are literals
         except BrokerUnavailable as exc:
             if "QueueDeletedRecently" in exc.detail:

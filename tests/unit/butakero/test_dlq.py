@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
+import uuid
 from collections.abc import Sequence
 
 import pytest
@@ -11,31 +13,32 @@ import pytest
 from butakero import dlq
 from common.broker import open_broker
 from common.broker.base import Message
+from tests.servers.emulators import Emulator
 from tests.unit.butakero.conftest import CapturedShell
 
 TOPIC = "bot.download.requests"
 HEADERS = {"correlation_id": "c1", "schema_version": "1"}
 
 
-async def _bury(captured: CapturedShell, bodies: Sequence[bytes]) -> None:
-    async with open_broker(captured.shell.settings) as broker, broker.consume(TOPIC, "workers") as deliveries:
+async def _bury(captured: CapturedShell, bodies: Sequence[bytes], topic: str) -> None:
+    async with open_broker(captured.shell.settings) as broker, broker.consume(topic, "workers") as deliveries:
         for body in bodies:
-            await broker.publish(TOPIC, "key", body, HEADERS)
+            await broker.publish(topic, "key", body, HEADERS)
             await (await anext(deliveries)).reject("invalid_message", "song: Field required")
 
 
-def bury(captured: CapturedShell, *bodies: bytes) -> None:
-    asyncio.run(_bury(captured, bodies))
+def bury(captured: CapturedShell, *bodies: bytes, topic: str = TOPIC) -> None:
+    asyncio.run(_bury(captured, bodies, topic))
 
 
-async def _live(captured: CapturedShell) -> list[Message]:
+async def _live(captured: CapturedShell, topic: str = TOPIC) -> list[Message]:
     async with open_broker(captured.shell.settings) as broker:
-        return await broker.peek(TOPIC)
+        return await broker.peek(topic)
 
 
-def positions(captured: CapturedShell) -> list[str]:
+def positions(captured: CapturedShell, topic: str = TOPIC) -> list[str]:
     before = len(captured.out())
-    assert dlq.run_list(captured.shell, TOPIC) == 0
+    assert dlq.run_list(captured.shell, topic) == 0
     lines = captured.out()[before:].splitlines()[1:]
     return [line.split("\t")[0] for line in lines if "\t" in line]
 
@@ -103,3 +106,26 @@ def test_replaying_all_empties_the_list(captured: CapturedShell) -> None:
 @pytest.mark.parametrize(("position", "everything"), [(None, False), ("0:0", True)])
 def test_replay_needs_a_position_or_all(captured: CapturedShell, position: str | None, *, everything: bool) -> None:
     assert dlq.run_replay(captured.shell, TOPIC, position, everything=everything) == 2
+
+
+def test_dead_letters_in_sqs_keep_their_positions(captured: CapturedShell, ministack: Emulator) -> None:
+    topic = f"test.{uuid.uuid4().hex}"
+    changes = {
+        "messaging_backend": "sqs",
+        "aws_endpoint_url": ministack.url,
+        "sqs_wait_time_seconds": 1,
+        "topic_download_requests": topic,
+    }
+    settings = captured.shell.settings.model_copy(update=changes)
+    captured = dataclasses.replace(captured, shell=dataclasses.replace(captured.shell, settings=settings))
+    bury(captured, b"one", b'{"request_id": "c1"}', topic=topic)
+    first, second = positions(captured, topic)
+    assert positions(captured, topic) == [first, second]
+    assert dlq.run_show(captured.shell, topic, second) == 0
+    assert '"request_id": "c1"' in captured.out()
+    assert dlq.run_replay(captured.shell, topic, second, everything=False) == 0
+    assert positions(captured, topic) == [first]
+    (message,) = asyncio.run(_live(captured, topic))
+    assert json.loads(message.value)["request_id"] == message.headers["correlation_id"] != "c1"
+    assert dlq.run_replay(captured.shell, topic, None, everything=True) == 0
+    assert positions(captured, topic) == []
