@@ -29,6 +29,9 @@ _SLOT_PATIENCE = timedelta(seconds=2)
 """How long a delivery waits for a slot before another process may have it."""
 _LOOK = timedelta(milliseconds=50)
 """How long one of a user who has all slots waits for one, before the next is looked at."""
+_FIRST_LOOKS = 40
+_LATER_LOOK = timedelta(milliseconds=200)
+"""The same after so many looks at requests of one user in a row: others ask seldom, and a look is not for free."""
 _LOOK_AGAIN = timedelta(milliseconds=500)
 """How soon at the earliest it is looked at again."""
 
@@ -40,6 +43,8 @@ class Worker:
         self._services = services
         self._pipelines = pipelines
         self._slots = Slots(services.settings.num_workers)
+        self._looked_at = ""
+        self._looks = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`, then finish the jobs in hand. While the broker is away, subscribing is retried."""
@@ -78,12 +83,16 @@ class Worker:
     ) -> None:
         """Start the delivery's job as soon as there is a slot for it, or hand it back."""
         user = handler.requester_of(delivery)
+        if user != self._looked_at:
+            self._looked_at, self._looks = user, 0
         if self._slots.has_share(user):
-            slot = await self._slots.take(user, _LOOK)
+            self._looks += 1
+            look = _LOOK if self._looks <= _FIRST_LOOKS else _LATER_LOOK
+            slot = await self._slots.take(user, look)
             if slot is None:
                 # The whole backlog is looked at before the first of it comes again.
                 backlog = await self._services.broker.lag(delivery.message.topic, pipeline.group)
-                await handler.hand_back(delivery, "user_share", _LOOK_AGAIN + 1.2 * backlog * _LOOK)
+                await handler.hand_back(delivery, "user_share", _LOOK_AGAIN + 1.2 * backlog * look)
                 return
         else:
             self._slots.make_room(user)
