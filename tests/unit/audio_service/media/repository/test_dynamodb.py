@@ -28,7 +28,7 @@ from common.databases.dynamodb import Item, Put, key, key_of
 from common.errors import DatabaseUnavailable, LeaseLost
 from common.messages.downloads import FileData, PlatformMetadata
 from tests.servers.emulators import Emulator, library_on
-from tests.servers.faulty_dynamo import DENIED, LOST, THROTTLED, FaultyDynamo, open_faulty_dynamo
+from tests.servers.faulty_dynamo import DENIED, LOST, THROTTLED, UNPROCESSED, FaultyDynamo, open_faulty_dynamo
 from tests.waiting import until
 
 LONG = timedelta(minutes=5)
@@ -207,6 +207,7 @@ class TestSearchEntries:
         heir = await own(repository)
         await repository.mark_success(SONG, heir.fence, made("Levitating"))
         assert await found(repository, "new rules") == []
+        assert await found(repository, "new rul") == []
         assert await found(repository, "levitating") == [SONG]
 
     async def test_a_late_removal_takes_nothing_from_a_successor(self, repository: DynamoRepository) -> None:
@@ -338,12 +339,36 @@ async def test_a_lost_answer_is_no_second_write(ministack: Emulator) -> None:
         assert await repository.acquire("name", "a", LONG) is None
 
 
+async def test_what_another_writes_between_read_and_write_counts(ministack: Emulator) -> None:
+    async with behind_faults(ministack) as (repository, faulty):
+        name = repository.connection.schema.name
+        async with open_dynamodb(library_on(ministack, dynamodb_table_songs=name)) as other:
+            faulty.before["TransactWriteItems"] = lambda: other.mark_answered(ANN.request_id, keep=KEEP)
+            assert await repository.claim(SONG, ANN, PlatformMetadata(), LONG) == Joined()
+            assert await repository.get(SONG) is None
+
+            faulty.before["TransactWriteItems"] = lambda: own(other, waiter=BOB)
+            cat = Waiter("request-cat", "cat")
+            assert await repository.claim(SONG, cat, PlatformMetadata(), LONG) == Joined()
+
+            faulty.before["TransactWriteItems"] = lambda: other.claim(
+                SONG, Waiter("dan", "d"), PlatformMetadata(), LONG
+            )
+            _, waiters = await repository.mark_success(SONG, 1, made())
+            assert [waiter.request_id for waiter in waiters] == [BOB.request_id, cat.request_id, "dan"]
+
+            faulty.before["TransactWriteItems"] = lambda: other.yield_claim(SONG, 1)
+            assert await repository.settle(SONG, 1, [w.request_id for w in waiters], keep=KEEP) == ()
+
+
 async def test_throttling_is_waited_out(ministack: Emulator) -> None:
     async with behind_faults(ministack) as (repository, faulty):
         faulty.faults["TransactWriteItems"] = [THROTTLED] * 5
         faulty.faults["BatchWriteItem"] = ["ThrottlingException"] * 3
         faulty.faults["Query"] = ["RequestLimitExceeded"] * 3
+        faulty.faults["BatchGetItem"] = [UNPROCESSED] * 2
         owned = await own(repository)
+        faulty.faults["BatchWriteItem"].append(UNPROCESSED)
         await repository.mark_success(SONG, owned.fence, made())
         assert await found(repository, "new rules") == [SONG]
         assert faulty.asked["TransactWriteItems"] == 7
