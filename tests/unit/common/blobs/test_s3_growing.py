@@ -26,7 +26,7 @@ from tests.reporting import Table
 from tests.servers.buckets import bucket_keys, make_bucket, objects, uploads
 from tests.servers.emulators import Emulator
 from tests.servers.reaper import child_environment
-from tests.waiting import until
+from tests.waiting import patience, until
 
 KEY = "audio/id.dca"
 MB = 1024 * 1024
@@ -230,6 +230,7 @@ async def test_followers_hear_of_the_death_of_a_writer_and_the_next_start_sweeps
         _WRITER,
         settings.model_dump_json(include={"storage_backend", "s3_bucket_name", "aws_endpoint_url_s3"}),
         KEY,
+        str(patience(1.5)),
         stdout=asyncio.subprocess.PIPE,
         env=child_environment(),
     )
@@ -257,7 +258,7 @@ async def test_followers_hear_of_the_death_of_a_writer_and_the_next_start_sweeps
 
 async def test_a_commit_without_the_heads_removal_ends_its_followers(settings: SharedSettings) -> None:
     """The writer died in between: the head is there until its lease ends."""
-    async with opened(settings, lease_seconds=2.0) as (store, bucket), opened(settings) as (elsewhere, _):
+    async with opened(settings, lease_seconds=patience(1.5)) as (store, bucket), opened(settings) as (elsewhere, _):
 
         async def fail(*_: object, **__: object) -> None:
             raise StorageUnavailable("dead")
@@ -273,7 +274,7 @@ async def test_a_commit_without_the_heads_removal_ends_its_followers(settings: S
 
 
 async def test_a_writer_that_is_slow_keeps_its_lease(settings: SharedSettings) -> None:
-    async with opened(settings, lease_seconds=2.0) as (store, bucket), opened(settings) as (elsewhere, _):
+    async with opened(settings, lease_seconds=patience(1.5)) as (store, bucket), opened(settings) as (elsewhere, _):
         renewals = 0
         put = bucket.put
 
@@ -287,7 +288,7 @@ async def test_a_writer_that_is_slow_keeps_its_lease(settings: SharedSettings) -
             followed = elsewhere.follow(KEY)
             assert await anext(followed) == b"song"
             bucket.put = count  # type: ignore[method-assign]
-            await until(lambda: renewals >= 5)
+            await until(lambda: renewals >= 4)
             await blob.append(b" rest")
             assert await anext(followed) == b" rest"
             await blob.commit()
@@ -313,7 +314,7 @@ from common.settings import SharedSettings
 async def main():
     settings = SharedSettings(**json.loads(sys.argv[1]))
     async with open_s3(settings) as client:
-        store = S3BlobStore(Bucket(client, settings.s3_bucket_name), 2.0)
+        store = S3BlobStore(Bucket(client, settings.s3_bucket_name), float(sys.argv[3]))
         async with store.grow(sys.argv[2]) as growing:
             await growing.append(b"part")
             print("ready", flush=True)
