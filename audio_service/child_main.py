@@ -162,14 +162,14 @@ def main() -> None:
         if job is None:
             # A job that arrives now waits for one step; the remaining steps wait for the job.
             work_while(lambda: pipe.silent, steps)
-            job = _next_job(runner, pipe)
+            job = next_job(runner, pipe)
         limit_job(limits)
         outcome = _outcome(runner, job, pipe)
         lift_job_limit()
         pipe.send({**outcome, "resident_bytes": resident_memory(), "holds": runner.holds})
 
 
-def _next_job(runner: JobRunner, pipe: Pipe) -> JsonObject:
+def next_job(runner: JobRunner, pipe: Pipe) -> JsonObject:
     """Wait for a job, and let go of what is held when none comes."""
     if runner.holds:
         if (job := pipe.receive_within(_HOLD_SECONDS)) is not None:

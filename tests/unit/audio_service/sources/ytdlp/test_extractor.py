@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import cast
 
-from audio_service.child_main import work_while
+from audio_service.child_main import JobRunner, Pipe, next_job, work_while
+from audio_service.children.jobs import JsonObject
 
 # In a process of its own: this one may have imported anything by now. Modules beside the sites' own do not count.
 _SECOND_TIME = """
@@ -54,3 +56,34 @@ def test_it_stops_after_the_step_in_which_a_job_came_and_goes_on_where_it_was() 
     assert taken == [0, 1, 2, 3, 4]
     work_while(lambda: True, upcoming)
     assert taken == [0, 1, 2, 3, 4]
+
+
+class Holding:
+    """A runner whose last job left something."""
+
+    holds = True
+
+    def let_go(self) -> None:
+        self.holds = False
+
+
+class Queue:
+    """A pipe: the jobs that come within the time, and the one that comes after it."""
+
+    def __init__(self, *, soon: JsonObject | None, later: JsonObject) -> None:
+        self._soon = soon
+        self._later = later
+
+    def receive_within(self, _seconds: float) -> JsonObject | None:
+        return self._soon
+
+    def receive(self) -> JsonObject:
+        return self._later
+
+
+def test_what_a_job_left_is_let_go_when_the_next_one_does_not_come_soon() -> None:
+    soon, later = {"kind": "fetch"}, {"kind": "list"}
+    for pipe, job, kept in ((Queue(soon=soon, later=later), soon, True), (Queue(soon=None, later=later), later, False)):
+        runner = Holding()
+        assert next_job(cast("JobRunner", runner), cast("Pipe", pipe)) is job
+        assert runner.holds is kept
