@@ -18,7 +18,7 @@ override SONG := $(value SONG)
 export SONG
 export LOCALE
 
-.PHONY: help run up down logs health test unit coverage check lint types imports deploy-lint commits audit vulnerabilities sbom format lock bench bench-full clean
+.PHONY: help run run-aws up down logs health test unit coverage check lint types imports deploy-lint commits audit vulnerabilities sbom format lock bench bench-full clean
 
 help: ## Show this list ## Muestra esta lista
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ' ## ' -v language="$$($(SAY))" \
@@ -26,6 +26,9 @@ help: ## Show this list ## Muestra esta lista
 
 run: $(VENV)/.run ## Start the audio service and do the main job once (SONG='<URL or title>' to choose) ## Arranca el servicio de audio y hace una vez lo principal (SONG='<enlace o título>' para elegir)
 	@$(BIN)/butakero up --demo $${SONG:+--song="$$SONG"}
+
+run-aws: $(VENV)/.dev ## The same on SQS, DynamoDB and S3: local servers stand in for AWS and end with it ## Lo mismo sobre SQS, DynamoDB y S3: servidores locales hacen de AWS y terminan con él
+	@$(BIN)/python -m tests.servers.aws_here $(BIN)/butakero up --demo $${SONG:+--song="$$SONG"}
 
 up: | docker-ready ## Build the image and start everything with Docker Compose (PROFILE=monitoring: dashboards too) ## Construye las imágenes y arranca todo con Docker Compose (PROFILE=monitoring: tableros también)
 	@$(COMPOSE) up --detach --build --wait

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from audio_service.settings import AudioSettings
+from bot_service.settings import BotSettings
 from tests.deploy.terraform.workspace import INFRA, STACKS, Workspace, open_workspace
 
 FILES = sorted(INFRA.rglob("*.tf"))
@@ -117,6 +119,18 @@ def test_an_example_names_variables_that_are_declared(stack: str) -> None:
     named = set(re.findall(r"^(\w+)\s*=", example, re.MULTILINE))
     assert named
     assert named <= set(declared)
+
+
+@pytest.mark.parametrize(
+    ("stack", "keys"), [("audio", set(AudioSettings.model_fields)), ("bot", set(BotSettings.model_fields))]
+)
+def test_a_task_is_told_settings_that_exist(stack: str, keys: set[str]) -> None:
+    text = (INFRA / "stacks" / stack / "main.tf").read_text()
+    environment = re.search(r"\n  environment = \{\n(.*?)\n  \}\n", text, re.DOTALL)
+    assert environment is not None
+    told = {name.lower() for name in re.findall(r"^\s+([A-Z][A-Z0-9_]+)\s+=", environment[1], re.MULTILINE)}
+    assert len(told) > 8
+    assert told <= keys
 
 
 def test_what_may_be_done_to_everything_says_why() -> None:

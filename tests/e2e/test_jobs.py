@@ -20,7 +20,9 @@ from tests.e2e.crash_matrix import table_of
 from tests.e2e.downloads import Downloads
 from tests.e2e.measuring import Measuring
 from tests.reporting import Table
+from tests.servers.aws_system import aws_settings
 from tests.servers.clustered import Clustered
+from tests.servers.emulators import Emulator
 from tests.servers.jobs import (
     JobClient,
     Kind,
@@ -222,6 +224,24 @@ async def test_the_steps_are_those_of_an_undisturbed_job(
 async def test_a_worker_killed_after_any_step_is_followed_by_one_that_finishes(
     open_settings: OpenSettings, site: MediaSite, kind: Kind, tables: list[Table]
 ) -> None:
+    await kill_after_each_step(open_settings, site, kind, tables)
+
+
+async def test_a_worker_killed_after_any_step_on_aws_is_followed_by_one_that_finishes(
+    tmp_path: Path, ministack: Emulator, seaweedfs: Emulator, site: MediaSite, tables: list[Table]
+) -> None:
+    @asynccontextmanager
+    async def opened(name: str) -> AsyncGenerator[AudioSettings]:
+        directory = tmp_path / name
+        directory.mkdir()
+        async with aws_settings(directory, site, ministack, seaweedfs, num_workers=1) as settings:
+            yield settings
+
+    await kill_after_each_step(opened, site, Downloads(), tables)
+
+
+async def kill_after_each_step(open_settings: OpenSettings, site: MediaSite, kind: Kind, tables: list[Table]) -> None:
+    """Run one case for each step of the kind, some at a time."""
     limit = asyncio.Semaphore(PARALLEL)
 
     async def case(number: int, step: str) -> None:
