@@ -24,7 +24,7 @@ module "guilds" {
   source              = "../../modules/table"
   name                = "${local.audio.name}-guilds"
   deletion_protection = var.deletion_protection
-  indexes             = { GSI1 = { hash_key = "GSI1PK", range_key = "GSI1SK" } }
+  indexes             = {}
 }
 
 module "secret" {
@@ -83,12 +83,13 @@ data "aws_iam_policy_document" "task" {
       "dynamodb:ConditionCheckItem",
       "dynamodb:DeleteItem",
       "dynamodb:DescribeTable",
+      "dynamodb:DescribeTimeToLive",
       "dynamodb:GetItem",
       "dynamodb:PutItem",
       "dynamodb:Query",
       "dynamodb:UpdateItem",
     ]
-    resources = [module.guilds.arn, "${module.guilds.arn}/index/*"]
+    resources = [module.guilds.arn]
   }
   statement {
     sid       = "AskForSongs"

@@ -124,6 +124,6 @@ async def _tell_foreign_records(repository: DynamoRepository) -> None:
                 "library.foreign_records",
                 table=repository.connection.schema.name,
                 detail="records of another program, such as the original bot: they are listed and left as they are; "
-                "searches do not find them; their songs are downloaded again when they are asked for",
+                "searches do not find them; `butakero import --from dynamodb:TABLE --bucket NAME` moves them in",
             )
         return
