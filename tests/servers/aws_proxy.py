@@ -46,6 +46,7 @@ class AwsProxy:
     url: str = ""
     answers: dict[str, Answer] = field(default_factory=dict[str, Answer])
     calls: Counter[str] = field(default_factory=Counter[str])
+    answered: Counter[str] = field(default_factory=Counter[str])
     bodies: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict[str, list[str]](list))
     session: aiohttp.ClientSession | None = None
 
@@ -64,6 +65,7 @@ class AwsProxy:
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
         url = f"{self.target}{request.path_qs}"
         async with self.session.request(request.method, url, data=body, headers=headers) as response:
+            self.answered[action] += 1
             return web.Response(status=response.status, body=await response.read(), content_type=response.content_type)
 
     def sent(self, action: str) -> list[Any]:

@@ -90,6 +90,11 @@ class Inbox:
         """How many more messages it may hold."""
         return self.prefetch - len(self.held)
 
+    @property
+    def is_wanting(self) -> bool:
+        """Whether an iterator waits for which there is no message yet."""
+        return self.iterating > len(self.waiting)
+
     def take(self) -> Held | None:
         """Return the next message, None if there is none."""
         while self.waiting:
@@ -205,7 +210,7 @@ class QueueReader:
         pause = _FIRST_PAUSE_SECONDS
         try:
             while self._inboxes:
-                room = sum(max(inbox.room, 0) for inbox in self._inboxes if inbox.iterating)
+                room = sum(max(inbox.room, 0) for inbox in self._inboxes if inbox.is_wanting)
                 if not room:
                     self._changed.clear()
                     await self._changed.wait()

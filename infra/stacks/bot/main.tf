@@ -123,6 +123,8 @@ data "aws_iam_policy_document" "task" {
       "sqs:GetQueueAttributes",
       "sqs:GetQueueUrl",
       "sqs:ReceiveMessage",
+      # What is handed back is sent again, so that the delivery is not counted.
+      "sqs:SendMessage",
       "sqs:SetQueueAttributes",
     ]
     resources = [local.own_queues]

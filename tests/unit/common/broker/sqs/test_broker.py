@@ -62,8 +62,7 @@ async def test_nothing_is_polled_for_while_no_iterator_waits(settings: SharedSet
     async with open_broker(settings) as broker, broker.consume(topic, "g", prefetch=2) as deliveries:
         await broker.publish(topic, "k", b"v", {})
         await (await take(deliveries)).ack()
-        polls = proxy.calls["ReceiveMessage"]
-    assert proxy.calls["ReceiveMessage"] == polls, "and none was open when the broker was closed"
+    assert proxy.calls["ReceiveMessage"] == 1
 
 
 async def test_closing_does_not_wait_for_the_poll_of_a_group_that_is_forgotten(
@@ -76,8 +75,7 @@ async def test_closing_does_not_wait_for_the_poll_of_a_group_that_is_forgotten(
             tasks.create_task(drain(deliveries))
             await until(lambda: proxy.calls["ReceiveMessage"] == 1)
         await broker.forget(topic, "g")
-        began = time.monotonic()
-    assert time.monotonic() - began < 15, "a poll lasts 20 s"
+    assert not proxy.answered["ReceiveMessage"], "the poll lasts 20 s"
     assert proxy.calls["Unsubscribe"] == proxy.calls["DeleteQueue"] == 1
 
 
