@@ -140,11 +140,12 @@ async def _complete(table: Table) -> bool:
     values = {"pk": "REQUESTS", "sk": "BATCH#"}
     heads = await read_all(table, "#PK = :pk AND begins_with(#SK, :sk)", values)
     for head in heads:
-        await _complete_one(table, head)
+        await complete_one(table, head)
     return bool(heads)
 
 
-async def _complete_one(table: Table, head: Item) -> None:
+async def complete_one(table: Table, head: Item) -> None:
+    """Give the requests of a batch items of their own; no-op for those of a batch that was completed meanwhile."""
     keys = _page_keys(head)
     pages = await table.get_many(keys)
     document = b"".join(page["page"] for page in pages if page) if keys else head["document"]

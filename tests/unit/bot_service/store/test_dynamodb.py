@@ -16,8 +16,9 @@ from pydantic import SecretStr
 from bot_service.settings import BotSettings
 from bot_service.store.base import SavedPlayer
 from bot_service.store.dynamodb import requests
+from bot_service.store.dynamodb.base import read_all
 from bot_service.store.dynamodb.store import DynamoStore, open_dynamodb
-from common.databases.dynamodb import Table, Update
+from common.databases.dynamodb import Item, Schema, Table, Update, connected
 from common.errors import DatabaseUnavailable
 from tests.contract.store_raw import raw_items
 from tests.contract.store_samples import SNOWFLAKE, entry, player, request, track
@@ -260,3 +261,22 @@ async def test_the_table_has_no_index_and_is_read_without_a_scan(
     async with raw_items(settings) as (client, _):
         described = await client.describe_table(TableName=settings.dynamodb_table_bot)
     assert "GlobalSecondaryIndexes" not in described["Table"]
+
+
+async def test_a_reader_that_was_overtaken_opens_no_request_again(
+    store: DynamoStore, settings: BotSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads: list[Item] = []
+
+    async def note(table: Table) -> bool:
+        heads.extend(await read_all(table, "#PK = :pk", {"pk": "REQUESTS"}))
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(requests, "_complete", note)
+        await store.add_requests([request(one) for one in range(101)])
+    assert await store.finish_request("request-7") == request(7)
+    async with connected(settings, Schema(settings.dynamodb_table_bot, "DYNAMODB_TABLE_BOT")) as connection:
+        await connection.run(lambda table: requests.complete_one(table, heads[0]))
+    assert await store.request("request-7") is None
+    assert len(await store.open_requests()) == 100
