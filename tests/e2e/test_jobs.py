@@ -87,7 +87,18 @@ def left_behind(settings: AudioSettings) -> list[Path]:
 async def test_every_delivery_twice_and_reordered_is_done_once_and_answered_once(
     tmp_path: Path, site: MediaSite, kind: Kind
 ) -> None:
-    settings = settings_for(tmp_path, site.address, num_workers=4)
+    await deliver_twice(kind, site, settings_for(tmp_path, site.address, num_workers=4))
+
+
+async def test_every_delivery_twice_on_aws_is_done_once_and_answered_once(
+    tmp_path: Path, ministack: Emulator, seaweedfs: Emulator, site: MediaSite
+) -> None:
+    async with aws_settings(tmp_path, site, ministack, seaweedfs, num_workers=4) as settings:
+        await deliver_twice(Downloads(), site, settings)
+
+
+async def deliver_twice(kind: Kind, site: MediaSite, settings: AudioSettings) -> None:
+    """Ask for each of five files by two requests, each of them published twice, in any order."""
     files = [add_file(site, f"file-{number}") for number in range(5)]
     requests = [kind.request(site, site.file(file)) for file in files for _ in range(2)]
     deliveries = [request for request in requests for _ in range(2)]
