@@ -58,11 +58,9 @@ resource "aws_lb" "this" {
   tags         = merge(var.tags, { Name = "${var.name}-alb" })
 
   access_logs {
-    bucket  = aws_s3_bucket.logs.bucket
+    bucket  = module.logs.name
     enabled = true
   }
-
-  depends_on = [aws_s3_bucket_policy.logs]
 }
 
 resource "aws_lb_target_group" "this" {
@@ -120,89 +118,12 @@ resource "aws_lb_listener" "https" {
   }
 }
 
-# Access logs. Load balancers write with their own service's right, and can write to SSE-S3 buckets alone.
-
-resource "aws_s3_bucket" "logs" {
-  #checkov:skip=CKV_AWS_18:it is the log
-  #checkov:skip=CKV_AWS_144:access logs of 30 days need no copy in another region
-  #checkov:skip=CKV_AWS_145:load balancers can write to SSE-S3 buckets alone
-  #checkov:skip=CKV2_AWS_62:no program waits for access logs
-  bucket = "${var.bucket_prefix}-alb-logs"
-  tags   = merge(var.tags, { Name = "${var.bucket_prefix}-alb-logs" })
-}
-
-resource "aws_s3_bucket_versioning" "logs" {
-  bucket = aws_s3_bucket.logs.id
-  versioning_configuration {
-    status = "Enabled"
-  }
-}
-
-resource "aws_s3_bucket_server_side_encryption_configuration" "logs" {
-  bucket = aws_s3_bucket.logs.id
-  rule {
-    apply_server_side_encryption_by_default {
-      sse_algorithm = "AES256"
-    }
-  }
-}
-
-resource "aws_s3_bucket_public_access_block" "logs" {
-  bucket                  = aws_s3_bucket.logs.id
-  block_public_acls       = true
-  block_public_policy     = true
-  ignore_public_acls      = true
-  restrict_public_buckets = true
-}
-
-resource "aws_s3_bucket_lifecycle_configuration" "logs" {
-  bucket     = aws_s3_bucket.logs.id
-  depends_on = [aws_s3_bucket_versioning.logs]
-  rule {
-    id     = "old-logs"
-    status = "Enabled"
-    filter {}
-    expiration {
-      days = 30
-    }
-    noncurrent_version_expiration {
-      noncurrent_days = 1
-    }
-    abort_incomplete_multipart_upload {
-      days_after_initiation = 1
-    }
-  }
-}
-
-data "aws_iam_policy_document" "logs" {
-  statement {
-    sid       = "LetLoadBalancersWrite"
-    actions   = ["s3:PutObject"]
-    resources = ["${aws_s3_bucket.logs.arn}/AWSLogs/${data.aws_caller_identity.here.account_id}/*"]
-    principals {
-      type        = "Service"
-      identifiers = ["logdelivery.elasticloadbalancing.amazonaws.com"]
-    }
-  }
-  statement {
-    sid       = "RefuseClearText"
-    effect    = "Deny"
-    actions   = ["s3:*"]
-    resources = [aws_s3_bucket.logs.arn, "${aws_s3_bucket.logs.arn}/*"]
-    principals {
-      type        = "*"
-      identifiers = ["*"]
-    }
-    condition {
-      test     = "Bool"
-      variable = "aws:SecureTransport"
-      values   = ["false"]
-    }
-  }
-}
-
-resource "aws_s3_bucket_policy" "logs" {
-  bucket     = aws_s3_bucket.logs.id
-  policy     = data.aws_iam_policy_document.logs.json
-  depends_on = [aws_s3_bucket_public_access_block.logs]
+# Load balancers write with their own service's right, and to buckets with S3's own key alone.
+module "logs" {
+  source                = "../bucket"
+  name                  = "${var.bucket_prefix}-alb-logs"
+  keep_days             = 30
+  keep_versions_days    = 1
+  load_balancer_logs_of = data.aws_caller_identity.here.account_id
+  tags                  = var.tags
 }

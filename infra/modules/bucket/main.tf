@@ -1,10 +1,9 @@
-# The songs: audio/<id>.dca. growing/ holds what is being written, quarantine/ uploads that were not checked yet; what a
-# crash leaves in either is removed after a day. The access logs of the load balancer have a bucket of their own.
+# A private bucket: versioned, encrypted, over TLS alone. Below `temporary_prefixes` everything is removed after a day.
 
 resource "aws_s3_bucket" "this" {
-  #checkov:skip=CKV_AWS_18:songs are public media; who read one is of no use, and each line costs storage
+  #checkov:skip=CKV_AWS_18:songs are public media and logs are logs; who read one is of no use, and each line costs storage
   #checkov:skip=CKV_AWS_144:a song that is lost is downloaded again
-  #checkov:skip=CKV_AWS_145:a key of our own costs $1 a month and a request per call; AWS's own key encrypts as well
+  #checkov:skip=CKV_AWS_145:a key of our own costs $1 a month and a request per call, and load balancers cannot write with it
   #checkov:skip=CKV2_AWS_62:workers learn of songs by the queue
   bucket = var.name
   tags   = merge(var.tags, { Name = var.name })
@@ -56,9 +55,9 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
   }
 
   dynamic "rule" {
-    for_each = { growing = "growing/", quarantine = "quarantine/" }
+    for_each = toset(var.temporary_prefixes)
     content {
-      id     = rule.key
+      id     = trimsuffix(rule.value, "/")
       status = "Enabled"
       filter {
         prefix = rule.value
@@ -72,7 +71,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
-  # A song that was evicted or made anew: its old version, kept for a mistake, costs storage.
+  # What was replaced or deleted: its old version, kept for a mistake, costs storage.
   rule {
     id     = "old-versions"
     status = "Enabled"
@@ -81,12 +80,13 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
       noncurrent_days = var.keep_versions_days
     }
     expiration {
-      expired_object_delete_marker = true
+      days                         = var.keep_days
+      expired_object_delete_marker = var.keep_days == null ? true : null
     }
   }
 }
 
-data "aws_iam_policy_document" "tls" {
+data "aws_iam_policy_document" "access" {
   statement {
     sid       = "RefuseClearText"
     effect    = "Deny"
@@ -102,10 +102,23 @@ data "aws_iam_policy_document" "tls" {
       values   = ["false"]
     }
   }
+
+  dynamic "statement" {
+    for_each = var.load_balancer_logs_of == "" ? [] : [var.load_balancer_logs_of]
+    content {
+      sid       = "LetLoadBalancersWrite"
+      actions   = ["s3:PutObject"]
+      resources = ["${aws_s3_bucket.this.arn}/AWSLogs/${statement.value}/*"]
+      principals {
+        type        = "Service"
+        identifiers = ["logdelivery.elasticloadbalancing.amazonaws.com"]
+      }
+    }
+  }
 }
 
-resource "aws_s3_bucket_policy" "tls" {
+resource "aws_s3_bucket_policy" "access" {
   bucket     = aws_s3_bucket.this.id
-  policy     = data.aws_iam_policy_document.tls.json
+  policy     = data.aws_iam_policy_document.access.json
   depends_on = [aws_s3_bucket_public_access_block.this]
 }

@@ -42,3 +42,23 @@ resource "aws_dynamodb_table" "this" {
     enabled = true
   }
 }
+
+# What a program needs that reads and writes the table and makes nothing.
+data "aws_iam_policy_document" "use" {
+  statement {
+    sid = "UseTheTable"
+    actions = [
+      "dynamodb:BatchGetItem",
+      "dynamodb:BatchWriteItem",
+      "dynamodb:ConditionCheckItem",
+      "dynamodb:DeleteItem",
+      "dynamodb:DescribeTable",
+      "dynamodb:DescribeTimeToLive",
+      "dynamodb:GetItem",
+      "dynamodb:PutItem",
+      "dynamodb:Query",
+      "dynamodb:UpdateItem",
+    ]
+    resources = [aws_dynamodb_table.this.arn, "${aws_dynamodb_table.this.arn}/index/*"]
+  }
+}

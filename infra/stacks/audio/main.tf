@@ -18,10 +18,12 @@ module "network" {
   tags   = var.networking_tags
 }
 
+# Songs are audio/<id>.dca. growing/ holds what is being written, quarantine/ uploads that were not checked yet.
 module "bucket" {
-  source = "../../modules/bucket"
-  name   = local.bucket_name
-  tags   = var.storage_s3_tags
+  source             = "../../modules/bucket"
+  name               = local.bucket_name
+  temporary_prefixes = ["growing/", "quarantine/"]
+  tags               = var.storage_s3_tags
 }
 
 module "songs" {
@@ -121,6 +123,8 @@ module "alb" {
 }
 
 data "aws_iam_policy_document" "task" {
+  source_policy_documents = [module.songs.policy]
+
   statement {
     sid       = "ListTheStore"
     actions   = ["s3:ListBucket", "s3:ListBucketMultipartUploads"]
@@ -140,22 +144,6 @@ data "aws_iam_policy_document" "task" {
     sid       = "ReadCookies"
     actions   = ["s3:GetObject"]
     resources = ["${module.bucket.arn}/yt-cookies.txt"]
-  }
-  statement {
-    sid = "UseTheLibrary"
-    actions = [
-      "dynamodb:BatchGetItem",
-      "dynamodb:BatchWriteItem",
-      "dynamodb:ConditionCheckItem",
-      "dynamodb:DeleteItem",
-      "dynamodb:DescribeTable",
-      "dynamodb:DescribeTimeToLive",
-      "dynamodb:GetItem",
-      "dynamodb:PutItem",
-      "dynamodb:Query",
-      "dynamodb:UpdateItem",
-    ]
-    resources = [module.songs.arn, "${module.songs.arn}/index/*"]
   }
   statement {
     sid = "TakeRequests"

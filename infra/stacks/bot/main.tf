@@ -64,6 +64,8 @@ resource "aws_vpc_security_group_ingress_rule" "alb" {
 }
 
 data "aws_iam_policy_document" "task" {
+  source_policy_documents = [module.guilds.policy]
+
   statement {
     sid       = "ReadSongs"
     actions   = ["s3:GetObject"]
@@ -74,22 +76,6 @@ data "aws_iam_policy_document" "task" {
     sid       = "SeeWhatIsMissing"
     actions   = ["s3:ListBucket"]
     resources = [local.audio.s3_bucket_arn]
-  }
-  statement {
-    sid = "UseItsTable"
-    actions = [
-      "dynamodb:BatchGetItem",
-      "dynamodb:BatchWriteItem",
-      "dynamodb:ConditionCheckItem",
-      "dynamodb:DeleteItem",
-      "dynamodb:DescribeTable",
-      "dynamodb:DescribeTimeToLive",
-      "dynamodb:GetItem",
-      "dynamodb:PutItem",
-      "dynamodb:Query",
-      "dynamodb:UpdateItem",
-    ]
-    resources = [module.guilds.arn]
   }
   statement {
     sid       = "AskForSongs"
