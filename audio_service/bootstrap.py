@@ -17,6 +17,8 @@ from audio_service.settings import AudioSettings
 from audio_service.sources.base import MediaSource
 from audio_service.sources.client import open_ytdlp
 from audio_service.sources.questions import open_questions
+from audio_service.sources.stored_cookies import KEY as COOKIES_KEY
+from audio_service.sources.stored_cookies import keeping_stored_cookies
 from audio_service.sources.youtube.api import open_youtube_api
 from audio_service.sources.youtube.source import YouTubeSource
 from audio_service.workspace import open_workspace
@@ -36,11 +38,16 @@ async def open_services(settings: AudioSettings) -> AsyncGenerator[Services]:
     PlatformCollector(registry=registry)
     async with AsyncExitStack() as stack:
         workspace = stack.enter_context(open_workspace(settings.temp_path))
+        stored_cookies = workspace.root / COOKIES_KEY
+        if copies_cookies := settings.storage_backend == "s3" and settings.cookies_youtube is None:
+            settings = settings.model_copy(update={"cookies_youtube": stored_cookies})
         # First what takes longest to get ready, beside all the rest.
         children = await stack.enter_async_context(open_children(settings))
         broker = await stack.enter_async_context(open_broker(settings))
         repository = await stack.enter_async_context(open_repository(settings))
         blobs = await stack.enter_async_context(open_blobs(settings))
+        if copies_cookies:
+            await stack.enter_async_context(keeping_stored_cookies(blobs, stored_cookies))
         yield Services(
             settings=settings,
             owner=f"{settings.instance_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}",
