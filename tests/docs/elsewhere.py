@@ -22,6 +22,8 @@ _WHOLE = "is what CI runs, or takes longer than a test may"
 # A command that none of these matches is run, if it is in a block.
 REASONS = {
     r"make (run|run SONG=.*)|LOCALE=en make run": "run by test_commands.py, test_make_run_prints_what_the_page_shows",
+    r"make run-aws": "run by test_commands.py, test_make_run_aws_on_ministack_and_seaweedfs",
+    r"butakero import .*": "needs a library of another program; test_import.py moves some in",
     r"make (test( SEED=\d+)?|check|unit|coverage|bench|bench-full|audit|sbom)": _WHOLE,
     r"(FULL|TEST_TIME_FACTOR)=\d+ make test": _WHOLE,
     r"\.venv/bin/pytest .*": "is a run of tests itself",

@@ -93,6 +93,14 @@ async def test_make_run_takes_a_song(tmp_path: Path) -> None:
             assert any(line.startswith("Listo: ") for line in running.lines)
 
 
+async def test_make_run_aws_on_ministack_and_seaweedfs(tmp_path: Path) -> None:
+    with first_run(terminal(tmp_path), "make run-aws") as running:
+        assert any(line.startswith("Listo: ") for line in running.lines)
+        assert any("s3://butakero-songs/audio/" in line for line in running.lines)
+        running.press_ctrl_c()
+        assert "se detuvo" in running.rest()
+
+
 # --- the command line and the HTTP API
 
 

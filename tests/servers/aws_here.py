@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from common.aws import open_s3
 from common.settings import SharedSettings
 from tests.servers.emulators import CREDENTIALS, open_ministack, open_seaweedfs
+from tests.servers.reaper import child_environment
 
 BUCKET = "butakero-songs"
 
@@ -40,7 +41,7 @@ async def open_aws() -> AsyncGenerator[dict[str, str]]:
 async def run(*command: str) -> int:
     """Run a command to its end in that environment; return its exit code. Ctrl-C is the command's to handle."""
     async with open_aws() as environment:
-        process = await asyncio.create_subprocess_exec(*command, env={**os.environ, **environment})
+        process = await asyncio.create_subprocess_exec(*command, env=child_environment({**os.environ, **environment}))
         while True:
             try:
                 return await process.wait()
