@@ -145,8 +145,8 @@ $(BIN)/python:
 		"python -m venv failed: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
 
 $(VENV)/.run: requirements/audio.txt requirements/bot.txt | $(BIN)/python
-	@$(SAY) "Instalo las dependencias en $(VENV), una sola vez: unos 394 MB, alrededor de un minuto." \
-		"Installing the locked dependencies into $(VENV), once: about 394 MB, about a minute."
+	@$(SAY) "Instalo las dependencias en $(VENV), una sola vez: unos 431 MB, alrededor de un minuto." \
+		"Installing the locked dependencies into $(VENV), once: about 431 MB, about a minute."
 	@scripts/install.sh $(BIN)/python requirements/audio.txt requirements/bot.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index -e .
 	@touch $@

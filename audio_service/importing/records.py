@@ -1,4 +1,4 @@
-"""A record of the original system, read from a document of MongoDB or an item of DynamoDB. Pure.
+"""A record of the original system, read from a document of MongoDB or an item of DynamoDB.
 
 Both hold the fields of the API's answer. The id is `_id` in MongoDB, and in DynamoDB `PK` with VIDEO# before it. Times
 are dates or RFC 3339 texts; a time that is missing or cannot be read is that of the record's making, else now.

@@ -155,7 +155,7 @@ def test_the_language_is_that_of_the_settings(place: Path, line: str, environmen
 def test_an_installation_says_how_much_it_is_and_how_far(place: Path) -> None:
     (place / ".venv" / ".run").unlink()
     shown = make(place, "run").stdout
-    assert "394 MB" in shown
+    assert "431 MB" in shown
     assert re.findall(r"\d/2", shown) == ["1/2", "2/2"]
     assert "descomprimiendo" in shown
     assert (place / ".venv" / ".run").exists()
