@@ -16,7 +16,13 @@ from common.settings import SharedSettings
 
 HUNG_UP = "ends the connection: see whether it expects TLS (KAFKA_ENABLE_TLS) and a log-in (KAFKA_SASL_MECHANISM)"
 
-_TRANSIENT = kafka_errors.NodeNotReadyError | kafka_errors.StaleMetadata | kafka_errors.UnknownTopicOrPartitionError
+_TRANSIENT = (
+    kafka_errors.NodeNotReadyError
+    | kafka_errors.StaleMetadata
+    | kafka_errors.UnknownTopicOrPartitionError
+    # Brokers that the controller has not heard for a moment do not count as replicas.
+    | kafka_errors.InvalidReplicationFactorError
+)
 _DENIED = (
     kafka_errors.TopicAuthorizationFailedError
     | kafka_errors.GroupAuthorizationFailedError
