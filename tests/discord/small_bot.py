@@ -20,6 +20,8 @@ from common.dca import DcaReader
 
 log = logging.getLogger(__name__)
 
+_LOOK_SECONDS = 0.1
+
 
 class Frames(discord.AudioSource):
     """The packets of a DCA file."""
@@ -27,9 +29,12 @@ class Frames(discord.AudioSource):
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
             self._frames = iter(list(DcaReader(file)))
+        self.ended = False
 
     def read(self) -> bytes:
-        return next(self._frames, b"")
+        frame = next(self._frames, b"")
+        self.ended = not frame
+        return frame
 
     def is_opus(self) -> bool:
         return True
@@ -131,17 +136,25 @@ class Small(app_commands.Group):
         loop = asyncio.get_running_loop()
 
         def after(error: Exception | None) -> None:
-            following = self.bot.say("ended") if error is None else self._continue(client, frames, error)
-            asyncio.run_coroutine_threadsafe(following, loop)
+            asyncio.run_coroutine_threadsafe(self._continue(client, frames, error), loop)
 
         client.play(frames, after=after)
 
-    async def _continue(self, client: discord.VoiceClient, frames: Frames, error: Exception) -> None:
-        """Start a new player: the library's wakes between two connections, and fails when it finds no key there."""
-        log.warning("the library's player has failed", exc_info=error)
-        while not client.is_connected():
-            await asyncio.to_thread(client.wait_until_connected, 20)
-        self._start(client, frames)
+    async def _continue(self, client: discord.VoiceClient, frames: Frames, error: Exception | None) -> None:
+        """Start a new player unless the song or the voice client has ended.
+
+        The library's player wakes between two connections: it fails when it finds no key there, and gives up without
+        an error when it finds no connection.
+        """
+        if error is not None:
+            log.warning("the library's player has failed", exc_info=error)
+        while not frames.ended and client in self.bot.voice_clients:
+            if client.is_connected():
+                client.stop()  # one that gave up still counts as playing
+                self._start(client, frames)
+                return
+            await asyncio.to_thread(client.wait_until_connected, _LOOK_SECONDS)
+        await self.bot.say("ended")
 
     @play.autocomplete("title")
     async def titles(self, _interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
