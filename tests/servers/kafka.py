@@ -21,12 +21,9 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-from aiokafka import AIOKafkaClient
-from aiokafka.errors import KafkaError
 
 from tests.servers.certificates import Certificates, have_openssl, make_certificates
+from tests.servers.kafka_topics import takes_work
 from tests.servers.missing import ProgramMissing
 from tests.servers.ports import free_port
 from tests.servers.reaper import child_environment
@@ -115,23 +112,7 @@ class Kafka:
         """Start it unless it runs, and wait until it takes work: one that stood still is fenced for a moment."""
         if self.process is None or self.process.poll() is not None:
             await self.start()
-        await until(self._is_unfenced)
-
-    async def _is_unfenced(self) -> bool:
-        """Whether the broker names itself to clients, as it does only while its controller knows it is alive."""
-        client: Any = AIOKafkaClient(bootstrap_servers=self.bootstrap)
-        try:
-            await client.bootstrap()
-            return bool(client.cluster.brokers())
-        except KafkaError:
-            return False
-        finally:
-            await client.close()
-
-    async def restart(self) -> None:
-        """Kill it if it runs, and start it again."""
-        await self.kill()
-        await self.start()
+        await until(lambda: takes_work(self.bootstrap))
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 # Unchecked for one reason: the library has no type stubs.
-from aiokafka import AIOKafkaProducer  # pyright: ignore[reportMissingTypeStubs] - see above
+from aiokafka import AIOKafkaClient, AIOKafkaProducer  # pyright: ignore[reportMissingTypeStubs] - see above
 from aiokafka.admin import (  # pyright: ignore[reportMissingTypeStubs] - see above
     AIOKafkaAdminClient,
     NewPartitions,
@@ -17,6 +17,19 @@ from aiokafka.admin.config_resource import (  # pyright: ignore[reportMissingTyp
     ConfigResource,
     ConfigResourceType,
 )
+from aiokafka.errors import KafkaError  # pyright: ignore[reportMissingTypeStubs] - see above
+
+
+async def takes_work(bootstrap: str) -> bool:
+    """Whether the broker names itself to clients, as it does only while its controller knows that it is alive."""
+    client: Any = AIOKafkaClient(bootstrap_servers=bootstrap)
+    try:
+        await client.bootstrap()
+        return bool(client.cluster.brokers())
+    except KafkaError:
+        return False
+    finally:
+        await client.close()
 
 
 @asynccontextmanager
