@@ -14,7 +14,7 @@ from audio_service.audio.mp3 import FIRST_FRAME_BYTES, ID3_HEADER_BYTES, id3_end
 from audio_service.audio.protection import START_BYTES, index_of, may_be_protected
 
 KEPT_BYTES = 256 * 1024
-HEAD_BYTES = 16
+HEAD_BYTES = 4096
 _BOX_HEADER = 8
 _LONG_BOX_HEADER = 16
 # What an ISO media file may start with (ISO/IEC 14496-12 §4.3, and QuickTime's own).

@@ -98,6 +98,11 @@ class AudioInput(Protocol):
         ...
 
     @property
+    def states_length(self) -> bool:
+        """Whether the container states how long or how large it is."""
+        ...
+
+    @property
     def stated_ms(self) -> int | None:
         """The length that the container states, None when it states none."""
         ...
@@ -366,7 +371,7 @@ def _metadata(media: AudioInput, plan: _Plan, origin: Origin, options: EncodeOpt
     packet was read.
     """
     probed = media.probed
-    stated = options.length_stated or media.stated_ms is not None
+    stated = options.length_stated or media.states_length
     length = STATED if stated else BY_ITS_END if probed.container == "ogg" else NOT_STATED
     transcoded = plan.mode == "transcoded"
     return DcaMetadata(

@@ -22,6 +22,7 @@ from audio_service.audio.base import MISSING_SHARE, Probed, check_reached
 from audio_service.audio.files import HEAD_BYTES, SeekableFile, SequentialFile
 from audio_service.audio.ogg_pages import PagedFile, PageWatch, Part, find_links
 from audio_service.audio.protection import refuse_protected
+from audio_service.audio.stated_size import stated_size
 from audio_service.audio.tracks import choose_track
 from audio_service.audio.trimming import padding_at_end, skipped_at_start
 from common.errors import MediaCorrupt, MediaUnsupported, SourceTruncated
@@ -50,9 +51,8 @@ DECODERS = frozenset(
 )
 # Containers whose header states a duration; in the others FFmpeg derives one from the size, the bit rate or the end.
 _STATING = frozenset({"mov", "matroska", "flac", "wav", "wv", "tta", "ape", "aiff", "flv", "dsf"})
-_RIFF_UNKNOWN = 0xFFFF_FF00
-# "WAVE", the format chunk and the header of the data: what a plain WAV has besides its samples.
-_RIFF_HEADERS = 36
+# The headers of RIFF, of the format chunk and of the data: what a plain WAV has besides its samples.
+_WAV_HEADERS = 44
 _MAGIC = (
     *(b"\x1a\x45\xdf\xa3", b"OggS", b"fLaC", b"RIFF", b"ID3", b"FORM", b"caff", b"FLV\x01"),
     *(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", b"wvpk", b"MAC ", b"TTA1", b"MP+", b"MPCK", b"#!AMR", b"DSD ", b"FRM8"),
@@ -160,8 +160,9 @@ class FfmpegAudio:
         """
         if self.probed.container == "ogg":
             return self._check_pages()
-        if self.probed.container == "wav":
-            return self._check_riff_size()
+        if (size := stated_size(self._file.head)) is not None:
+            _check_size(self._file, size)
+            return True
         stated = self.stated_ms
         if stated is None:
             return False
@@ -194,26 +195,16 @@ class FfmpegAudio:
             raise SourceTruncated("ends within a page")
         return watch.ended
 
-    def _check_riff_size(self) -> bool:
-        """For WAV, whose duration FFmpeg corrects by the file's size."""
-        size = self._riff_size()
-        if size is None:
-            return False
-        there = self._file.size()
-        if there < size * (1 - MISSING_SHARE):
-            raise SourceTruncated(f"ends at {there} bytes of {size}")
-        return True
-
-    def _riff_size(self) -> int | None:
-        """Return the size that a WAV states; 0 and all ones mean that it was streamed."""
-        size = int.from_bytes(self._file.head[4:8], "little")
-        return size if 0 < size < _RIFF_UNKNOWN else None
-
     @property
     def title(self) -> str:
         """As AudioInput.title: ID3 tags, Vorbis comments and their like."""
         found = {key.lower(): text.strip() for key, text in (*self._stream.metadata.items(), *self._tags.items())}
         return " - ".join(filter(None, (found.get("artist"), found["title"]))) if found.get("title") else ""
+
+    @property
+    def states_length(self) -> bool:
+        """As AudioInput.states_length."""
+        return stated_size(self._file.head) is not None or self.stated_ms is not None
 
     @property
     def stated_ms(self) -> int | None:
@@ -227,8 +218,8 @@ class FfmpegAudio:
             return int(stream.duration * stream.time_base * 1000)
         if self.probed.container == "wav":
             # FFmpeg derives it in a file that it can seek in only.
-            size, rate = self._riff_size(), stream.codec_context.bit_rate
-            return None if size is None or not rate else max(0, size - _RIFF_HEADERS) * 8 * 1000 // rate
+            size, rate = stated_size(self._file.head), stream.codec_context.bit_rate
+            return None if size is None or not rate else max(0, size - _WAV_HEADERS) * 8 * 1000 // rate
         # Of a file's duration it is unknown which stream it belongs to, unless there is one stream only.
         return self.probed.duration_ms if len(self._container.streams) == 1 else None
 
@@ -365,9 +356,18 @@ def _open(source: SequentialFile, kind: str | None) -> InputContainer:
     except FFmpegError as exc:
         if not source.head:
             raise MediaCorrupt("the file is empty") from exc
+        if isinstance(source, SeekableFile) and (size := stated_size(source.head)) is not None:
+            # The tables behind the sound are missing, without which some cannot be opened.
+            _check_size(source, size)
         if _looks_like_media(source.head):
             raise MediaCorrupt(_describe(exc)) from exc
         raise MediaUnsupported(_describe(exc)) from exc
+
+
+def _check_size(file: SequentialFile, stated: int) -> None:
+    there = file.size()
+    if there < stated * (1 - MISSING_SHARE):
+        raise SourceTruncated(f"ends at {there} bytes of {stated}")
 
 
 def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:

@@ -83,6 +83,11 @@ class WebmAudio:
         return ""
 
     @property
+    def states_length(self) -> bool:
+        """As AudioInput.states_length."""
+        return self.stated_ms is not None
+
+    @property
     def stated_ms(self) -> int | None:
         """As AudioInput.stated_ms. Of several tracks it is unknown which of them the duration belongs to."""
         return self._header.info.stated_ms if len(self._header.track_numbers) == 1 else None

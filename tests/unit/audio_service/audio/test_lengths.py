@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from audio_service.audio import opus
 from audio_service.audio.mp3 import ID3_HEADER_BYTES, frame_header, id3_end
+from audio_service.audio.stated_size import stated_size
 from common.errors import MediaTooLong, MediaUnsupported, SourceTruncated
 from tests.servers.media_damage import truncated
 from tests.servers.media_files import make
@@ -102,6 +104,70 @@ def test_half_of_what_states_its_length_is_told_as_that(muxer: str, codec: str, 
         encode(half)
     with pytest.raises(SourceTruncated):
         encode(once_only(half))
+
+
+SIZED = [
+    ("w64", "pcm_s16le"),
+    ("caf", "pcm_s16le"),
+    ("caf", "adpcm_ima_qt"),
+    ("asf", "wmav2"),
+    ("avi", "mp3"),
+    ("avi", "pcm_s16le"),
+]
+
+
+@pytest.mark.parametrize(("muxer", "codec"), SIZED)
+def test_half_of_what_states_its_size_is_told_as_that(muxer: str, codec: str, tmp_path: Path) -> None:
+    path = written(tmp_path / f"whole.{muxer}", muxer, codec, 44_100, "stereo")
+    assert encode(path)[0].states_length
+    half = truncated(path, 0.5)
+    with pytest.raises(SourceTruncated, match=f"ends at {half.stat().st_size} bytes of "):
+        encode(half)
+    with pytest.raises(SourceTruncated):
+        encode(once_only(half))
+
+
+def test_a_file_whose_tables_are_cut_off_with_its_end_is_truncated(tmp_path: Path) -> None:
+    """FFmpeg cannot open a CAF of ALAC without the table behind the sound."""
+    half = truncated(written(tmp_path / "whole.caf", "caf", "alac", 44_100, "stereo"), 0.5)
+    with pytest.raises(SourceTruncated, match="ends at"):
+        encode(half)
+
+
+def rf64(seconds: int, *, keep: float = 1.0) -> bytes:
+    """Return a WAV with its sizes in a ds64 chunk, as of recordings over 4 GB; `keep`: the share that is there."""
+    data = bytes(seconds * 16_000)
+    form = b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8_000, 16_000, 2, 16)
+    size = 4 + 36 + len(form) + 8 + len(data)
+    sizes = b"ds64" + struct.pack("<IQQQI", 28, size, len(data), len(data) // 2, 0)
+    whole = b"RF64\xff\xff\xff\xffWAVE" + sizes + form + b"data\xff\xff\xff\xff" + data
+    return whole[: int(len(whole) * keep)]
+
+
+def test_a_wav_of_64_bits_states_its_size() -> None:
+    assert encode(io.BytesIO(rf64(3)))[0].states_length
+    with pytest.raises(SourceTruncated):
+        encode(io.BytesIO(rf64(3, keep=0.5)))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"RIFF",
+        b"RIFF\x00\x00\x00\x00WAVE",
+        b"RIFF\xff\xff\xff\xffWAVE",
+        b"RIFF\x24\xf0\xff\x7fWAVE",  # SoX into a pipe
+        b"RIFF\x24\x00\x00\x80WAVE",  # arecord into a pipe
+        b"RF64\xff\xff\xff\xffWAVEfmt ",
+        b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000") + b"\xff" * 8,
+        b"caff\x00\x01\x00\x00data" + b"\xff" * 8,
+        b"caff\x00\x01\x00\x00desc\x00\x00\x00\x00\x00\x01",
+        bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + bytes(80),
+    ],
+)
+def test_what_was_written_without_an_end_states_no_size(head: bytes) -> None:
+    assert stated_size(head) is None
 
 
 @pytest.mark.parametrize("kind", ["aac", "mpegts"])
