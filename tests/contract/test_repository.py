@@ -641,6 +641,18 @@ class TestEviction:
         _, waiters = await repository.mark_success(SONG, fence, made())
         assert list(waiters) == [BOB, CAT]
 
+    async def test_a_file_that_is_recorded_in_place_of_another_counts_alone(self, repository: MediaRepository) -> None:
+        await publish(repository, SONG, "New Rules")
+        held = await self.evict(repository)
+        before = await repository.stored_bytes()
+        await repository.mark_success(SONG, held.fence, made())
+        assert await repository.stored_bytes() == before == made().size_bytes
+        await repository.settle(SONG, held.fence, [], keep=KEEP)
+        again = await self.evict(repository)
+        await repository.finish_eviction(SONG, again.fence)
+        assert await repository.stored_bytes() == 0
+        assert await repository.begin_eviction(idle=NONE, lease=LONG) is None
+
     async def test_evictors_do_not_take_the_same_record(self, repository: MediaRepository) -> None:
         for song in ("one", "two", "three"):
             await publish(repository, song, song)

@@ -129,7 +129,8 @@ async def mark_success(table: Table, media_id: str, fence: int, made: StoredMedi
     await table.put_many(search_entries(record, search_text(made.metadata.title), fence))
     used = {"used_at": now, "used_entry": now, "indexed_fence": fence, "updated_at": text_of(now)}
     changes = {**made_fields(made, media_id), **used}
-    await table.transact([changed(record, changes), *listed(record, now), *with_file(media_id, made.size_bytes, now)])
+    file = with_file(media_id, made.size_bytes, now, before=record)
+    await table.transact([changed(record, changes), *listed(record, now), *file])
     return media_of({**record, **changes}), waiters_of(record)
 
 

@@ -252,13 +252,17 @@ def listed(record: Item, now: int) -> list[Write]:
     return [Delete(key(partition, before)), Put({**key(partition, after), **entry})]
 
 
-def with_file(media_id: str, size: int, now: int) -> list[Write]:
-    """Return the writes for a file that was made now."""
-    if size <= 0:
-        return []
-    shard = shard_of(media_id)
-    entry = key(partition_of(shard), used_sort(now, media_id))
-    return [Put({**entry, "video_id": media_id}), Update(stored_key(shard), "ADD #bytes :size", values={"size": size})]
+def with_file(media_id: str, size: int, now: int, before: Item | None = None) -> list[Write]:
+    """Return the writes for a file that was made now, in place of the one that the record had `before`."""
+    replaced = 0 if before is None else max(0, before["size_bytes"])
+    writes: list[Write] = []
+    if before is not None and replaced and before["used_entry"] != now:
+        writes.append(Delete(_use_key(media_id, before["used_entry"])))
+    if size > 0:
+        writes.append(Put({**_use_key(media_id, now), "video_id": media_id}))
+    if size != replaced:
+        writes.append(Update(stored_key(shard_of(media_id)), "ADD #bytes :size", values={"size": size - replaced}))
+    return writes
 
 
 def without_file(record: Item) -> list[Write]:
@@ -266,9 +270,15 @@ def without_file(record: Item) -> list[Write]:
     size = record["size_bytes"]
     if size <= 0:
         return []
-    shard = shard_of(id_of(record))
-    entry = key(partition_of(shard), used_sort(record["used_entry"], id_of(record)))
-    return [Delete(entry), Update(stored_key(shard), "ADD #bytes :size", values={"size": -size})]
+    media_id = id_of(record)
+    return [
+        Delete(_use_key(media_id, record["used_entry"])),
+        Update(stored_key(shard_of(media_id)), "ADD #bytes :size", values={"size": -size}),
+    ]
+
+
+def _use_key(media_id: str, used_ms: int) -> Item:
+    return key(partition_of(shard_of(media_id)), used_sort(used_ms, media_id))
 
 
 def title_partition(text: str) -> str:
