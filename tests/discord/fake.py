@@ -88,6 +88,8 @@ class FakeDiscord:
             raise web.HTTPNotFound
         try:
             await serve(request)
+        except ConnectionResetError:
+            pass  # the bot has hung up in the middle of a message
         except Exception as exc:
             self.world.core.problem(f"{host}: {exc!r}")
             raise

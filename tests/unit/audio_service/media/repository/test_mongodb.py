@@ -522,9 +522,9 @@ async def test_a_record_of_another_program_breaks_nothing_and_its_song_is_made_a
 
 async def test_records_of_another_program_are_told_of_at_the_start(mongo: Mongo) -> None:
     async with over(mongo) as (repository, settings):
+        assert "foreign_records" not in (await repository.health()).metadata
         songs = await repository.connection.run(_songs)
         await songs.insert_one(ORIGINAL)
-        assert "foreign_records" not in (await repository.health()).metadata
         with capture_logs() as logs:
             async with open_mongodb(settings) as again:
                 await until(
