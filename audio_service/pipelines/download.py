@@ -50,6 +50,13 @@ async def download(job: DownloadJob, services: Services, progress: DownloadProgr
     ends = time.monotonic() + job.deadline_seconds
     resolved = await resolve_once(job, query, services)
     job.deadline_seconds = max(1.0, ends - time.monotonic())
+    return await obtain(job, resolved, services, progress)
+
+
+async def obtain(
+    job: DownloadJob, resolved: Resolved, services: Services, progress: DownloadProgress
+) -> Outcome | None:
+    """Bring a request for known media to its end: see `download`."""
     job.record_id = resolved.media_id
     progress.stage("downloading", media_id=resolved.media_id)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -37,16 +37,18 @@ class Resolved:
         metadata: title (one line), duration (0: unknown until decoded), page URL to fetch from, thumbnail, platform.
         info: the extractor's answer (JSON), which spares `fetch` a second extraction; None when there is none.
         held_by: the child process that holds the response which `fetch` begins with, None when none does.
+        address: where to fetch from if not from the page: a signed URL, which neither records nor messages hold.
     """
 
     media_id: str
     metadata: PlatformMetadata
     info: bytes | None = None
     held_by: int | None = None
+    address: str = field(default="", repr=False)
 
 
 class MediaSource(Protocol):
-    """Resolves a query to one piece of media. Adapters: yt-dlp; the YouTube Data API in front of it.
+    """Resolves a query to one piece of media. Adapters: yt-dlp; the YouTube Data API in front of it; a bucket.
 
     The contract is tests/contract/test_source.py.
     """

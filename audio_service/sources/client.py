@@ -72,7 +72,7 @@ async def fetch(  # noqa: PLR0913 - each says another thing about one job
         ProcessingError: the child died, reached a limit, or was killed at the deadline.
     """
     arguments = {
-        "url": resolved.metadata.url,
+        "url": resolved.address or resolved.metadata.url,
         "info": resolved.info.decode() if resolved.info else None,
         "directory": str(directory),
         "duration_ms": resolved.metadata.duration_ms,

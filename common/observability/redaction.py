@@ -21,7 +21,11 @@ _SECRETS = (
     (re.compile(r"\b(Basic|Bot) +[A-Za-z0-9._~+/=-]{20,}"), rf"\1 {HIDDEN}"),
     (re.compile(r"(://[^/\s:@]*):[^/\s@]+@"), rf"\1:{HIDDEN}@"),
     (
-        re.compile(r"([?&](?:key|token|access_token|api_key|password|sig|signature)=)[^&\s\"']+", re.IGNORECASE),
+        re.compile(
+            r"([?&](?:key|token|access_token|api_key|password|sig|signature"
+            r"|x-amz-(?:signature|credential|security-token))=)[^&\s\"']+",
+            re.IGNORECASE,
+        ),
         rf"\1{HIDDEN}",
     ),
 )

@@ -39,6 +39,7 @@ OTHERS = {
         "CHANGE_ME",
         "GIN_MODE",
     ),
+    *("S3_BUCKET", "S3_KEY", "REQUEST_ID"),
     *("SSL_CERT_FILE", "TEST_TIME_FACTOR", "KAFKA_BOT_DOWNLOAD_REQUESTS"),
 }
 PAGES_NOW = [page for page in PAGES if page != "CHANGELOG.md"]

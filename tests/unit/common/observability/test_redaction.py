@@ -80,3 +80,13 @@ def test_no_line_of_the_log_holds_one(log_format: str) -> None:
     assert HIDDEN in shown
     for secret in ("SSSS", TOKEN, "hidden-one", held):
         assert secret not in shown
+
+
+def test_a_presigned_address_loses_its_signature() -> None:
+    signed = (
+        "https://songs.s3.amazonaws.com/a.m4a?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIA%2F20260101"
+        "&X-Amz-Date=20260101T000000Z&X-Amz-Expires=900&X-Amz-Security-Token=IQoJ&X-Amz-Signature=abc123"
+    )
+    hidden = redact(f"Unsupported URL: {signed}")
+    assert "X-Amz-Date=20260101T000000Z" in hidden
+    assert not [secret for secret in ("AKIA", "IQoJ", "abc123") if secret in hidden]
