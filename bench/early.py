@@ -18,7 +18,7 @@ from bench.process_tree import at_rest
 from bench.songs import SECONDS, fetch_bare, open_songs
 from bench.table import Row, figure
 from bench.ways import ANSWER_SECONDS, Ours, open_ours
-from bot_service.player.voice.dca_blocks import FrameCutter
+from common.dca_blocks import FrameCutter
 from common.tasks import time_limit
 from tests.discord.house import House, open_house
 from tests.servers.media_files import make

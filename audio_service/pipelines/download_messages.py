@@ -25,7 +25,8 @@ class DownloadProgress(ProgressFeed):
     """The progress of one download request, on the progress topic under its record's id."""
 
     def __init__(self, job: Job[DownloadRequest], services: Services) -> None:
-        super().__init__("resolving", services.metrics.stage_seconds)
+        paid = services.settings.messaging_backend == "sqs"
+        super().__init__("resolving", services.metrics.stage_seconds, paid=paid)
         self._broker = services.broker
         self._topic = services.settings.topic_download_progress
         self._latest = ProgressEvent(request_id=job.request.request_id, video_id="", stage="resolving")

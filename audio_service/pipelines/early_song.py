@@ -6,6 +6,8 @@ A failure of that copy costs the early start only: the finished file is stored i
 from __future__ import annotations
 
 import asyncio
+import sys
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import BinaryIO
 
 from audio_service.audio.drafts import draft_path
 from common.blobs.base import BlobStore, GrowingBlob
+from common.dca import FRAME_MS, DcaError
+from common.dca_blocks import FrameCutter
 from common.errors import StorageError
 from common.observability.telemetry import get_logger
 from common.tasks import running_alongside, time_limit
@@ -82,11 +86,12 @@ class EarlySong:
 
     async def _follow(self, file: BinaryIO, growing: GrowingBlob, draft: int) -> None:
         told = False
+        heard = _Heard()
         while draft == self._draft:
             # In this order: what was written before the end must not be missed.
             whole = self._whole
             if data := await asyncio.to_thread(file.read, _CHUNK_BYTES):
-                await growing.append(data)
+                await growing.append(data, lasts=heard.lasts_after(data))
                 if not told:
                     told = True
                     self._playable()
@@ -105,6 +110,26 @@ class EarlySong:
             async with time_limit(seconds):
                 await self._changed.wait()
         self._changed.clear()
+
+
+class _Heard:
+    """How far a listener is behind what was copied. Listeners begin when the first of it is there, or later."""
+
+    def __init__(self) -> None:
+        self._frames = FrameCutter(skip=sys.maxsize)
+        self._began = time.monotonic()
+        self._readable = True
+
+    def lasts_after(self, data: bytes) -> float:
+        """Return for how many seconds from now a listener has enough, these bytes included; 0 if it is not known."""
+        try:
+            if self._readable:
+                self._frames.feed(data)
+        except DcaError:
+            self._readable = False
+        if not self._readable:
+            return 0.0
+        return max(0.0, self._frames.frames * FRAME_MS / 1000 - (time.monotonic() - self._began))
 
 
 @asynccontextmanager

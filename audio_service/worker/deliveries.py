@@ -43,7 +43,10 @@ BACKEND_PAUSE = timedelta(seconds=2)
 """How long the database or the broker is left alone after it did not answer."""
 
 WATCH_SECONDS = 1.0
-"""How often a running attempt looks whether its request was withdrawn."""
+"""From its beginning until a running attempt first looks whether its request was withdrawn."""
+_WATCH_GROWTH = 1.5
+_LONGEST_WATCH_SECONDS = 15.0
+"""Songs are skipped soon or hardly ever, and each look is a read of the database."""
 
 
 class DeliveryHandler:
@@ -190,8 +193,10 @@ class DeliveryHandler:
 
     async def _watch_withdrawal(self, request_id: str) -> None:
         """Beside the pipeline: raise Withdrawn once the request is marked as answered and waits for nothing."""
+        pause = WATCH_SECONDS
         while True:
-            await asyncio.sleep(WATCH_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(pause * _WATCH_GROWTH, _LONGEST_WATCH_SECONDS)
             try:
                 if await self._requests.is_answered(request_id):
                     # It may have been withdrawn just before it claimed the record, which others may have joined since.

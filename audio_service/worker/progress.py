@@ -1,4 +1,7 @@
-"""Publishes how far a job is: the newest state only, best effort, at most twice a second; what is urgent at once."""
+"""Publishes how far a job is: the newest state only, best effort, at most twice a second; what is urgent at once.
+
+Where each report is paid for (SQS: to publish, receive and delete it) they become fewer the longer a job takes.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from common.tasks import time_limit
 log = get_logger(__name__)
 
 INTERVAL_SECONDS = 0.5
+_PAID_INTERVALS = (2.0, 15.0)
+"""Where reports are paid for: the shortest and the longest; a third of the time so far in between."""
 
 
 class ProgressFeed(ABC):
@@ -25,12 +30,14 @@ class ProgressFeed(ABC):
     Args:
         stage: the first stage.
         stage_seconds: histogram of the stages' durations, labelled by stage.
+        paid: each report costs.
     """
 
-    def __init__(self, stage: str, stage_seconds: Histogram) -> None:
+    def __init__(self, stage: str, stage_seconds: Histogram, *, paid: bool = False) -> None:
         self._stage = stage
         self._stage_seconds = stage_seconds
-        self._stage_began = time.monotonic()
+        self._began = self._stage_began = time.monotonic()
+        self._paid = paid
         self._changed = asyncio.Event()
         self._changed.set()
         self._urgent = asyncio.Event()
@@ -65,7 +72,7 @@ class ProgressFeed(ABC):
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):
-            async with time_limit(INTERVAL_SECONDS):
+            async with time_limit(interval_after(time.monotonic() - self._began, paid=self._paid)):
                 await self._urgent.wait()
         self._urgent.clear()
 
@@ -74,3 +81,11 @@ class ProgressFeed(ABC):
         self._stage_seconds.labels(self._stage).observe(now - self._stage_began)
         self._trace.record_span(self._stage, self._stage_began, now)
         self._stage_began = now
+
+
+def interval_after(seconds: float, *, paid: bool) -> float:
+    """Return the seconds to the next report of a job that has taken `seconds` so far."""
+    if not paid:
+        return INTERVAL_SECONDS
+    shortest, longest = _PAID_INTERVALS
+    return min(max(shortest, seconds / 3), longest)

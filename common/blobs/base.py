@@ -23,8 +23,14 @@ class BlobStat:
 class GrowingBlob(Protocol):
     """A blob that is being written. For one task at a time."""
 
-    async def append(self, data: bytes) -> None:
-        """Append bytes; followers read them soon. Raises StorageFull, StorageUnavailable."""
+    async def append(self, data: bytes, *, lasts: float = 0.0) -> None:
+        """Append bytes; followers read them soon.
+
+        `lasts`: for so many seconds from now, a follower that takes its time over what it reads (a listener) has enough
+        of what was appended until now, this included. A store that pays for each step may let it wait for most of them.
+
+        Raises StorageFull, StorageUnavailable.
+        """
         ...
 
     async def commit(self) -> BlobStat:

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot_service.player.voice.dca_blocks import FrameCutter
 from common.dca import DcaReader
+from common.dca_blocks import FrameCutter
 from common.messages.downloads import ProgressEvent
 from tests.servers.media_files import make
 from tests.servers.media_site import MediaSite

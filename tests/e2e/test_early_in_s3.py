@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot_service.player.voice.dca_blocks import FrameCutter
 from common.dca import DcaReader
+from common.dca_blocks import FrameCutter
 from common.settings import SharedSettings
 from tests.servers.buckets import bucket_keys, make_bucket, objects
 from tests.servers.emulators import Emulator

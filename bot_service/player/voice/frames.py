@@ -14,10 +14,10 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from bot_service.audio_api import AudioApi, StillBeingMade
-from bot_service.player.voice.dca_blocks import FrameCutter
 from bot_service.store.base import Track
 from common.blobs.base import BlobStore
 from common.dca import DcaError
+from common.dca_blocks import FrameCutter
 from common.errors import (
     AppError,
     AudioServiceUnavailable,

@@ -40,8 +40,9 @@ async def open_dynamodb(
 class DynamoStore(DynamoPlayers, DynamoTracks, DynamoRequests):
     """GuildStore over a table. Made by `open_dynamodb`."""
 
-    position_seconds = 5.0
-    """Twice a second would be 450 writes for a song, and in a month of playing more than everything else costs."""
+    position_seconds = 30.0
+    """Twice a second would be 450 writes for a song, and in a month of playing more than everything else costs. Only a
+    bot that was killed repeats what it played since: one that is stopped saves its players."""
 
     async def health(self) -> Health:
         """Read from the table."""

@@ -57,8 +57,9 @@ class LocalGrowingBlob:
 
         await self._file.run_in_thread(begin)
 
-    async def append(self, data: bytes) -> None:
-        """See `GrowingBlob.append`."""
+    async def append(self, data: bytes, *, lasts: float = 0.0) -> None:
+        """See `GrowingBlob.append`. Followers read the file itself: at once, whatever `lasts` says."""
+        del lasts
 
         def write() -> None:
             with translated(self._key):

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 WRITER = "writer"
 """Metadata of an object that a growing blob was committed to: the id of its writer."""
 
+_NEXT_IN = "next-in"
+"""Metadata of a segment: in how many seconds after it the next one is sent."""
+
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
 _CONFLICT = frozenset({"412", "PreconditionFailed", "ConditionalRequestConflict"})
 _FULL = frozenset({"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull"})
@@ -53,12 +56,16 @@ class Body(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a server tells of an object. `age_seconds`: since it was written; whole seconds. `writer`: see WRITER."""
+    """What a server tells of an object. `age_seconds`: since it was written; whole seconds. `writer`: see WRITER.
+
+    `next_in`: of a segment, the seconds from it to the next; 0 where nothing is said.
+    """
 
     size: int
     etag: str
     age_seconds: float
     writer: str
+    next_in: float
 
 
 def unless(etag: str | None) -> dict[str, str]:
@@ -106,17 +113,25 @@ class Bucket:
             body.close()
         return found, b"".join(parts)
 
-    async def put(
-        self, key: str, data: bytes, *, condition: Mapping[str, str] | None = None, writer: str = "", md5: str = ""
+    async def put(  # noqa: PLR0913 - of one request
+        self,
+        key: str,
+        data: bytes,
+        *,
+        condition: Mapping[str, str] | None = None,
+        writer: str = "",
+        next_in: float = 0.0,
+        md5: str = "",
     ) -> str:
         """Store an object and return its etag. `md5` of the data, if it is known already. Raises Conflict."""
+        metadata = {WRITER: writer, _NEXT_IN: f"{next_in:.3f}" if next_in else ""}
         with translated(key):
             answer = await self.client.put_object(
                 Bucket=self.name,
                 Key=key,
                 Body=data,
                 ContentMD5=md5 or content_md5(data),
-                Metadata={WRITER: writer} if writer else {},
+                Metadata={name: text for name, text in metadata.items() if text},
                 **(condition or {}),  # pyright: ignore[reportArgumentType] - one of two keys, see `unless`
             )
         return _bare(answer["ETag"])
@@ -187,7 +202,12 @@ def _error_of(subject: str, exc: Exception) -> StorageError:
 
 def _found(answer: Any) -> Found:  # noqa: ANN401 - of two operations
     age = (_date_of(answer) - answer["LastModified"]).total_seconds()
-    return Found(answer["ContentLength"], _bare(answer["ETag"]), age, answer.get("Metadata", {}).get(WRITER, ""))
+    metadata = answer.get("Metadata", {})
+    try:
+        next_in = float(metadata.get(_NEXT_IN, 0.0))
+    except ValueError:
+        next_in = 0.0
+    return Found(answer["ContentLength"], _bare(answer["ETag"]), age, metadata.get(WRITER, ""), next_in)
 
 
 def _date_of(answer: Any) -> datetime:  # noqa: ANN401 - of any operation

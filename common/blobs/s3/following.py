@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 
 from common.blobs.s3.bucket import Bucket, Found
@@ -15,6 +16,8 @@ _LONGEST_PAUSE = 2.0
 _GROWTH = 1.3
 _SURE_MISSES = 2
 """After so many looks for a segment in vain the head is read: most segments come at their time."""
+_GRACE_SECONDS = 0.3
+"""From the time at which a segment is due to the first look for it: the writer's request takes its time."""
 _SURE_STALE = 3
 """A server that was frozen may answer us before it takes the writer's renewal: a stale head is looked at again."""
 _STALE_SECONDS = 1.0
@@ -45,13 +48,16 @@ class _Followed:
         self._position = 0
         self._misses = 0
         self._stale = 0
+        self._due_at = 0.0
         self.ended = False
 
     async def segment(self) -> AsyncGenerator[bytes]:
         """Yield the next segment, or nothing after waiting for it. Sets `ended` if none will come."""
+        await asyncio.sleep(self._due_at - time.monotonic())
         begun = False
+        name = segment_key(self._key, self._writer, self._number)
         try:
-            async for chunk in read(self._bucket, segment_key(self._key, self._writer, self._number)):
+            async for chunk in read(self._bucket, name, on_found=self._note_next):
                 begun = True
                 self._position += len(chunk)
                 yield chunk
@@ -74,11 +80,13 @@ class _Followed:
             async for chunk in read(self._bucket, self._key, start=self._position, etag=found.etag):
                 yield chunk
 
+    def _note_next(self, found: Found) -> None:
+        """Note when the segment after this one is due; one that is there already is read at once."""
+        seconds = (found.next_in or interval_before(self._number + 1)) - found.age_seconds
+        self._due_at = time.monotonic() + (seconds + _GRACE_SECONDS if seconds > 0 else 0.0)
+
     async def _wait(self) -> None:
         self._misses += 1
-        if self._misses == 1 and self._number > 1:
-            await asyncio.sleep(interval_before(self._number))
-            return
         if self._misses >= _SURE_MISSES and not await self._is_being_written():
             self.ended = True
             return

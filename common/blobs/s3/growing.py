@@ -41,6 +41,9 @@ class S3GrowingBlob:
         self._tail = bytearray()
         """What is in no part yet."""
         self._segments = 0
+        self._interval = interval_before(1)
+        """Seconds between the last segment and the next."""
+        self._lasts_until = 0.0
         self._upload: MultipartUpload | None = None
         self._failure: StorageError | None = None
         self._committed = False
@@ -54,7 +57,7 @@ class S3GrowingBlob:
         self._renewed_at = time.monotonic()
         await self._head.claim()
 
-    async def append(self, data: bytes) -> None:
+    async def append(self, data: bytes, *, lasts: float = 0.0) -> None:
         """See `GrowingBlob.append`."""
         self._check()
         if not data:
@@ -62,6 +65,7 @@ class S3GrowingBlob:
         self._size += len(data)
         self._unsegmented += data
         self._tail += data
+        self._lasts_until = time.monotonic() + lasts
         self._appended.set()
         while not self._segments or len(self._unsegmented) >= SEGMENT_BYTES:
             self._progressed.clear()
@@ -120,13 +124,13 @@ class S3GrowingBlob:
             return renewal
         if len(self._unsegmented) >= SEGMENT_BYTES:
             return 0.0
-        return min(renewal, self._segment_at + interval_before(self._segments + 1))
+        return min(renewal, self._segment_at + self._interval)
 
     async def _send_due(self) -> None:
         now = time.monotonic()
         try:
             if self._unsegmented and (
-                len(self._unsegmented) >= SEGMENT_BYTES or now >= self._segment_at + interval_before(self._segments + 1)
+                len(self._unsegmented) >= SEGMENT_BYTES or now >= self._segment_at + self._interval
             ):
                 await self._send_segment(now)
             while len(self._tail) >= PART_BYTES:
@@ -140,9 +144,10 @@ class S3GrowingBlob:
         data = bytes(self._unsegmented)
         # Counted before it is there: a cancelled request may have been carried out, and is to be removed too.
         self._segments += 1
-        await self._bucket.put(segment_key(self._key, self._writer, self._segments), data)
+        interval = interval_before(self._segments + 1, self._lasts_until - now)
+        await self._bucket.put(segment_key(self._key, self._writer, self._segments), data, next_in=interval)
         del self._unsegmented[: len(data)]
-        self._segment_at = now
+        self._segment_at, self._interval = now, interval
 
     async def _send_part(self) -> None:
         if self._upload is None:

@@ -19,18 +19,27 @@ from common.blobs.s3.bucket import Bucket, Conflict, unless
 from common.errors import BlobNotFound, StorageUnavailable
 
 GROWING = "growing/"
-LEASE_SECONDS = 20.0
+LEASE_SECONDS = 60.0
+"""Of a writer that died and that no other one superseded, followers hear after so long. Each renewal is a PUT."""
 RENEWALS_PER_LEASE = 3
 
 _CLAIMS = 5
 _INTERVALS = (0.0, 1.0, 1.0, 2.0, 2.0)
 _LONGEST_INTERVAL = 3.0
 """Less than the five seconds of audio with which listeners begin, by more than a follower's pause."""
+_UNHURRIED_INTERVAL = 15.0
+"""For followers that are no listeners, and those that come back after a failure."""
+_RESERVE_SECONDS = 8.0
+"""What a listener still has when the next segment is sent: its buffer (4 s), our pauses and requests."""
 
 
-def interval_before(number: int) -> float:
-    """Return the seconds between the segment before this one (numbered from 1) and this one."""
-    return _INTERVALS[number - 1] if number <= len(_INTERVALS) else _LONGEST_INTERVAL
+def interval_before(number: int, lasts: float = 0.0) -> float:
+    """Return the seconds between the segment before this one (numbered from 1) and this one.
+
+    `lasts`: for how many seconds those before this one are enough for a listener.
+    """
+    soonest = _INTERVALS[number - 1] if number <= len(_INTERVALS) else _LONGEST_INTERVAL
+    return max(soonest, min(lasts - _RESERVE_SECONDS, _UNHURRIED_INTERVAL))
 
 
 def directory_of(key: str) -> str:

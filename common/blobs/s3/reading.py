@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
-from common.blobs.s3.bucket import BeyondEnd, Body, Bucket, Conflict, MisconfiguredStorage, translated
+from common.blobs.s3.bucket import BeyondEnd, Body, Bucket, Conflict, Found, MisconfiguredStorage, translated
 from common.errors import BlobNotFound, StorageUnavailable
 from common.observability.telemetry import get_logger
 
@@ -20,14 +20,24 @@ _PAUSE_SECONDS = 0.2
 _LAST_PAUSE_SECONDS = 3.0
 
 
-async def read(
-    bucket: Bucket, key: str, *, start: int = 0, length: int | None = None, etag: str = ""
+async def read(  # noqa: PLR0913 - of one request
+    bucket: Bucket,
+    key: str,
+    *,
+    start: int = 0,
+    length: int | None = None,
+    etag: str = "",
+    on_found: Callable[[Found], None] | None = None,
 ) -> AsyncGenerator[bytes]:
-    """See `BlobStore.read`. With `etag`: only of the blob that has it; raises Conflict otherwise."""
+    """See `BlobStore.read`. With `etag`: only of the blob that has it; raises Conflict otherwise.
+
+    `on_found` is told what the server says of the object, before its first byte.
+    """
     if length == 0:
         await bucket.head(key)
         return
     reader = _Reader(bucket, key, start, length, etag)
+    reader.on_found = on_found
     while not reader.ended:
         try:
             async for chunk in reader.attempt():
@@ -46,6 +56,7 @@ class _Reader:
         self._begun = False
         self._progress_at = time.monotonic()
         self._pause = _PAUSE_SECONDS
+        self.on_found: Callable[[Found], None] | None = None
         self.ended = False
 
     async def attempt(self) -> AsyncGenerator[bytes]:
@@ -62,6 +73,8 @@ class _Reader:
         if not self._begun:
             # Of a part: its own length.
             self._begun, self._etag, self._left = True, found.etag, found.size
+            if self.on_found is not None:
+                self.on_found(found)
         try:
             while chunk := await self._next(body):
                 yield chunk

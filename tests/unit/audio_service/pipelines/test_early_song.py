@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 from audio_service.audio.drafts import Drafts
 from audio_service.pipelines.early_song import EarlySong, early_song
 from common.blobs.base import BlobStore
+from common.blobs.local.growing import LocalGrowingBlob
 from common.blobs.local.store import open_local
+from common.dca import DcaMetadata, DcaWriter
 from common.errors import BlobNotFound, StorageUnavailable
 
 KEY = "audio/song.dca"
@@ -108,6 +111,33 @@ async def test_a_draft_that_was_never_announced_is_stored_and_not_the_one_before
     assert await whole(blobs) == b"whole"
     with pytest.raises(StorageUnavailable):
         await anext(followed)
+
+
+async def test_the_store_is_told_for_how_long_listeners_have_enough(
+    blobs: BlobStore, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    append = LocalGrowingBlob.append
+
+    async def note(self: LocalGrowingBlob, data: bytes, *, lasts: float = 0.0) -> None:
+        told.append(lasts)
+        await append(self, data, lasts=lasts)
+
+    monkeypatch.setattr(LocalGrowingBlob, "append", note)
+    playable = asyncio.Event()
+    song_of_ten_minutes = io.BytesIO()
+    writer = DcaWriter(song_of_ten_minutes, DcaMetadata())
+    for _ in range(30_000):
+        writer.write(b"opus")
+    writer.flush()
+    async with early_song(blobs, KEY, directory, playable.set) as song:
+        with Drafts(directory) as drafts:
+            drafts.write(song_of_ten_minutes.getvalue())
+            song.can_be_heard(drafts.number)
+            await playable.wait()
+        await song.store(drafts.path)
+    assert len(told) == 1
+    assert 300 < told[0] <= 600, "less the time since the first of it could be heard"
 
 
 async def test_a_job_that_fails_leaves_no_half_song(blobs: BlobStore, directory: Path, root: Path) -> None:

@@ -56,8 +56,8 @@ async def store(settings: SharedSettings) -> AsyncGenerator[S3BlobStore]:
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a second between segments last a twentieth."""
 
-    def shorter(number: int) -> float:
-        return interval_before(number) / 20
+    def shorter(number: int, lasts: float = 0.0) -> float:
+        return interval_before(number, 20 * lasts) / 20
 
     for module in (growing, following):
         monkeypatch.setattr(module, "interval_before", shorter)
@@ -100,6 +100,18 @@ async def test_a_song_of_three_minutes_costs_few_requests(settings: SharedSettin
 
 def test_segments_are_soon_at_first_and_then_few() -> None:
     assert [_segments_in(seconds) for seconds in (0, 1, 2, 10, 180)] == [1, 2, 3, 6, 63]
+
+
+@pytest.mark.parametrize(("pace", "segments"), [(4.0, 8), (2.0, 15), (1.5, 20)])
+def test_a_source_that_is_ahead_of_its_listeners_costs_few_segments(pace: float, segments: int) -> None:
+    """Four minutes, announced with five seconds. A listener that began at once has two of them left at the least."""
+    at, number, stored = 0.0, 1, 5.0
+    while stored < 240:
+        at += interval_before(number + 1, stored - at)
+        assert stored - at >= 2, (number, at)
+        number += 1
+        stored = 5 + pace * at
+    assert number == segments
 
 
 def _segments_in(seconds: float) -> int:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot_service.player.voice.dca_blocks import FrameCutter
 from common.dca import DcaError, DcaMetadata, DcaWriter
+from common.dca_blocks import FrameCutter
 from tests.unit.bot_service.player.songs import dca, frames
 
 packets = st.lists(st.binary(min_size=2, max_size=300), min_size=1, max_size=40)
