@@ -55,9 +55,7 @@ def main(registry: Registry = PIPELINES) -> int:
                     "storage": services.blobs.health,
                 }
                 every = max(CHECK_EVERY, settings.min_sampling_interval)
-                dependencies = watch_dependencies(
-                    services.registry, checks, settings.local_storage_path, stop, every=every
-                )
+                dependencies = watch_dependencies(services.registry, checks, settings.disk, stop, every=every)
                 tasks.create_task(until_stopped(stop, "dependency watch", dependencies))
                 renewal = watch_certificates(certificate_files(settings), stop)
                 tasks.create_task(until_stopped(stop, "certificate watch", renewal))

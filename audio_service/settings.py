@@ -67,6 +67,11 @@ class AudioSettings(SharedSettings):
     opus_complexity: Annotated[int, Field(ge=0, le=10)] = 5
 
     @property
+    def disk(self) -> Path:
+        """A directory of the disk that may fill: with the songs, or with those in the making where S3 keeps them."""
+        return self.local_storage_path if self.storage_backend == "local" else self.temp_path
+
+    @property
     def access_controlled(self) -> bool:
         """Whether the API asks who is there."""
         return self.api_keys_file is not None or bool(self.oauth_issuer)

@@ -63,8 +63,8 @@ async def _watch(services: Services, stop: asyncio.Event) -> None:
     broker, group = services.broker, services.pending.group
     backlog = Backlog(partial(broker.lag, topic, group), partial(broker.oldest_age, topic, group))
     checks = {"broker": services.broker.health, "database": services.store.health, "storage": services.blobs.health}
-    floor, storage = services.settings.min_sampling_interval, services.settings.local_storage_path
-    dependencies = watch_dependencies(registry, checks, storage, stop, every=max(CHECK_EVERY, floor))
+    floor, disk = services.settings.min_sampling_interval, services.settings.disk
+    dependencies = watch_dependencies(registry, checks, disk, stop, every=max(CHECK_EVERY, floor))
     lags = watch_backlogs(registry, {topic: backlog}, stop, every=max(LAG_EVERY, floor))
     renewal = watch_certificates(certificate_files(services.settings), stop)
     async with asyncio.TaskGroup() as tasks:

@@ -43,6 +43,11 @@ class BotSettings(SharedSettings):
     player_update_seconds: Annotated[float, Field(ge=1, le=600)] = 5.0
 
     @property
+    def disk(self) -> Path:
+        """A directory of the disk that may fill: with the songs, else with the bot's own database."""
+        return self.local_storage_path if self.storage_backend == "local" else self.bot_sqlite_path.parent
+
+    @property
     def store_backend(self) -> DatabaseBackend:
         """The database of the bot: BOT_DATABASE_BACKEND, else DATABASE_BACKEND."""
         return self.bot_database_backend or self.database_backend

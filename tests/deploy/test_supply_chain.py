@@ -332,3 +332,9 @@ def test_security_rules_are_part_of_make_check() -> None:
     assert 'select = ["ALL"]' in ruff
     assert not re.search(r'^\s*"S\d', ruff, re.MULTILINE)
     assert "ruff check ." in made("check").stdout
+
+
+@pytest.mark.parametrize("image", ["audio", "bot"])
+def test_an_image_declares_its_data_as_a_volume_once_its_owner_is_set(image: str) -> None:
+    text = (ROOT / "docker" / f"Dockerfile.{image}").read_text()
+    assert text.index("--owner=10001 --group=10001 --mode=0750 /data") < text.index("\nVOLUME /data\n")

@@ -4,9 +4,14 @@ import asyncio
 import math
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
+import pytest
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
+from audio_service.settings import AudioSettings
+from bot_service.settings import BotSettings
 from common.errors import DatabaseUnavailable
 from common.health import Health
 from common.observability.dependencies import watch_dependencies
@@ -14,6 +19,20 @@ from common.tasks import running_alongside
 from tests.waiting import until
 
 SOON = timedelta(milliseconds=10)
+
+
+@pytest.mark.parametrize(("storage", "of_audio", "of_bot"), [("local", "songs", "songs"), ("s3", "drafts", "own")])
+def test_the_disk_that_is_watched_is_one_that_is_written_to(
+    storage: Literal["local", "s3"], of_audio: str, of_bot: str
+) -> None:
+    audio = AudioSettings(storage_backend=storage, local_storage_path=Path("songs"), temp_path=Path("drafts"))
+    bot = BotSettings(
+        storage_backend=storage,
+        local_storage_path=Path("songs"),
+        bot_sqlite_path=Path("own/bot.db"),
+        discord_token=SecretStr("token"),
+    )
+    assert (audio.disk, bot.disk) == (Path(of_audio), Path(of_bot))
 
 
 class Dependency:
