@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.selection import LONGEST, rank_of
 from tests.servers.reaper import child_environment
 from tests.waiting import patience, time_factor, until
 
@@ -164,6 +165,11 @@ class TestSelection:
         assert (
             len([name for name, after in zip(directories, [*directories[1:], ""], strict=True) if name != after]) == 3
         )
+
+    def test_the_longest_files_come_first(self) -> None:
+        paths = [ROOT / "tests" / name for name in LONGEST]
+        assert all(path.is_file() for path in paths)
+        assert sorted([Path(__file__), *reversed(paths)], key=rank_of) == [*paths, Path(__file__)]
 
     def test_the_unit_tests_have_none_that_asks_a_server(self) -> None:
         places = ["tests/contract", "tests/unit/audio_service/test_retention.py", "tests/unit/common/broker"]
