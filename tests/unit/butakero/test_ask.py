@@ -13,6 +13,7 @@ from common.broker.base import Broker
 from common.messages.base import parse
 from common.messages.downloads import DownloadRequest, ProgressEvent, StatusEvent
 from tests.unit.butakero.conftest import CapturedShell
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -94,9 +95,15 @@ async def test_progress_of_the_record_is_followed_for_any_request(broker: Broker
 async def test_no_group_remains(broker: Broker, captured: CapturedShell) -> None:
     settings = captured.shell.settings
     request = DownloadRequest.new("x", user_id="u")
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.2):
-            await request_song(broker, settings, request, lambda _: None)
+    asking = asyncio.ensure_future(request_song(broker, settings, request, lambda _: None))
+
+    async def asked() -> bool:
+        return await broker.lag(settings.topic_download_requests, "audio-workers") == 1
+
+    await until(asked)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
     await broker.publish(settings.topic_download_status, "v", answer("x").to_bytes(), {})
     # A group that remained would resume where it joined, and receive this message.
     async with broker.consume(settings.topic_download_status, f"butakero.request.{request.request_id}", start="latest"):

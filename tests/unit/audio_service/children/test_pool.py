@@ -108,7 +108,7 @@ async def test_a_hanging_child_is_killed_at_the_deadline_with_all_that_it_starte
 ) -> None:
     before = pool.pids
     with pytest.raises(ProcessingTimeout):
-        await call(pool, "hang_with_family", seconds=3, note=str(tmp_path / "pid"))
+        await call(pool, "hang_with_family", seconds=patience(5), note=str(tmp_path / "pid"))
     await gone([*before, int((tmp_path / "pid").read_text())])
     await assert_healthy(pool)
 

@@ -71,7 +71,7 @@ async def test_a_condition_that_fails_shows_what_is_there(connection: DynamoConn
         await table.write(Put({**ONE, "owner": "you"}, "attribute_not_exists(PK) OR #owner = :you", {"you": "you"}))
 
     with pytest.raises(DatabaseUnavailable, match=r"^DYNAMODB_TABLE_SONGS: .*conditions failed: \[0\]"):
-        await connection.run(step, seconds=0.5)
+        await connection.run(step, seconds=3)  # a server that stands still for so long fails otherwise
 
     async def caught(table: Table) -> object:
         try:
