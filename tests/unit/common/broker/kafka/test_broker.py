@@ -31,7 +31,9 @@ from tests.servers.kafka_topics import (
 )
 from tests.waiting import patience
 
-SESSION_SECONDS = 1.0
+SESSION_SECONDS = 30.0
+"""A process that stands still for longer loses what it holds."""
+SHORT_SESSION_SECONDS = 1.0
 HOUR = timedelta(hours=1)
 
 
@@ -166,16 +168,17 @@ async def test_a_second_member_leaves_the_first_one_what_it_holds(kafka: Kafka, 
 
 
 async def test_a_consumer_that_hung_past_its_session_ends_nothing(kafka: Kafka, topic: str) -> None:
-    backend = Backend(kafka.environment(BROKER_LEASE_SECONDS=str(SESSION_SECONDS), KAFKA_PARTITIONS="1"), topic)
+    backend = Backend(kafka.environment(BROKER_LEASE_SECONDS=str(SHORT_SESSION_SECONDS), KAFKA_PARTITIONS="1"), topic)
     async with backend.open() as broker, broker.consume(topic, "g") as deliveries:
         await put(broker, topic, "a")
         stale = await take(deliveries)
         async with backend.process("hold", topic, "g") as rival:
             line = asyncio.ensure_future(read_line(rival))
             while not line.done():
-                time.sleep(2 * SESSION_SECONDS)  # noqa: ASYNC251 - the loop must hang, heartbeats with it
-                await asyncio.wait({line}, timeout=SESSION_SECONDS / 10)
-            assert line.result() == "a 2"
+                time.sleep(2 * SHORT_SESSION_SECONDS)  # noqa: ASYNC251 - the loop must hang, heartbeats with it
+                await asyncio.wait({line}, timeout=SHORT_SESSION_SECONDS / 10)
+            value, attempt = line.result().split()
+            assert (value, int(attempt) >= 2) == ("a", True)
             with capture_logs() as logs:
                 await stale.ack()
             assert [log["event"] for log in logs].count("broker.lease_lost") == 1
@@ -183,7 +186,8 @@ async def test_a_consumer_that_hung_past_its_session_ends_nothing(kafka: Kafka, 
 
 
 async def test_a_job_longer_than_the_poll_interval_runs_once(kafka: Kafka, topic: str) -> None:
-    interval = {"KAFKA_MAX_POLL_INTERVAL_SECONDS": "1"}
+    # Heartbeats, by which a member learns that another joins, come once a second.
+    interval = {"KAFKA_MAX_POLL_INTERVAL_SECONDS": "2"}
     async with (
         opened(kafka, **interval) as one,
         opened(kafka, **interval) as two,
@@ -194,7 +198,7 @@ async def test_a_job_longer_than_the_poll_interval_runs_once(kafka: Kafka, topic
         takers = {tasks.create_task(take(member)) for member in (first, second)}
         await put(one, topic, "long")
         (holder,), rivals = await asyncio.wait(takers, return_when=asyncio.FIRST_COMPLETED)
-        assert not (await asyncio.wait(rivals, timeout=3))[0], "the job lasts for three intervals"
+        assert not (await asyncio.wait(rivals, timeout=3))[0], "the job outlasts the interval"
         await holder.result().ack()
         assert await one.lag(topic, "g") == 0
         for rival in rivals:
@@ -202,17 +206,18 @@ async def test_a_job_longer_than_the_poll_interval_runs_once(kafka: Kafka, topic
 
 
 async def test_attempts_survive_a_crash(kafka: Kafka, topic: str) -> None:
-    backend = Backend(kafka.environment(BROKER_LEASE_SECONDS=str(SESSION_SECONDS)), topic)
+    backend = Backend(kafka.environment(BROKER_LEASE_SECONDS=str(SHORT_SESSION_SECONDS)), topic)
     async with backend.open() as broker:
         await put(broker, topic, "a")
         async with broker.consume(topic, "g") as deliveries:
             await (await take(deliveries)).retry(timedelta(0))
             await (await take(deliveries)).retry(timedelta(0))
         async with backend.process("hold", topic, "g") as holder:
-            assert await read_line(holder) == "a 3"
+            value, held = (await read_line(holder)).split()
+            assert (value, int(held) >= 3) == ("a", True), "more, if a member stood still for longer than its session"
             holder.kill()
             async with broker.consume(topic, "g") as deliveries:
-                assert (await take(deliveries)).attempt == 4
+                assert (await take(deliveries)).attempt > int(held)
 
 
 async def test_a_group_that_is_known_misses_nothing_in_new_partitions(kafka: Kafka, topic: str) -> None:

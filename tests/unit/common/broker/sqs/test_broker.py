@@ -22,6 +22,8 @@ from tests.servers.emulators import Emulator
 from tests.waiting import patience, until
 
 WAIT_SECONDS = 1
+LEASE_SECONDS = 30.0
+"""A process that stands still for longer loses what it holds."""
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def settings(proxy: AwsProxy, topics: dict[str, str]) -> SharedSettings:
 
 def of(url: str, topics: dict[str, str], **more: object) -> SharedSettings:
     values = {"messaging_backend": "sqs", "aws_endpoint_url": url, "sqs_wait_time_seconds": WAIT_SECONDS}
-    return SharedSettings.model_validate({**values, "broker_lease_seconds": 1.0, **topics, **more})
+    return SharedSettings.model_validate({**values, "broker_lease_seconds": LEASE_SECONDS, **topics, **more})
 
 
 async def take(deliveries: AsyncIterator[Delivery]) -> Delivery:
@@ -188,8 +190,9 @@ async def test_aws_that_does_not_answer_is_asked_again_later(topics: dict[str, s
 
 
 async def test_a_lease_that_cannot_be_renewed_is_lost(
-    settings: SharedSettings, proxy: AwsProxy, ministack: Emulator, topics: dict[str, str]
+    proxy: AwsProxy, ministack: Emulator, topics: dict[str, str]
 ) -> None:
+    settings = of(proxy.url, topics, broker_lease_seconds=1.0)
     topic = settings.topic_download_requests
     async with (
         open_broker(settings) as broker,
@@ -240,7 +243,7 @@ async def test_a_release_beyond_the_longest_delay_waits_in_steps(
         assert time.time() - released_at >= 2
         assert (again.attempt, again.message.position) == (1, first.message.position)
         await again.ack()
-    assert proxy.calls["SendMessageBatch"] >= 3
+    assert proxy.sent("SendMessageBatch")[1]["Entries"][0]["DelaySeconds"] == 1, "the first step"
 
 
 async def test_a_retry_beyond_the_longest_visibility_is_sent_again(
