@@ -244,8 +244,9 @@ class FfmpegAudio:
 class _Opened:
     """The files that FFmpeg opens for one source: one as a rule, and one for each link of a chained Ogg file."""
 
-    def __init__(self, file: BinaryIO, language: str) -> None:
+    def __init__(self, file: BinaryIO, language: str, kind: str | None) -> None:
         self._file = file
+        self._kind = kind
         self._language = language
         self._sources: list[SequentialFile] = []
         self._containers: list[InputContainer] = []
@@ -281,7 +282,7 @@ class _Opened:
         """Open a complete file; one that begins like nothing known may be an MP3 behind something else."""
         head = self._file.read(HEAD_BYTES)
         start = 0
-        if not _looks_like_media(head) and not head.startswith(_OTHER_STARTS):
+        if not (self._kind or _looks_like_media(head) or head.startswith(_OTHER_STARTS)):
             self._file.seek(0)
             start = mp3.find_frames(self._file.read(_MOST_JUNK_BYTES)) or 0
         self._file.seek(0)
@@ -304,7 +305,7 @@ class _Opened:
         self, source: SequentialFile, rest: Iterator[FfmpegAudio] | None = None, kind: str | None = None
     ) -> FfmpegAudio:
         self._sources = [*self._sources[-1:], source]
-        container = _open(source, kind)
+        container = _open(source, kind or self._kind)
         self._containers.append(container)
         refuse_protected(source.headers())
         # The decoder of the link before this one has yet to give its last samples.
@@ -317,10 +318,10 @@ class _Opened:
 
 
 @contextmanager
-def open_media(file: BinaryIO, *, language: str = "") -> Generator[FfmpegAudio]:
+def open_media(file: BinaryIO, *, language: str = "", kind: str | None = None) -> Generator[FfmpegAudio]:
     """Open a sound track of `file`, which may be seekable (then it is complete) or a growing download.
 
-    Of several tracks it is the default one, else one in `language` (ISO 639-1).
+    Of several tracks it is the default one, else one in `language` (ISO 639-1). `kind`: the one demuxer for it.
 
     Raises, here or inside the context:
         MediaUnsupported: nothing FFmpeg may open here, or no audio in it.
@@ -329,7 +330,7 @@ def open_media(file: BinaryIO, *, language: str = "") -> Generator[FfmpegAudio]:
         WholeFileNeededError: a sequential MP4 whose index is at its end.
         whatever `file.read` raised, unchanged.
     """
-    opened = _Opened(file, language)
+    opened = _Opened(file, language, kind)
     try:
         with closing(opened):
             yield opened.first()

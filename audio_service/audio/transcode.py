@@ -18,6 +18,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 
 from audio_service.audio.base import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE, EncodeOptions
+from audio_service.audio.shaping import Shape, Shaping
 from common.errors import MediaCorrupt
 
 # Interleaved floats, libopus's internal format; 16 bits would be rounded and clipped.
@@ -26,7 +27,7 @@ _SAMPLES = "flt"
 _BAD_PACKETS_ALLOWED = 3
 _BAD_PACKETS_SHARE = 20
 # libswresample puts mono on both channels at -3 dB, as a centre channel; players of a copied mono stream do not.
-_UNDO_PAN_LAW = str(math.sqrt(2))
+_UNDO_PAN_LAW = math.sqrt(2)
 
 
 def transcode(packets: Iterable[Packet[AudioStream]], options: EncodeOptions) -> Iterator[bytes]:
@@ -40,12 +41,18 @@ def transcode(packets: Iterable[Packet[AudioStream]], options: EncodeOptions) ->
         MediaCorrupt: more than a few packets cannot be decoded.
     """
     encoder = opus_encoder(options)
-    for frame in _resampled(_decoded(packets)):
-        yield from _encode(encoder, frame)
-    yield from _encode(encoder, None)
+    for frame in opus_shaping().all_of(decoded(packets)):
+        yield from encode(encoder, frame)
+    yield from encode(encoder, None)
 
 
-def _decoded(packets: Iterable[Packet[AudioStream]]) -> Iterator[AudioFrame]:
+def opus_shaping() -> Shaping:
+    """Return what brings decoded sound to the encoder's shape."""
+    return Shaping(Shape(_SAMPLES, "stereo", SAMPLE_RATE, FRAME_SAMPLES), mono_gain=_UNDO_PAN_LAW)
+
+
+def decoded(packets: Iterable[Packet[AudioStream]]) -> Iterator[AudioFrame]:
+    """Yield the sound of packets, of one stream after the other. Raises MediaCorrupt."""
     good = bad = 0
     stream: AudioStream | None = None
     for packet in packets:
@@ -65,31 +72,6 @@ def _decoded(packets: Iterable[Packet[AudioStream]]) -> Iterator[AudioFrame]:
         yield from stream.decode(None)  # pyright: ignore[reportUnknownMemberType] - Packet's parameter is open there
 
 
-def _resampled(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
-    """Bring frames to Opus' shape. A resampler takes one input shape: when that changes, a new one goes on."""
-    shape: tuple[str, str, int] | None = None
-    resampler: av.AudioResampler | None = None
-    for frame in frames:
-        now = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if resampler is None or now != shape:
-            if resampler is not None:
-                yield from resampler.resample(None)
-            shape, resampler = now, _resampler(frame)
-        # Gaps and jumps of the container's clock are not filled: a frame follows the one before it.
-        frame.pts = None
-        yield from resampler.resample(frame)
-    if resampler is not None:
-        yield from resampler.resample(None)
-
-
-def _resampler(frame: AudioFrame) -> av.AudioResampler:
-    # Without a highest sum, libswresample lets a mix of many channels overdrive when the samples are floats.
-    options = {"rematrix_maxval": "1.0"}
-    if frame.layout.nb_channels == 1:
-        options["rematrix_volume"] = _UNDO_PAN_LAW
-    return av.AudioResampler(_SAMPLES, "stereo", SAMPLE_RATE, frame_size=FRAME_SAMPLES, options=options)
-
-
 def opus_encoder(options: EncodeOptions, layout: str = "stereo") -> AudioCodecContext:
     """Return an encoder of interleaved floats into packets of 20 ms."""
     encoder = av.CodecContext.create("libopus", "w")
@@ -106,7 +88,8 @@ def opus_encoder(options: EncodeOptions, layout: str = "stereo") -> AudioCodecCo
     return encoder
 
 
-def _encode(encoder: AudioCodecContext, frame: AudioFrame | None) -> Iterator[bytes]:
-    encode = encoder.encode  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - as in _decoded
-    for packet in cast("list[Packet[AudioStream]]", encode(frame)):
+def encode(encoder: AudioCodecContext, frame: AudioFrame | None) -> Iterator[bytes]:
+    """Yield the packets that a frame completes; None: those that are left."""
+    packets_of = encoder.encode  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - as in decoded
+    for packet in cast("list[Packet[AudioStream]]", packets_of(frame)):
         yield bytes(packet)
