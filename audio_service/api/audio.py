@@ -5,18 +5,17 @@ A song that is still being encoded is sent from its beginning as it grows; it ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 
 import anyio
 from fastapi import Request, Response
-from starlette.exceptions import HTTPException
 
 from audio_service import texts
-from audio_service.api.conditions import ByteRange, Unsatisfiable, is_fresh, parse_range, range_applies, strong_etag
+from audio_service.api.conditions import is_fresh, strong_etag
 from audio_service.api.deps import ApiDeps, deps_of
 from audio_service.api.errors import ApiError
+from audio_service.api.files import head_of, metrics_of, send_file
 from audio_service.api.media import VideoIdPath, find
-from audio_service.api.metrics import HttpMetrics
 from audio_service.api.ogg import OggChunks
 from audio_service.api.responses import (
     FAILED,
@@ -85,24 +84,9 @@ async def dca_file(request: Request, video_id: VideoIdPath) -> Response:
     if media.status is MediaStatus.PROCESSING:
         return await _growing_file(request, deps, media)
     stat = await stored(deps, media)
-    etag = strong_etag(stat.etag)
-    headers = {"Cache-Control": _cached(deps), "ETag": etag, "Accept-Ranges": "bytes"}
-    if is_fresh(request.headers.get("if-none-match"), etag):
-        return Response(status_code=304, headers=headers)
+    headers = {"Cache-Control": _cached(deps)}
     headers |= {"Content-Type": DCA_TYPE, "Content-Disposition": f'inline; filename="{video_id}.dca"'}
-    if request.method == "HEAD":
-        return _head({**headers, "Content-Length": str(stat.size)})
-    part = _range_of(request.headers, stat, etag)
-    if part is not None:
-        headers["Content-Range"] = part.content_range(stat.size)
-    sent = part or ByteRange(0, stat.size)
-    headers["Content-Length"] = str(sent.length)
-    chunks = await PrefetchedSource.open(deps.blobs.read(stat.key, start=sent.start, length=sent.length))
-    if sent.start == 0:
-        await _count_play(deps, video_id)
-    return StreamResponse(
-        chunks, status_code=206 if part else 200, headers=headers, disconnects=_metrics(request).disconnects
-    )
+    return await send_file(request, deps.blobs, stat, headers, on_start=partial(_count_play, deps, video_id))
 
 
 @router.get("/audio.ogg", summary="The song as Ogg Opus", responses=with_headers(_OGG))
@@ -117,11 +101,11 @@ async def ogg_file(request: Request, video_id: VideoIdPath) -> Response:
         return Response(status_code=304, headers=headers)
     headers |= {"Content-Type": OGG_TYPE, "Content-Disposition": f'inline; filename="{video_id}.ogg"'}
     if request.method == "HEAD":
-        return _head(headers)
+        return head_of(headers)
     threads: anyio.CapacityLimiter = request.app.state.ogg_threads
     chunks = await OggChunks.open(deps.blobs.read(stat.key), threads, title=media.metadata.title)
     await _count_play(deps, video_id)
-    return StreamResponse(chunks, status_code=200, headers=headers, disconnects=_metrics(request).disconnects)
+    return StreamResponse(chunks, status_code=200, headers=headers, disconnects=metrics_of(request).disconnects)
 
 
 async def stored(deps: ApiDeps, media: Media) -> BlobStat:
@@ -158,17 +142,9 @@ async def _growing_file(request: Request, deps: ApiDeps, media: Media) -> Respon
         raise _unavailable(media) from exc
     if request.method == "HEAD":
         await chunks.aclose()
-        return _head(headers)
+        return head_of(headers)
     await _count_play(deps, media.video_id)
-    return StreamResponse(chunks, status_code=200, headers=headers, disconnects=_metrics(request).disconnects)
-
-
-def _head(headers: Mapping[str, str]) -> Response:
-    """Return the response to HEAD: the headers of GET, and Content-Length only where GET has one."""
-    response = Response(headers=headers)
-    if "Content-Length" not in headers:
-        del response.headers["content-length"]
-    return response
+    return StreamResponse(chunks, status_code=200, headers=headers, disconnects=metrics_of(request).disconnects)
 
 
 def _cached(deps: ApiDeps) -> str:
@@ -187,18 +163,3 @@ async def _count_play(deps: ApiDeps, video_id: str) -> None:
             await deps.repository.count_play(video_id)
     except (TimeoutError, DatabaseUnavailable) as exc:
         log.warning("http.play_not_counted", media_id=video_id, error=repr(exc))
-
-
-def _range_of(headers: Mapping[str, str], stat: BlobStat, etag: str) -> ByteRange | None:
-    value = headers.get("range")
-    if value is None or not range_applies(headers.get("if-range"), etag):
-        return None
-    try:
-        return parse_range(value, stat.size)
-    except Unsatisfiable as exc:
-        raise HTTPException(416, headers={"Content-Range": f"bytes */{stat.size}"}) from exc
-
-
-def _metrics(request: Request) -> HttpMetrics:
-    metrics: HttpMetrics = request.app.state.metrics
-    return metrics

@@ -22,7 +22,7 @@ from audio_service import texts
 from audio_service.api.errors import app_error_response, error_response, preferred_locale, protocol_response
 from audio_service.api.metrics import HttpMetrics
 from common.errors import AppError, InternalError, Locale
-from common.http.protocol import MAX_BODY_BYTES
+from common.http.protocol import MAX_BODY_BYTES, Uploads
 from common.observability.telemetry import correlation, get_logger
 from common.observability.trace_context import TRACEPARENT
 
@@ -150,48 +150,63 @@ def _new_id() -> str:
 class SizeLimits:
     """Bounds query, headers and body before anything parses them: 414, 431 and 413, and the connection is closed.
 
-    The protocol (`common.http`) limits the whole head. The API reads no body: a small one is ignored, as HTTP demands,
-    a large one refused before it is received.
+    The protocol (`common.http`) limits the whole head. A body that no endpoint reads is ignored, as HTTP demands; a
+    large one is refused before it is received, but for `uploads`.
     """
 
-    def __init__(self, app: ASGIApp, *, locale: Locale) -> None:
+    def __init__(self, app: ASGIApp, *, locale: Locale, uploads: Uploads | None = None) -> None:
         self._app = app
         self._locale: Locale = locale
+        self._uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one exchange."""
-        if scope["type"] == "http" and (status := _exceeded(scope)):
+        if scope["type"] == "http" and (status := _exceeded(scope, self._max_body(scope))):
             accepted = Headers(scope=scope).get("accept-language", "")[:MAX_HEADER_BYTES]
             refusal = HTTPException(status, headers={"Connection": "close"})
             await protocol_response(refusal, preferred_locale(accepted, self._locale))(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
+    def _max_body(self, scope: Scope) -> int:
+        large = self._uploads
+        return large.max_bytes if large and large.takes(scope["method"], scope["path"]) else MAX_BODY_BYTES
 
-def _exceeded(scope: Scope) -> int:
+
+def _exceeded(scope: Scope, max_body: int) -> int:
     """Return the status of the first limit that is exceeded, 0 if none is."""
     if len(scope["query_string"]) > MAX_QUERY_BYTES:
         return 414
     for name, value in scope["headers"]:
         if len(value) > MAX_HEADER_BYTES:
             return 431
-        if name == b"content-length" and (not value.isdigit() or int(value[:_MAX_DIGITS]) > MAX_BODY_BYTES):
+        if name == b"content-length" and (not value.isdigit() or int(value[:_MAX_DIGITS]) > max_body):
             return 413
     return 0
 
 
-_CORS_REQUEST_HEADERS = ("Accept-Language", "Authorization", "If-None-Match", "Range", "X-API-Key", "X-Request-ID")
+_CORS_REQUEST_HEADERS = (
+    "Accept-Language",
+    "Authorization",
+    "Content-Type",
+    "If-None-Match",
+    "Range",
+    "X-API-Key",
+    "X-Request-ID",
+)
 _CORS_RESPONSE_HEADERS = ("Content-Range", "ETag", "Retry-After", "WWW-Authenticate", "X-Request-ID")
 
 
 class Cors(CORSMiddleware):
     """Starlette's, with refusals in the shape of every other error. No cookies: the API uses none."""
 
-    def __init__(self, app: ASGIApp, *, origins: Sequence[str], locale: Locale) -> None:
+    def __init__(
+        self, app: ASGIApp, *, origins: Sequence[str], locale: Locale, methods: Sequence[str] = ("GET", "HEAD")
+    ) -> None:
         super().__init__(
             app,
             allow_origins=origins,
-            allow_methods=("GET", "HEAD"),
+            allow_methods=methods,
             allow_headers=_CORS_REQUEST_HEADERS,
             expose_headers=_CORS_RESPONSE_HEADERS,
         )

@@ -1,13 +1,13 @@
 """uvicorn's httptools protocol with limits on a request's size and time, and on the number of connections.
 
-httptools, unlike h11, has none: it buffers a URL or header without limit. No endpoint of this project reads a request
-body, and without a limit uvicorn would receive and discard bodies of any length. uvicorn waits for ever for a request's
-end, and for the first byte of a new connection.
+httptools, unlike h11, has none: it buffers a URL or header without limit. Without a limit uvicorn would receive and
+discard bodies of any length. uvicorn waits for ever for a request's end, and for the first byte of a new connection.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -23,6 +23,20 @@ _FULL = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Uploads:
+    """The one kind of request with a large body: PUT below `prefix`, of at most `max_bytes`. It may take any time, as
+    long as some of it arrives within `head_seconds`.
+    """
+
+    prefix: str
+    max_bytes: int
+
+    def takes(self, method: str, path: str) -> bool:
+        """Whether this is such a request."""
+        return method == "PUT" and path.startswith(self.prefix)
+
+
 class BoundedHttpToolsProtocol(HttpToolsProtocol):
     """Answers 400 to a head over MAX_HEAD_BYTES, or without exactly one Host; closes the connection then.
 
@@ -32,9 +46,11 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
 
     open_connections: ClassVar[Connections]
     head_seconds: ClassVar[float] = HEAD_SECONDS
+    uploads: ClassVar[Uploads | None] = None
 
     _head_bytes = 0
     _body_bytes = 0
+    _uploading = False
     _in_head = True
     _refused = False
     _deadline: asyncio.TimerHandle | None = None
@@ -71,13 +87,15 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
         if self._deadline is None and self._in_head:
             self._arm()
         super().data_received(data)
-        self._head_bytes = self._head_bytes + len(data) if self._in_head else 0
+        # What ends an upload is no head, although the next one is waited for.
+        self._head_bytes = self._head_bytes + len(data) if self._in_head and not self._uploading else 0
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("The request's head is too large.")
 
     def on_message_begin(self) -> None:
         """A head begins."""
         self._in_head = True
+        self._uploading = False
         self.open_connections.touch(self)
         super().on_message_begin()
 
@@ -92,11 +110,18 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
             self.send_400_response("Exactly one Host header is expected.")
             return
         super().on_headers_complete()
+        scope = self.scope
+        self._uploading = self.uploads is not None and self.uploads.takes(scope["method"], scope["path"])
 
     def on_body(self, body: bytes) -> None:
         """Count the bytes of a body, with or without Content-Length."""
         self._body_bytes += len(body)
-        if self._body_bytes > MAX_BODY_BYTES:
+        limit = MAX_BODY_BYTES
+        if self._uploading and self.uploads is not None:
+            limit = self.uploads.max_bytes
+            self._disarm()
+            self._arm()
+        if self._body_bytes > limit:
             self.transport.close()
             return
         if not self._refused:
@@ -134,8 +159,12 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
             self.close()
 
 
-def protocol_of(connections: Connections, *, head_seconds: float = HEAD_SECONDS) -> type[BoundedHttpToolsProtocol]:
+def protocol_of(
+    connections: Connections, *, head_seconds: float = HEAD_SECONDS, uploads: Uploads | None = None
+) -> type[BoundedHttpToolsProtocol]:
     """Return the protocol of the servers that share `connections`: uvicorn makes one object of it per connection."""
     return type(
-        "_Protocol", (BoundedHttpToolsProtocol,), {"open_connections": connections, "head_seconds": head_seconds}
+        "_Protocol",
+        (BoundedHttpToolsProtocol,),
+        {"open_connections": connections, "head_seconds": head_seconds, "uploads": uploads},
     )

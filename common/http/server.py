@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from common.errors import AppError
 from common.http.connections import KEEP_ALIVE_SECONDS, Connections
-from common.http.protocol import protocol_of
+from common.http.protocol import Uploads, protocol_of
 from common.launch import inherited_listener, listen_on
 from common.tasks import pause
 
@@ -60,14 +60,15 @@ def listen(
         raise AddressInUse(f"{prefix}HTTP_HOST {host}, {prefix}{key} {port}: {exc.strerror}") from exc
 
 
-async def serve(
+async def serve(  # noqa: PLR0913, PLR0917 - the options of a server, each with its default
     app: ASGIApp,
     listener: socket.socket,
     stop: asyncio.Event,
     connections: Connections | None = None,
     trusted_proxies: str = "",
+    uploads: Uploads | None = None,
 ) -> None:
-    """Serve until `stop`, then finish the requests in progress, for 5 s at most.
+    """Serve until `stop`, then finish the requests in progress, for 5 s at most. `uploads`: requests with large bodies.
 
     `connections` are shared by the servers of a process, because its descriptors are. X-Forwarded-For and
     X-Forwarded-Proto are believed from `trusted_proxies` only: addresses and networks, separated by commas.
@@ -76,7 +77,7 @@ async def serve(
         uvicorn.Config(
             app,
             loop="none",
-            http=protocol_of(connections or Connections()),
+            http=protocol_of(connections or Connections(), uploads=uploads),
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             # Without it uvicorn would believe them from 127.0.0.1.
             proxy_headers=bool(trusted_proxies),

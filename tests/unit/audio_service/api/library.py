@@ -29,7 +29,7 @@ from common.blobs import open_blobs
 from common.broker import open_broker
 from common.dca import DcaMetadata, DcaWriter
 from common.http.connections import HEAD_SECONDS, Connections
-from common.http.protocol import protocol_of
+from common.http.protocol import Uploads, protocol_of
 from common.messages.downloads import FileData, PlatformMetadata
 
 LEASE = timedelta(minutes=1)
@@ -88,11 +88,15 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def served(
-    app: FastAPI, connections: Connections | None = None, *, head_seconds: float = HEAD_SECONDS
+    app: FastAPI,
+    connections: Connections | None = None,
+    *,
+    head_seconds: float = HEAD_SECONDS,
+    uploads: Uploads | None = None,
 ) -> AsyncGenerator[tuple[str, int]]:
     """Serve on a free port of the loopback, and yield the address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        protocol = protocol_of(connections or Connections(), head_seconds=head_seconds)
+        protocol = protocol_of(connections or Connections(), head_seconds=head_seconds, uploads=uploads)
         config = uvicorn.Config(app, http=protocol, log_config=None, access_log=False, lifespan="off")
         server = _Server(config)
         async with asyncio.TaskGroup() as tasks:
