@@ -10,7 +10,7 @@ from pathlib import Path
 
 from audio_service.api.deps import ApiDeps
 from audio_service.bootstrap import open_services
-from audio_service.pipelines.registry import PIPELINES, Registry, chosen
+from audio_service.pipelines.registry import PIPELINES, Registry, available, chosen
 from audio_service.retention import keep_within_limit
 from audio_service.serving import open_listeners, serve_http
 from audio_service.settings import AudioSettings
@@ -29,7 +29,7 @@ def main(registry: Registry = PIPELINES) -> int:
     """Return the process's exit code. `registry` holds the pipelines that PIPELINES may name."""
     launch = read_launch()
     settings = load_or_exit(AudioSettings, Path(".env"))
-    pipelines = or_exit(lambda: chosen(settings.pipelines, registry), Path(".env"))
+    pipelines = or_exit(lambda: chosen(settings.pipelines, available(settings, registry)), Path(".env"))
     configure_logging(settings.log_level, settings.log_format)
 
     async def program(stop: asyncio.Event) -> None:

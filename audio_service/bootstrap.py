@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
+from audio_service.assets.repository import open_assets
 from audio_service.children.pool import ChildPool, open_children
 from audio_service.media.repository import open_repository
 from audio_service.metrics import WorkerMetrics
@@ -60,6 +61,7 @@ async def open_services(settings: AudioSettings) -> AsyncGenerator[Services]:
             workspace=workspace,
             registry=registry,
             metrics=WorkerMetrics.on(registry),
+            assets=await stack.enter_async_context(open_assets(settings)),
         )
 
 

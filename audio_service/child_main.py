@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, BinaryIO
@@ -137,8 +138,24 @@ class JobRunner:
             case "fetch":
                 job = FetchJob(origin=Origin(**arguments.pop("origin")), **arguments)
                 return fetch(self._extractor, job, self._options, report)
+            case "message":
+                return _make_message(arguments, self._options, report)
             case _:
                 raise InternalError(f"no such job: {kind}")
+
+
+def _make_message(arguments: dict[str, Any], options: EncodeOptions, report: OnProgress) -> JsonObject:
+    """Make an audio message of a file (see `audio.message`). FFmpeg is loaded by the first."""
+    from audio_service.audio.message import make_message  # noqa: PLC0415 - as the docstring says
+
+    def on_played(made_ms: int, stated_ms: int | None) -> None:
+        report(ChildProgress("encoding", percent=min(100.0, made_ms * 100 / stated_ms) if stated_ms else None))
+
+    with Path(arguments["path"]).open("rb") as source:
+        made = make_message(
+            source, Path(arguments["directory"]), demuxer=arguments["demuxer"], options=options, on_played=on_played
+        )
+    return asdict(made)
 
 
 def main() -> None:

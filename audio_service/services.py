@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
+from audio_service.assets.repository.base import AssetRepository
 from audio_service.children.pool import ChildPool
 from audio_service.media.repository.base import MediaRepository
 from audio_service.metrics import WorkerMetrics
@@ -19,7 +20,7 @@ from common.broker.base import Broker
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One of each, for the life of the process. `owner` names this process in leases."""
+    """One of each, for the life of the process. `owner` names this process in leases; no `assets` without UPLOADS."""
 
     settings: AudioSettings
     owner: str
@@ -32,3 +33,4 @@ class Services:
     workspace: Workspace
     registry: CollectorRegistry
     metrics: WorkerMetrics
+    assets: AssetRepository | None = None

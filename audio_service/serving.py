@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from audio_service.api.app import create_app, create_metrics_app
 from audio_service.api.deps import ApiDeps
+from audio_service.api.uploads import uploads_of
 from audio_service.settings import AudioSettings
 from common.http.connections import Connections
 from common.http.server import listen, serve
@@ -48,7 +49,8 @@ async def serve_http(deps: ApiDeps, listeners: Listeners, stop: asyncio.Event) -
     app = create_app(deps)
     connections = Connections(deps.registry)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(serve(app, listeners.api, stop, connections, deps.settings.forwarded_allow_ips))
+        large = uploads_of(deps.settings)
+        tasks.create_task(serve(app, listeners.api, stop, connections, deps.settings.forwarded_allow_ips, large))
         if listeners.metrics is not None:
             metrics_app = create_metrics_app(deps, app.state.metrics)
             tasks.create_task(serve(metrics_app, listeners.metrics, stop, connections))

@@ -9,10 +9,13 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from audio_service.addresses import parse_allow
+from audio_service.families import FAMILIES, Family, families_of
 from common.settings import SharedSettings
 from common.settings_errors import Expected
 
 _SAFE_URL = re.compile(r"https://|http://(localhost|127\.0\.0\.1|\[::1\])[:/]")
+_PUBLIC_URL = r"^(https?://[^\s?#]*[^\s?#/])?$"
+_TOPIC = r"^[A-Za-z0-9._-]{1,200}$"
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 
 
@@ -66,6 +69,16 @@ class AudioSettings(SharedSettings):
     opus_bitrate: Annotated[int, Field(ge=16_000, le=510_000)] = 128_000
     opus_complexity: Annotated[int, Field(ge=0, le=10)] = 5
 
+    uploads: bool = False
+    upload_max_bytes: Annotated[int, Field(ge=1, le=5 * 1024**3)] = 100 * 1024 * 1024
+    upload_families: str = "aac,aiff,amr,caf,flac,mp3,mp4,ogg,wav,webm"
+    upload_url_seconds: Annotated[int, Field(ge=10, le=7 * 24 * 3600)] = 900
+    upload_open_limit: Annotated[int, Field(ge=1)] = 20
+    upload_daily_limit: Annotated[int, Field(ge=1)] = 500
+    public_url: Annotated[str, Field(pattern=_PUBLIC_URL)] = ""
+    topic_upload_requests: Annotated[str, Field(pattern=_TOPIC)] = "media.uploads.requests"
+    topic_asset_status: Annotated[str, Field(pattern=_TOPIC)] = "media.assets.status"
+
     @property
     def disk(self) -> Path:
         """A directory of the disk that may fill: with the songs, or with those in the making where S3 keeps them."""
@@ -115,6 +128,18 @@ class AudioSettings(SharedSettings):
     @classmethod
     def _check_network_allow(cls, text: str) -> str:
         parse_allow(text)
+        return text
+
+    @field_validator("upload_families")
+    @classmethod
+    def _check_upload_families(cls, text: str) -> str:
+        try:
+            allowed = families_of(text)
+        except ValueError:
+            allowed = frozenset[Family]()
+        if not allowed:
+            names = ", ".join(FAMILIES)
+            raise Expected(f"se esperan algunas de: {names}", f"some of these are expected: {names}")
         return text
 
     @field_validator("youtube_watch_url")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from common.errors import Text
 
+PROCESSED = Text("Listo", "Ready")
 DOWNLOADED = Text("Descarga completa", "Download complete")
 
 # Programs read these too (CONTRACTS.md): the health answer has them in Spanish in every locale.

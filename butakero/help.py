@@ -72,8 +72,9 @@ SPANISH: Mapping[str, str] = {
     ),
     "Send dead letters back to the topic they came from.": "Reenvía mensajes muertos al tópico del que vinieron.",
     "Whose it is to be.": "De quién va a ser.",
-    "One of media:read, sources:read, requests:cancel, metrics:read; may be given several times.": (
-        "Uno de media:read, sources:read, requests:cancel, metrics:read; se puede repetir."
+    "One of media:read, sources:read, requests:cancel, uploads:write, assets:read, metrics:read; may be given several "
+    "times.": (
+        "Uno de media:read, sources:read, requests:cancel, uploads:write, assets:read, metrics:read; puede repetirse."
     ),
     "Days until it expires; 0: it does not.": "Días hasta que venza; 0: no vence.",
     "Make a key and print it, this once.": "Hace una clave y la muestra, esta única vez.",

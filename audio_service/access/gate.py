@@ -57,8 +57,9 @@ class Gate:
         if self._keys is not None:
             self._keys.check()
 
-    async def admit(self, authorization: str, api_key: str, address: str, needs: Scope | None) -> None:
-        """Admit a request or raise. `needs` None: no authentication needed.
+    async def admit(self, authorization: str, api_key: str, address: str, needs: Scope | None) -> str:
+        """Admit a request or raise; return its caller's name, "" for one that was not asked. `needs` None: no
+        authentication needed.
 
         A refused caller counts as its address, so that guessing is rate-limited as well.
 
@@ -69,7 +70,7 @@ class Gate:
         anonymous = f"address {address}"
         if needs is None or not self.closed:
             self._count(anonymous)
-            return
+            return ""
         try:
             caller = await self._recognise(authorization, api_key)
         except AccessError as exc:
@@ -80,6 +81,7 @@ class Gate:
         if needs not in caller.scopes:
             log.info("access.refused", code=Forbidden.code, reason=f"no scope {needs}")
             raise Forbidden(f"the scope {needs} is needed", scope=needs)
+        return caller.name
 
     async def _recognise(self, authorization: str, api_key: str) -> Caller:
         secret = api_key.strip()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-Scope = Literal["media:read", "sources:read", "requests:cancel", "metrics:read"]
+Scope = Literal["media:read", "sources:read", "requests:cancel", "uploads:write", "assets:read", "metrics:read"]
 """`media:read`: records and songs of the library. `sources:read`: look-ups at the sources, which cost quota.
-`requests:cancel`: withdrawing requests. `metrics:read`: /metrics, where METRICS_PORT is not set.
+`requests:cancel`: withdrawing requests. `uploads:write`: sending files, where UPLOADS is on. `assets:read`: what was
+made of them. `metrics:read`: /metrics, where METRICS_PORT is not set.
 """
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)

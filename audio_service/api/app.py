@@ -6,7 +6,7 @@ import anyio
 from fastapi import FastAPI
 
 from audio_service.access.gate import Gate
-from audio_service.api import audio, health, media, metrics, ogg, pages, requests, sources
+from audio_service.api import assets, audio, health, media, metrics, ogg, pages, requests, sources, uploads
 from audio_service.api.deps import ApiDeps
 from audio_service.api.errors import add_error_handlers
 from audio_service.api.metrics import HttpMetrics
@@ -40,8 +40,9 @@ def create_app(deps: ApiDeps) -> FastAPI:
     add_error_handlers(app, settings.locale)
     # The last one added is the outermost.
     if settings.origins:
-        app.add_middleware(Cors, origins=settings.origins, locale=settings.locale)
-    app.add_middleware(SizeLimits, locale=settings.locale)
+        methods = ("GET", "HEAD", "POST", "PUT") if settings.uploads else ("GET", "HEAD")
+        app.add_middleware(Cors, origins=settings.origins, locale=settings.locale, methods=methods)
+    app.add_middleware(SizeLimits, locale=settings.locale, uploads=uploads.uploads_of(settings))
     app.add_middleware(Instrumentation, metrics=app.state.metrics, locale=settings.locale)
     if not gate.needed:
         app.router.routes.extend(media.PLAIN_LOOK_UPS)
@@ -49,6 +50,11 @@ def create_app(deps: ApiDeps) -> FastAPI:
     app.include_router(audio.router, dependencies=requires(gate, "media:read"))
     app.include_router(sources.router, dependencies=requires(gate, "sources:read"))
     app.include_router(requests.router, dependencies=requires(gate, "requests:cancel"))
+    if settings.uploads:
+        app.include_router(uploads.router, dependencies=requires(gate, "uploads:write"))
+        # Its URL is the permission.
+        app.include_router(uploads.signed, dependencies=requires(gate, None))
+        app.include_router(assets.router, dependencies=requires(gate, "assets:read"))
     app.include_router(health.router, dependencies=requires(gate, None))
     # Never refused: a supervisor takes a refusal for a failure.
     app.include_router(health.probes)

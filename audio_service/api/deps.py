@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 
+from audio_service.assets.repository.base import AssetRepository
 from audio_service.media.repository.base import MediaRepository
 from audio_service.settings import AudioSettings
 from audio_service.sources.questions import Questions
@@ -28,6 +29,7 @@ class ApiDeps:
     broker: Broker
     questions: Questions
     registry: CollectorRegistry
+    assets: AssetRepository | None = None
 
     @classmethod
     def of(cls, services: Services) -> ApiDeps:
@@ -39,6 +41,7 @@ class ApiDeps:
             broker=services.broker,
             questions=services.questions,
             registry=services.registry,
+            assets=services.assets,
         )
 
 

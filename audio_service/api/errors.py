@@ -46,6 +46,14 @@ HTTP_STATUS: dict[str, int] = {
     "invalid_message": 400,
     "provider_not_found": 404,
     "url_not_allowed": 400,
+    "file_not_allowed": 422,
+    "file_corrupt": 422,
+    "upload_missing": 409,
+    "upload_mismatch": 409,
+    "upload_refused": 403,
+    "upload_too_large": 413,
+    "quota_exceeded": 429,
+    "asset_not_found": 404,
     "media_not_found": 404,
     "media_too_long": 422,
     "media_too_large": 422,
@@ -74,6 +82,7 @@ HTTP_STATUS: dict[str, int] = {
     "duplicate_record": 409,
     "lease_lost": 409,
     "broker_unavailable": 503,
+    "queue_unavailable": 503,
     "queue_full": 503,
     "message_too_large": 413,
     "unauthorized": 401,
@@ -242,7 +251,7 @@ def protocol_response(exc: HTTPException, locale: Locale) -> Response:
     """Return the response for an error of HTTP itself."""
     code, text = _PROTOCOL.get(exc.status_code, ("bad_request", texts.BAD_REQUEST))
     headers = dict(exc.headers or {})
-    if exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+    if exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED and headers.get("Allow") in {None, "GET", "HEAD"}:
         # Each path has one route for GET and one for HEAD; the framework names the method of the first.
         headers["Allow"] = "GET, HEAD"
     error = {"code": code, "message": text.to(locale)}

@@ -42,6 +42,12 @@ class Router(APIRouter):
             super().add_api_route(path, endpoint, **options)
 
 
+def caller_of(request: Request) -> str:
+    """Return the authenticated caller's name, "" where access is not controlled."""
+    name: str = getattr(request.state, "caller", "")
+    return name
+
+
 def requires(gate: Gate, scope: Scope | None) -> list[Dependency]:
     """Return the dependencies of a router whose endpoints need `scope`; None: public, but rate-limited.
 
@@ -57,6 +63,8 @@ def _admission(gate: Gate, scope: Scope | None) -> Callable[[Request], Awaitable
     async def admit(request: Request) -> None:
         address = request.client.host if request.client else ""
         headers = request.headers
-        await gate.admit(headers.get("authorization", ""), headers.get("x-api-key", ""), address, scope)
+        request.state.caller = await gate.admit(
+            headers.get("authorization", ""), headers.get("x-api-key", ""), address, scope
+        )
 
     return admit

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from audio_service.pipelines.download import DOWNLOADS
+from audio_service.pipelines.upload import UPLOADS
+from audio_service.settings import AudioSettings
 from audio_service.worker.pipeline import Pipeline
 from common.errors import Text
 from common.settings_errors import SettingsError
@@ -13,6 +15,11 @@ from common.settings_errors import SettingsError
 Registry = Mapping[str, Pipeline[Any, Any]]
 
 PIPELINES: Registry = {pipeline.name: pipeline for pipeline in (DOWNLOADS,)}
+
+
+def available(settings: AudioSettings, registry: Registry = PIPELINES) -> Registry:
+    """Return the pipelines, and with them that of uploads where UPLOADS is on."""
+    return {**registry, UPLOADS.name: UPLOADS} if settings.uploads else registry
 
 
 def chosen(names: str, registry: Registry = PIPELINES) -> list[Pipeline[Any, Any]]:

@@ -24,6 +24,16 @@ DEFAULTS = {
     *("service_max_attempts", "service_timeout", "retry_base_seconds", "retry_max_seconds"),
     *("pipelines", "network_timeout_seconds", "max_redirects", "max_duration_seconds", "max_download_bytes"),
     *("child_memory_bytes", "child_cpu_seconds", "opus_bitrate", "opus_complexity"),
+    # Uploads are off.
+    *(
+        "uploads",
+        "upload_max_bytes",
+        "upload_families",
+        "upload_url_seconds",
+        "upload_open_limit",
+        "upload_daily_limit",
+    ),
+    *("public_url", "topic_upload_requests", "topic_asset_status"),
     *("youtube_api_url", "youtube_watch_url"),
     # The volume's size is the operator's to say.
     *("max_stored_bytes", "retention_interval_seconds", "retention_grace_seconds"),

@@ -28,6 +28,14 @@ ADVICE: dict[str, Text] = {
     ),
     "provider_not_found": Text("Probá con un enlace de YouTube o con el nombre.", "Try a YouTube link or the name."),
     "url_not_allowed": Text("Probá con otro enlace o con el nombre del tema.", "Try another link or the song's name."),
+    "file_not_allowed": Text("Subí un archivo de audio.", "Upload an audio file."),
+    "file_corrupt": Text("Probá subirlo otra vez.", "Try to upload it again."),
+    "upload_missing": Text("Subilo de nuevo.", "Upload it again."),
+    "upload_mismatch": Text("Subilo de nuevo.", "Upload it again."),
+    "upload_refused": Text("Empezá la subida otra vez.", "Begin the upload again."),
+    "upload_too_large": Text("Subí uno más liviano.", "Upload a smaller one."),
+    "quota_exceeded": Text("Probá más tarde.", "Try later."),
+    "asset_not_found": Text("Revisá el enlace.", "Check the link."),
     "media_not_found": Text(
         "Revisá el enlace, o probá con otras palabras, por ejemplo artista y tema.",
         "Check the link, or try other words, for example artist and title.",
@@ -97,6 +105,7 @@ ADVICE: dict[str, Text] = {
     "broker_unavailable": Text(
         "Si sigue, avisale a quien administra el bot.", "If it stays so, tell whoever runs the bot."
     ),
+    "queue_unavailable": Text("Probá de nuevo en un minuto.", "Try again in a minute."),
     "queue_full": Text("Mientras tanto, elegí algo de la biblioteca.", "Until then, pick something from the library."),
     "message_too_large": Text("Pegá un enlace más corto o el nombre.", "Paste a shorter link, or the name."),
     "misconfigured": Text("Avisale a quien administra el bot.", "Tell whoever runs the bot."),

@@ -58,6 +58,10 @@ class LocalBlobStore:
         self._root = root
         self._for_writing = for_writing
 
+    def path_of(self, key: str) -> Path:
+        """See `LocalFiles.path_of`."""
+        return self._path(key).resolve()
+
     async def put(self, key: str, path: Path) -> BlobStat:
         """See `BlobStore.put`. A file on the same file system is moved; any other is copied, and stays."""
         target = self._path(key)

@@ -95,7 +95,39 @@ def _fold_search_texts(tx: Transaction) -> None:
 
 _V3 = (_fold_search_texts,)
 
-MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3)
+# Uploaded files (`assets.repository.sqlite`). `made` is JSON; the other columns are as in `media`.
+_V4 = (
+    """
+    CREATE TABLE assets (
+        seq INTEGER PRIMARY KEY,
+        asset_id TEXT NOT NULL UNIQUE,
+        kind TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('queued', 'processing', 'done', 'failed')),
+        owner_id TEXT NOT NULL,
+        chat_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        content_type TEXT NOT NULL,
+        secret TEXT NOT NULL,
+        expires_at INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        completed_at INTEGER,
+        etag TEXT NOT NULL,
+        made TEXT NOT NULL,
+        error_code TEXT,
+        message TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        fence INTEGER NOT NULL DEFAULT 0,
+        lease_until INTEGER NOT NULL DEFAULT 0
+    )
+    """,
+    "CREATE INDEX assets_by_chat ON assets (chat_id, created_at, seq)",
+    "CREATE INDEX assets_by_owner ON assets (owner_id, created_at, seq)",
+    "CREATE INDEX assets_not_complete ON assets (created_at) WHERE completed_at IS NULL",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3, _V4)
 
 
 def migrate(tx: Transaction) -> None:

@@ -1,0 +1,165 @@
+"""Asset records: each function is a step of one transaction, which no other writer interleaves. See `base`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Literal
+
+from audio_service.assets.model import Asset, AssetState, Made, check_move
+from audio_service.assets.repository.base import AssetPage, Claim, Claimed, Ended, Held, Quota
+from audio_service.assets.repository.sqlite.rows import COLUMNS, asset_of, row_of, text_of
+from audio_service.media.repository.cursors import decode_cursor, encode_cursor, page_size
+from audio_service.media.repository.decision import in_force, milliseconds
+from common.databases.sqlite import Transaction
+from common.errors import AssetNotFound, LeaseLost, QuotaExceeded
+
+_DAY_MS = 24 * 3600 * 1000
+_MARKS = ", ".join("?" for _ in COLUMNS.split(","))
+
+
+def create(tx: Transaction, asset: Asset, quota: Quota) -> None:
+    """See AssetRepository.create."""
+    (open_uploads,) = tx.db.execute(
+        "SELECT count(*) FROM assets WHERE owner_id = ? AND completed_at IS NULL AND expires_at > ?",
+        (asset.owner_id, tx.now),
+    ).fetchone()
+    if open_uploads >= quota.open_uploads:
+        raise QuotaExceeded(f"{open_uploads} open uploads")
+    (today,) = tx.db.execute(
+        "SELECT count(*) FROM assets WHERE owner_id = ? AND created_at > ?", (asset.owner_id, tx.now - _DAY_MS)
+    ).fetchone()
+    if today >= quota.per_day:
+        raise QuotaExceeded(f"{today} uploads in 24 hours")
+    tx.db.execute(f"INSERT INTO assets ({COLUMNS}) VALUES ({_MARKS})", row_of(asset))  # noqa: S608 - this module's names
+
+
+def get(tx: Transaction, asset_id: str) -> Asset | None:
+    """See AssetRepository.get."""
+    row = tx.db.execute(f"SELECT {COLUMNS} FROM assets WHERE asset_id = ?", (asset_id,)).fetchone()  # noqa: S608 - as above
+    return None if row is None else asset_of(row)
+
+
+def complete(tx: Transaction, asset_id: str, etag: str) -> Asset:
+    """See AssetRepository.complete."""
+    tx.db.execute(
+        "UPDATE assets SET completed_at = ?, etag = ?, updated_at = ? WHERE asset_id = ? AND completed_at IS NULL",
+        (tx.now, etag, tx.now, asset_id),
+    )
+    return _existing(tx, asset_id)
+
+
+def claim(tx: Transaction, asset_id: str, lease: timedelta) -> Claim:
+    """See AssetRepository.claim."""
+    asset = _existing(tx, asset_id)
+    if asset.state.is_terminal:
+        return Ended(asset)
+    if asset.completed_at is None:
+        raise AssetNotFound(f"{asset_id}: not complete")
+    fence, until = _claim_of(tx, asset_id)
+    if in_force(until, tx.now):
+        return Held(timedelta(milliseconds=until - tx.now))
+    check_move(asset.state, AssetState.PROCESSING)
+    tx.db.execute(
+        "UPDATE assets SET state = 'processing', fence = ?, lease_until = ?, attempts = attempts + 1, updated_at = ? "
+        "WHERE asset_id = ?",
+        (fence + 1, tx.now + milliseconds(lease), tx.now, asset_id),
+    )
+    return Claimed(fence + 1, _existing(tx, asset_id))
+
+
+def renew(tx: Transaction, asset_id: str, fence: int, lease: timedelta) -> None:
+    """See AssetRepository.renew."""
+    if _guarded(tx, asset_id, fence):
+        tx.db.execute("UPDATE assets SET lease_until = ? WHERE asset_id = ?", (tx.now + milliseconds(lease), asset_id))
+
+
+def yield_claim(tx: Transaction, asset_id: str, fence: int) -> None:
+    """See AssetRepository.yield_claim."""
+    tx.db.execute("UPDATE assets SET lease_until = 0 WHERE asset_id = ? AND fence = ?", (asset_id, fence))
+
+
+def mark_done(tx: Transaction, asset_id: str, fence: int, made: Made, *, message: str) -> Asset:
+    """See AssetRepository.mark_done."""
+    return _end(tx, asset_id, fence, AssetState.DONE, (text_of(made), None, message))
+
+
+def mark_failed(tx: Transaction, asset_id: str, fence: int, *, error_code: str, message: str) -> Asset:
+    """See AssetRepository.mark_failed."""
+    return _end(tx, asset_id, fence, AssetState.FAILED, (text_of(Made()), error_code, message))
+
+
+def by_chat(tx: Transaction, chat_id: str, *, limit: int = 50, cursor: str | None = None) -> AssetPage:
+    """See AssetRepository.by_chat."""
+    return _page(tx, "chat_id", chat_id, limit, cursor)
+
+
+def by_owner(tx: Transaction, owner_id: str, *, limit: int = 50, cursor: str | None = None) -> AssetPage:
+    """See AssetRepository.by_owner."""
+    return _page(tx, "owner_id", owner_id, limit, cursor)
+
+
+def never_completed(tx: Transaction, older_than: timedelta, *, limit: int = 100) -> Sequence[Asset]:
+    """See AssetRepository.never_completed."""
+    rows = tx.db.execute(
+        f"SELECT {COLUMNS} FROM assets WHERE completed_at IS NULL AND created_at <= ? ORDER BY created_at LIMIT ?",  # noqa: S608 - as above
+        (tx.now - milliseconds(older_than), limit),
+    )
+    return [asset_of(row) for row in rows.fetchall()]
+
+
+def remove(tx: Transaction, asset_id: str) -> None:
+    """See AssetRepository.remove."""
+    tx.db.execute("DELETE FROM assets WHERE asset_id = ?", (asset_id,))
+
+
+def _end(tx: Transaction, asset_id: str, fence: int, state: AssetState, outcome: tuple[Any, ...]) -> Asset:
+    _guarded(tx, asset_id, fence)
+    check_move(_existing(tx, asset_id).state, state)
+    tx.db.execute(
+        "UPDATE assets SET state = ?, made = ?, error_code = ?, message = ?, updated_at = ?, lease_until = 0 "
+        "WHERE asset_id = ?",
+        (state, *outcome, tx.now, asset_id),
+    )
+    return _existing(tx, asset_id)
+
+
+def _page(
+    tx: Transaction, column: Literal["chat_id", "owner_id"], value: str, limit: int, cursor: str | None
+) -> AssetPage:
+    limit = page_size(limit)
+    before = (1 << 62, 1 << 62) if cursor is None else decode_cursor(column, cursor)
+    rows = tx.db.execute(
+        f"SELECT created_at, seq, {COLUMNS} FROM assets WHERE {column} = ? AND (created_at, seq) < (?, ?) "  # noqa: S608 - as above
+        "ORDER BY created_at DESC, seq DESC LIMIT ?",
+        (value, *before, limit + 1),
+    ).fetchall()
+    further = len(rows) > limit
+    rows = rows[:limit]
+    return AssetPage(
+        [asset_of(row[2:]) for row in rows], encode_cursor(column, rows[-1][0], rows[-1][1]) if further else None
+    )
+
+
+def _claim_of(tx: Transaction, asset_id: str) -> tuple[int, int]:
+    row: tuple[int, int] | None = tx.db.execute(
+        "SELECT fence, lease_until FROM assets WHERE asset_id = ?", (asset_id,)
+    ).fetchone()
+    if row is None:
+        raise LeaseLost(f"{asset_id}: the record is gone")
+    return row
+
+
+def _guarded(tx: Transaction, asset_id: str, fence: int) -> int:
+    """Return until when the claim of this fence holds, 0 when it was ended. Raises LeaseLost."""
+    found, until = _claim_of(tx, asset_id)
+    if found != fence:
+        raise LeaseLost(f"{asset_id}: fence {fence}, the record's is {found}")
+    return until
+
+
+def _existing(tx: Transaction, asset_id: str) -> Asset:
+    asset = get(tx, asset_id)
+    if asset is None:
+        raise AssetNotFound(asset_id)
+    return asset
