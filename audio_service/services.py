@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -34,3 +35,27 @@ class Services:
     registry: CollectorRegistry
     metrics: WorkerMetrics
     assets: AssetRepository | None = None
+
+
+class Answering(Protocol):
+    """What answering a request takes: a program that does no work itself opens no more than this."""
+
+    @property
+    def settings(self) -> AudioSettings:
+        """The service's settings."""
+        ...
+
+    @property
+    def broker(self) -> Broker:
+        """Where statuses are published."""
+        ...
+
+    @property
+    def repository(self) -> MediaRepository:
+        """The library."""
+        ...
+
+    @property
+    def metrics(self) -> WorkerMetrics:
+        """Counts answers."""
+        ...

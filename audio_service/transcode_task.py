@@ -23,7 +23,7 @@ from audio_service.bootstrap import open_services
 from audio_service.media.model import MediaStatus
 from audio_service.pipelines.download import DownloadJob
 from audio_service.pipelines.download_messages import DownloadProgress
-from audio_service.pipelines.transcode import TRANSCODES
+from audio_service.pipelines.transcode import TRANSCODES, request_for
 from audio_service.services import Services
 from audio_service.settings import AudioSettings
 from audio_service.sources.bucket import BucketSource, address_of, find_object
@@ -31,8 +31,7 @@ from audio_service.worker.pipeline import Outcome
 from audio_service.worker.single import run_single
 from common.aws import open_s3
 from common.errors import AppError, SourceError
-from common.messages.base import MAX_ID, utc_now
-from common.messages.downloads import DownloadRequest
+from common.messages.base import MAX_ID
 from common.observability.telemetry import configure_logging
 from common.observability.tracing import tracing_or_exit
 from common.runtime import run
@@ -113,13 +112,7 @@ async def _work(task: TaskSettings, services: Services, client: S3Client, ending
     if not request_id:
         found = await find_object(client, task.s3_bucket, task.s3_key)
         request_id, media_id = found.request_id, found.media_id
-    request = DownloadRequest(
-        request_id=request_id,
-        user_id="",
-        song=address_of(task.s3_bucket, task.s3_key),
-        provider_type="s3",
-        timestamp=utc_now(),
-    )
+    request = request_for(address_of(task.s3_bucket, task.s3_key), request_id)
     last: list[AppError | None] = []
 
     async def attempt(job: DownloadJob, services: Services, progress: DownloadProgress) -> Outcome | None:

@@ -30,6 +30,7 @@ from botocore.loaders import Loader
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
+    from types_aiobotocore_ecs import ECSClient
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_sns import SNSClient
     from types_aiobotocore_sqs import SQSClient
@@ -165,6 +166,13 @@ async def open_s3(
     """Open a client of S3, or of another server that AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL names (by path style)."""
     async with _open(settings, "s3", connections, read_seconds) as client:
         yield cast("S3Client", client)
+
+
+@asynccontextmanager
+async def open_ecs(settings: AwsSettings) -> AsyncGenerator[ECSClient]:
+    """Open a client of ECS."""
+    async with _open(settings, "ecs") as client:
+        yield cast("ECSClient", client)
 
 
 def read_secret(settings: AwsSettings, name: str) -> str | None:

@@ -17,7 +17,7 @@ from audio_service.media.model import AUDIO_TYPE, Encoding, Media, MediaStatus, 
 from audio_service.media.repository.base import Finished, Joined, LeaseHeld, Owned, StoredMedia, Unannounced, Waiter
 from audio_service.pipelines.download_messages import DownloadProgress, error_status, refusal, status_of
 from audio_service.pipelines.early_song import early_song
-from audio_service.services import Services
+from audio_service.services import Answering, Services
 from audio_service.sources.base import Query, Resolved
 from audio_service.sources.client import fetch
 from audio_service.sources.query import clean_title, parse_query, rejected_key
@@ -80,7 +80,7 @@ async def obtain(
     return outcome_of(job, media, waiters, services)
 
 
-async def fail(job: DownloadJob, services: Services, error: AppError) -> Outcome | None:
+async def fail(job: DownloadJob, services: Answering, error: AppError) -> Outcome | None:
     """Record why there will be no file, for every request that waits for it; None when another job answers this one.
 
     Raises:
@@ -263,7 +263,7 @@ def reason_of(encoded: Encoded) -> str:
     return encoded.reason + note[encoded.states_length]
 
 
-def outcome_of(job: DownloadJob, media: Media, waiters: Sequence[Waiter], services: Services) -> Outcome:
+def outcome_of(job: DownloadJob, media: Media, waiters: Sequence[Waiter], services: Answering) -> Outcome:
     """Return the statuses of a finished record's waiters, and how they are settled."""
 
     def statuses(waiting: Sequence[Waiter]) -> list[TerminalStatus]:
@@ -279,7 +279,7 @@ def outcome_of(job: DownloadJob, media: Media, waiters: Sequence[Waiter], servic
     return Outcome(statuses(waiters), settle)
 
 
-async def joined(job: DownloadJob, services: Services) -> None:
+async def joined(job: DownloadJob, services: Answering) -> None:
     """Tell a request that joined another's job which record to follow: the progress topic is keyed by record."""
     event = ProgressEvent(request_id=job.request.request_id, video_id=job.record_id, stage="downloading")
     topic = services.settings.topic_download_progress
@@ -291,7 +291,7 @@ def waiter_of(job: DownloadJob) -> Waiter:
     return Waiter(job.request.request_id, job.request.user_id)
 
 
-async def described_or_asked(job: DownloadJob, services: Services) -> PlatformMetadata:
+async def described_or_asked(job: DownloadJob, services: Answering) -> PlatformMetadata:
     """Return the record's metadata; without a record, what was asked in the place of a title."""
     media = await services.repository.get(job.record_id)
     return media.metadata if media else PlatformMetadata(title=clean_title(job.request.song)[:MAX_ASKED])

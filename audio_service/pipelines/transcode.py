@@ -14,6 +14,13 @@ from audio_service.services import Services
 from audio_service.sources.base import Query
 from audio_service.worker.pipeline import Outcome
 from common.errors import MediaRemoved
+from common.messages.base import utc_now
+from common.messages.downloads import DownloadRequest
+
+
+def request_for(address: str, request_id: str) -> DownloadRequest:
+    """Return the request to bring the object at an address (`s3://bucket/key`) into the library."""
+    return DownloadRequest(request_id=request_id, user_id="", song=address, provider_type="s3", timestamp=utc_now())
 
 
 async def transcode(job: DownloadJob, services: Services, progress: DownloadProgress) -> Outcome | None:

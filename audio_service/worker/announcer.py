@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from audio_service.services import Services
+from audio_service.services import Answering
 from audio_service.worker.pipeline import Job, Outcome, Pipeline, TerminalStatus
 from common.observability.telemetry import correlation, outgoing_headers
 from common.observability.tracing import span
@@ -21,7 +21,7 @@ ANSWERED_KEEP = timedelta(days=7)
 class Announcer:
     """Publishes the statuses of one pipeline and settles them."""
 
-    def __init__(self, services: Services, pipeline: Pipeline[Any, Any]) -> None:
+    def __init__(self, services: Answering, pipeline: Pipeline[Any, Any]) -> None:
         self._services = services
         self._pipeline = pipeline
         self._topic = pipeline.status_topic(services.settings)
