@@ -18,7 +18,7 @@ override SONG := $(value SONG)
 export SONG
 export LOCALE
 
-.PHONY: help run run-aws up down logs health test unit coverage check lint types imports deploy-lint commits audit vulnerabilities sbom format lock bench bench-full clean
+.PHONY: help run run-aws up down logs health test unit coverage check lint types imports deploy-lint commits audit vulnerabilities sbom format lambda lock bench bench-full clean
 
 help: ## Show this list ## Muestra esta lista
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ' ## ' -v language="$$($(SAY))" \
@@ -98,6 +98,9 @@ sbom: $(VENV)/.dev ## What each image holds, as CycloneDX: dist/<image>.cdx.json
 			echo "dist/$$image.cdx.json" || exit 1; \
 	done
 
+lambda: $(VENV)/.dev ## Pack the function of AWS Lambda into dist/, for arm64 and x86-64 ## Empaqueta la función de AWS Lambda en dist/, para arm64 y x86-64
+	@$(BIN)/python scripts/package_lambda.py
+
 format: $(VENV)/.dev ## Rewrite the sources in the project's format ## Reescribe las fuentes en el formato del proyecto
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
@@ -120,6 +123,8 @@ lock: $(VENV)/.dev ## Resolve pyproject.toml into requirements/ with hashes ## R
 	@for group in emulators checkov; do \
 		$(BIN)/uv pip compile --group "$$group" --quiet --universal --python-version 3.11 --generate-hashes \
 			--no-header --no-annotate -o "requirements/$$group.txt" || exit 1; done
+	@$(BIN)/uv pip compile --group lambda --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate -c requirements/audio.txt -o requirements/lambda.txt
 
 .PHONY: docker-ready
 docker-ready:

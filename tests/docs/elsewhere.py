@@ -27,6 +27,7 @@ REASONS = {
     r"make (test( SEED=\d+)?|check|unit|coverage|bench|bench-full|audit|sbom)": _WHOLE,
     r"(FULL|TEST_TIME_FACTOR)=\d+ make test": _WHOLE,
     r"\.venv/bin/pytest .*": "is a run of tests itself",
+    r"make lambda": "fetches wheels for two architectures; test_package_lambda.py makes one",
     r"make lock": "asks the package index, and rewrites the locks",
     r"make (up|down|logs)( .*)?": _NO_DOCKER,
     r"docker compose .*": _NO_DOCKER,

@@ -40,6 +40,9 @@ OTHERS = {
         "GIN_MODE",
     ),
     *("S3_BUCKET", "S3_KEY", "REQUEST_ID"),
+    # Of the function that starts such tasks.
+    *("CLUSTER_NAME", "TASK_DEFINITION", "SUBNETS", "SECURITY_GROUP", "TASK_EXECUTION_ARN", "TASK_ROLE_ARN"),
+    *("CONTAINER_NAME", "ASSIGN_PUBLIC_IP", "ACCESS_KEY", "SECRET_KEY"),
     *("SSL_CERT_FILE", "TEST_TIME_FACTOR", "KAFKA_BOT_DOWNLOAD_REQUESTS"),
 }
 PAGES_NOW = [page for page in PAGES if page != "CHANGELOG.md"]
