@@ -1,9 +1,20 @@
-# One service on Fargate: its task, its two roles, its log group. Secrets reach the program by the name of its secret
+# One service on Fargate, or a job that is started by something else: its task, its two roles, its log group. Secrets reach the program by the name of its secret
 # (AWS_SECRET_NAME), which the task's role may read; nothing secret stands in the task definition.
 
 locals {
   environment = merge(var.environment, { AWS_REGION = var.region, AWS_SECRET_NAME = var.secret_name })
   has_image   = var.image_digest != ""
+  # A job answers no one, and ends.
+  serving = { for key, value in {
+    portMappings = [{ containerPort = var.container_port, protocol = "tcp" }]
+    healthCheck = {
+      command     = ["CMD", "python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:${var.container_port}${var.health_path}', timeout=4)"]
+      interval    = 30
+      timeout     = 5
+      retries     = 3
+      startPeriod = 60
+    }
+  } : key => value if !var.is_job }
 }
 
 resource "aws_cloudwatch_log_group" "this" {
@@ -119,7 +130,7 @@ resource "aws_ecs_task_definition" "this" {
     name = "data"
   }
 
-  container_definitions = jsonencode([{
+  container_definitions = jsonencode([merge(local.serving, {
     name                   = var.container_name
     image                  = local.has_image ? "${var.repository_url}@${var.image_digest}" : "${var.repository_url}:none-yet"
     essential              = true
@@ -127,17 +138,9 @@ resource "aws_ecs_task_definition" "this" {
     user                   = "10001:10001"
     stopTimeout            = 60
     command                = var.command
-    portMappings           = [{ containerPort = var.container_port, protocol = "tcp" }]
     environment            = [for key in sort(keys(local.environment)) : { name = key, value = local.environment[key] }]
     mountPoints            = [{ sourceVolume = "data", containerPath = "/data", readOnly = false }]
     linuxParameters        = { initProcessEnabled = true, capabilities = { drop = ["ALL"] } }
-    healthCheck = {
-      command     = ["CMD", "python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:${var.container_port}${var.health_path}', timeout=4)"]
-      interval    = 30
-      timeout     = 5
-      retries     = 3
-      startPeriod = 60
-    }
     logConfiguration = {
       logDriver = "awslogs"
       options = {
@@ -146,12 +149,12 @@ resource "aws_ecs_task_definition" "this" {
         "awslogs-stream-prefix" = var.container_name
       }
     }
-  }])
+  })])
 }
 
 # Made with the first image: a service that began with no task would stay without, as its count is autoscaling's to say.
 resource "aws_ecs_service" "this" {
-  count                              = local.has_image ? 1 : 0
+  count                              = local.has_image && !var.is_job ? 1 : 0
   name                               = var.name
   cluster                            = var.cluster_arn
   task_definition                    = aws_ecs_task_definition.this.arn

@@ -39,3 +39,8 @@ output "maximum_percent" {
 output "scaled" {
   value = local.scaled
 }
+
+output "environment" {
+  description = "The settings that it was given."
+  value       = var.environment
+}

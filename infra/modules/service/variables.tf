@@ -49,14 +49,22 @@ variable "command" {
   default     = []
 }
 
+variable "is_job" {
+  description = "Whether its tasks are started one by one, and end."
+  type        = bool
+  default     = false
+}
+
 variable "container_port" {
-  description = "Port of the program's HTTP."
+  description = "Port of the program's HTTP; a job has none."
   type        = number
+  default     = 0
 }
 
 variable "health_path" {
-  description = "Path that answers 200 when the program is well."
+  description = "Path that answers 200 when the program is well; a job has none."
   type        = string
+  default     = ""
 }
 
 variable "cpu" {

@@ -222,13 +222,122 @@ module "service" {
   }
 }
 
+# Files of the bucket as songs, where they are wanted: a function starts a task for each .m4a under audio_input_raw/.
+locals {
+  jobs = var.transcode_jobs ? 1 : 0
+  # What function and tasks share with the service.
+  job_environment = { for name, value in module.service.environment : name => value
+  if !contains(["HTTP_HOST", "HTTP_PORT", "NUM_WORKERS", "FORWARDED_ALLOW_IPS"], name) }
+}
+
+data "aws_iam_policy_document" "arrivals" {
+  statement {
+    sid       = "LookForArrivals"
+    actions   = ["s3:ListBucket"]
+    resources = [module.bucket.arn]
+  }
+  statement {
+    sid       = "ReadArrivals"
+    actions   = ["s3:GetObject"]
+    resources = ["${module.bucket.arn}/audio_input_raw/*"]
+  }
+}
+
+data "aws_iam_policy_document" "transcode" {
+  source_policy_documents = [data.aws_iam_policy_document.task.json, data.aws_iam_policy_document.arrivals.json]
+}
+
+module "transcode" {
+  count             = local.jobs
+  source            = "../../modules/service"
+  is_job            = true
+  name              = "${local.name}-transcode"
+  region            = var.aws_region
+  account_id        = local.account_id
+  cluster_arn       = aws_ecs_cluster.this.arn
+  cluster_name      = aws_ecs_cluster.this.name
+  container_name    = "transcode"
+  command           = ["python", "-m", "audio_service.transcode_task"]
+  repository_url    = module.registry.url
+  repository_arn    = module.registry.arn
+  image_digest      = var.image_digest
+  cpu               = var.ecs_task_cpu
+  memory            = var.ecs_task_memory
+  cpu_architecture  = var.cpu_architecture
+  secret_name       = module.secret.name
+  secret_arn        = module.secret.arn
+  task_policy       = data.aws_iam_policy_document.transcode.json
+  subnet_ids        = module.network.task_subnet_ids
+  security_group_id = aws_security_group.tasks.id
+  assign_public_ip  = module.network.assign_public_ip
+  tags              = var.ecs_tags
+  log_tags          = var.cloudwatch_tags
+  iam_tags          = var.iam_tags
+
+  desired_count           = 0
+  minimum_healthy_percent = 0
+  maximum_percent         = 100
+  enable_execute_command  = false
+
+  environment = local.job_environment
+}
+
+data "aws_iam_policy_document" "starter" {
+  source_policy_documents = [module.songs.policy, data.aws_iam_policy_document.arrivals.json]
+
+  statement {
+    sid       = "FindRequests"
+    actions   = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl"]
+    resources = [module.requests_queue.arn, module.requests_queue.dead_letter_arn]
+  }
+  statement {
+    sid       = "TellStatuses"
+    actions   = ["sns:CreateTopic", "sns:GetTopicAttributes", "sns:Publish"]
+    resources = [module.statuses.arn, module.progress.arn]
+  }
+}
+
+module "starter" {
+  count               = local.jobs
+  source              = "../../modules/starter"
+  name                = "${local.name}-starter"
+  account_id          = local.account_id
+  package             = var.lambda_package
+  runtime             = var.lambda_runtime
+  cpu_architecture    = var.cpu_architecture
+  policy              = data.aws_iam_policy_document.starter.json
+  secret_arn          = module.secret.arn
+  bucket_name         = module.bucket.name
+  bucket_arn          = module.bucket.arn
+  cluster_arn         = aws_ecs_cluster.this.arn
+  task_definition_arn = module.transcode[0].task_definition_arn
+  task_role_arns      = [module.transcode[0].task_role_arn, module.transcode[0].execution_role_arn]
+  tags                = var.ecs_tags
+  log_tags            = var.cloudwatch_tags
+  iam_tags            = var.iam_tags
+
+  # Lambda sets the region itself, and refuses it from others.
+  environment = merge(local.job_environment, {
+    AWS_SECRET_NAME  = module.secret.name
+    CLUSTER_NAME     = aws_ecs_cluster.this.name
+    TASK_DEFINITION  = module.transcode[0].task_definition_arn
+    CONTAINER_NAME   = module.transcode[0].container.name
+    SUBNETS          = join(",", module.network.task_subnet_ids)
+    SECURITY_GROUP   = aws_security_group.tasks.id
+    ASSIGN_PUBLIC_IP = tostring(module.network.assign_public_ip)
+  })
+}
+
 module "alarms" {
-  source            = "../../modules/alarms"
-  name              = local.name
-  topic_arn         = var.alarm_topic_arn
-  queue_name        = module.requests_queue.name
-  dead_letter_names = [module.requests_queue.dead_letter_name, module.status_queue.dead_letter_name]
-  load_balancer     = module.alb.arn_suffix
-  target_group      = module.alb.target_group_arn_suffix
-  tags              = var.cloudwatch_tags
+  source     = "../../modules/alarms"
+  name       = local.name
+  topic_arn  = var.alarm_topic_arn
+  queue_name = module.requests_queue.name
+  dead_letter_names = concat(
+    [module.requests_queue.dead_letter_name, module.status_queue.dead_letter_name],
+    module.starter[*].dead_letter_queue_name,
+  )
+  load_balancer = module.alb.arn_suffix
+  target_group  = module.alb.target_group_arn_suffix
+  tags          = var.cloudwatch_tags
 }

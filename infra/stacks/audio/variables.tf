@@ -268,3 +268,21 @@ variable "sm_tags" {
   type        = map(string)
   default     = {}
 }
+
+variable "transcode_jobs" {
+  description = "Whether an .m4a that is put under audio_input_raw/ becomes a song, by a function and a task of its own."
+  type        = bool
+  default     = false
+}
+
+variable "lambda_package" {
+  description = "The function's package for the architecture of cpu_architecture, from `make lambda`."
+  type        = string
+  default     = "../../../dist/lambda-arm64.zip"
+}
+
+variable "lambda_runtime" {
+  description = "Lambda's runtime: of the Python that ran `make lambda`."
+  type        = string
+  default     = "python3.11"
+}

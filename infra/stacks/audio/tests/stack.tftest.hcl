@@ -129,3 +129,52 @@ run "a_digest_is_a_digest" {
   }
   expect_failures = [var.image_digest]
 }
+
+run "no_function_unless_it_is_wanted" {
+  command = plan
+
+  assert {
+    condition     = length(module.starter) == 0 && length(module.transcode) == 0
+    error_message = "a function or a job that no one asked for"
+  }
+}
+
+run "files_of_the_bucket_become_songs" {
+  command = apply
+  variables {
+    transcode_jobs = true
+    # Any file: a package is made by make lambda.
+    lambda_package = "tests/stack.tftest.hcl"
+  }
+
+  assert {
+    condition = alltrue([
+      for name, value in {
+        CLUSTER_NAME         = output.ecs_cluster_name
+        TASK_DEFINITION      = module.transcode[0].task_definition_arn
+        CONTAINER_NAME       = "transcode"
+        DATABASE_BACKEND     = "dynamodb"
+        MESSAGING_BACKEND    = "sqs"
+        DYNAMODB_TABLE_SONGS = output.dynamodb_songs_table
+        AWS_SECRET_NAME      = output.secret_name
+      } : module.starter[0].environment[name] == value
+    ])
+    error_message = jsonencode(module.starter[0].environment)
+  }
+  assert {
+    condition     = !contains(keys(module.starter[0].environment), "AWS_REGION")
+    error_message = "Lambda refuses its own variables"
+  }
+  assert {
+    condition     = join(" ", module.transcode[0].container.command) == "python -m audio_service.transcode_task"
+    error_message = jsonencode(module.transcode[0].container)
+  }
+  assert {
+    condition     = !can(module.transcode[0].container.healthCheck) && !can(module.transcode[0].container.portMappings)
+    error_message = "a job answers no one"
+  }
+  assert {
+    condition     = module.service.container.healthCheck.retries == 3 && module.service.container.portMappings[0].protocol == "tcp"
+    error_message = "the service lost its health check"
+  }
+}
