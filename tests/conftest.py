@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import suppress
 from typing import Any
 
@@ -69,6 +70,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if any(name in item.name or name in getattr(item, "fixturenames", ()) for item in session.items):
             with suppress(ProgramMissing, RuntimeError, TimeoutError):
                 asyncio.run(fetch())  # pyright: ignore[reportUnknownArgumentType] - of two types
+
+
+@pytest.fixture(autouse=True)
+def level_of_logging() -> Generator[None]:
+    """Undo a level that a test configured: at debug, captured records of libraries keep what they were about alive."""
+    root = logging.getLogger()
+    before = root.level
+    yield
+    root.setLevel(before)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

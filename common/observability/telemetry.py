@@ -92,8 +92,9 @@ def configure_logging(level: str, log_format: str, stream: TextIO | None = None)
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # HTTP requests, served and sent, are counted in metrics; a log line for each would add nothing.
-    for noisy in ("uvicorn.access", "httpx", "httpcore", "aiosqlite"):
+    # HTTP requests, served and sent, are counted in metrics; a log line for each would add nothing. At debug, AWS's SDK
+    # writes whole bodies and signed headers.
+    for noisy in ("uvicorn.access", "httpx", "httpcore", "aiosqlite", "botocore", "aiobotocore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -70,3 +70,10 @@ def test_correlations_nest() -> None:
             assert correlation_id() == "inner"
         assert correlation_id() == "outer"
     assert not correlation_id()
+
+
+def test_the_sdk_of_aws_writes_no_bodies_at_debug() -> None:
+    configure_logging("debug", "json", io.StringIO())
+    for name in ("botocore.endpoint", "aiobotocore.credentials"):
+        assert not logging.getLogger(name).isEnabledFor(logging.INFO), name
+    assert logging.getLogger("audio_service").isEnabledFor(logging.DEBUG)
