@@ -52,6 +52,6 @@ def test_an_unknown_code_is_an_internal_error() -> None:
 
 
 def test_the_package_names_no_code_twice_by_accident() -> None:
-    source = Path(common.errors.__file__).read_text()
-    codes = re.findall(r'^    code = "(\w+)"', source, re.MULTILINE)
-    assert len(codes) == len(set(codes))
+    sources = [path.read_text() for path in Path(common.errors.__file__).parent.glob("*.py")]
+    codes = [code for source in sources for code in re.findall(r'^    code = "(\w+)"', source, re.MULTILINE)]
+    assert len(codes) == len(set(codes)) == len({error.code for error in all_errors()} - {"internal_error"})
