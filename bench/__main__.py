@@ -20,7 +20,7 @@ from bench.table import Row, table_of
 from tests.servers.missing import ProgramMissing
 
 # A suite is a module of that name; it is imported when its turn comes, so that one that cannot be is one that failed.
-SUITES = ("audio", "children", "requests", "workers", "api", "library", "broker", "startup", "voice")
+SUITES = ("audio", "children", "requests", "workers", "api", "library", "broker", "startup", "voice", "aws")
 _FULL_ONLY = frozenset({"library"})
 """Left out of a quick pass unless asked for by name: it says something of large libraries alone."""
 
