@@ -1,14 +1,13 @@
 """Open download requests: stored before they are published, followed until they are completed, across restarts.
 
 Statuses are consumed under a group of this instance, so that those published while it restarts still arrive; progress
-is consumed live only. A request is completed once: by its status, or after REQUEST_TIMEOUT_SECONDS. The handler tells
-people about it, not this module.
+is best effort, and the progress of closed requests is dropped. A request is completed once: by its status, or after
+REQUEST_TIMEOUT_SECONDS. The handler tells people about it, not this module.
 """
 
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
 from datetime import datetime, timedelta
@@ -194,7 +193,8 @@ class Pending:
                 await pause(stop, RETRY_DELAY)
 
     async def _consume_progress(self, stop: asyncio.Event, progress: ProgressFollower) -> None:
-        topic, group = self._settings.topic_download_progress, f"{self._group}.progress-{uuid.uuid4().hex[:8]}"
+        """Consume progress under the same group in each life, so that a bot that is killed leaves no group behind."""
+        topic, group = self._settings.topic_download_progress, f"{self._group}.progress"
         try:
             while not stop.is_set():
                 try:
@@ -209,8 +209,11 @@ class Pending:
                     log.info("progress.broker_away", detail=exc.detail)
                     await pause(stop, RETRY_DELAY)
         finally:
-            with suppress(BrokerError):  # the broker then expires the group by age
-                await self._broker.forget(topic, group)
+            # Without retained messages the group is a queue of its own, which the next start takes again: SQS refuses
+            # the name of a deleted queue for 60 s.
+            if self._broker.guarantees(topic).retained:
+                with suppress(BrokerError):  # the broker then expires the group by age
+                    await self._broker.forget(topic, group)
 
     async def _watch_deadlines(
         self, stop: asyncio.Event, completion: RequestCompletion, tasks: asyncio.TaskGroup

@@ -510,7 +510,7 @@ class TestKafka:
             ("discord-bot", "topic", "status", "Read"),
             ("discord-bot", "topic", "progress", "Read"),
             ("discord-bot", "group", "bot-kubernetes.bot.download.status", "Read"),
-            ("discord-bot", "group", "bot-kubernetes.progress-1.bot.download.progress", "Delete"),
+            ("discord-bot", "group", "bot-kubernetes.progress.bot.download.progress", "Delete"),
             ("autoscaler", "topic", "requests", "Describe"),
             ("autoscaler", "group", f"{DOWNLOADS.group}.bot.download.requests", "Describe"),
         ],

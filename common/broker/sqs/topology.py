@@ -36,6 +36,8 @@ REQUESTS = ".requests"
 _DAY_SECONDS = 86_400
 _RETENTION_DAYS = 7
 _DEAD_LETTER_DAYS = 14
+_PROGRESS_SECONDS = 300
+"""Progress that was published while its bot was down is of no use for longer."""
 _REFUSAL_SECONDS = 60.0
 _MAX_RECEIVES = 100
 """Of one copy, before SQS itself makes it a dead letter: a net below the worker's own limit of attempts."""
@@ -191,7 +193,7 @@ class Topology:
         topic_arn = await self.topic_arn(topic)
         dead_letters = await self.queue(dead_letter_topic(topic))
         async with self._locks[name]:
-            url = await self._find(name) or await self._make(name, await self._redrive_to(dead_letters))
+            url = await self._find(name) or await self._make(name, await self._group_attributes(topic, dead_letters))
             if name not in self._subscriptions:
                 self._subscriptions[name] = await self._subscribe(url, topic_arn)
             return url
@@ -276,16 +278,20 @@ class Topology:
 
     async def _attributes(self, topic: str) -> dict[str, str]:
         if topic.endswith(DEAD_LETTERS):
-            return _retention(_DEAD_LETTER_DAYS)
+            return _retention(_DEAD_LETTER_DAYS * _DAY_SECONDS)
         return await self._redrive_to(await self.queue(dead_letter_topic(topic)))
 
     async def _redrive_to(self, dead_letters: str) -> dict[str, str]:
         policy = {"deadLetterTargetArn": await self.queue_arn(dead_letters), "maxReceiveCount": _MAX_RECEIVES}
-        return {**_retention(_RETENTION_DAYS), "RedrivePolicy": json.dumps(policy)}
+        return {**_retention(_RETENTION_DAYS * _DAY_SECONDS), "RedrivePolicy": json.dumps(policy)}
+
+    async def _group_attributes(self, topic: str, dead_letters: str) -> dict[str, str]:
+        attributes = await self._redrive_to(dead_letters)
+        return {**attributes, **_retention(_PROGRESS_SECONDS)} if topic == self.names.progress else attributes
 
 
-def _retention(days: int) -> dict[str, str]:
-    return {"MessageRetentionPeriod": str(days * _DAY_SECONDS), "SqsManagedSseEnabled": "true"}
+def _retention(seconds: int) -> dict[str, str]:
+    return {"MessageRetentionPeriod": str(seconds), "SqsManagedSseEnabled": "true"}
 
 
 def _policy(queue_arn: str, topic_arn: str) -> str:

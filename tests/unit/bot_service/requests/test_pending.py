@@ -6,9 +6,10 @@ import asyncio
 import sqlite3
 import uuid
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from bot_service.requests.withdrawal import Cancel
 from bot_service.settings import BotSettings
 from bot_service.store import open_store
 from bot_service.store.base import GuildStore, PendingRequest
+from common.aws import open_sqs
 from common.broker import open_broker
 from common.broker.base import Broker
 from common.errors import (
@@ -36,6 +38,7 @@ from common.errors import (
 )
 from common.messages.base import parse, utc_now
 from common.messages.downloads import DownloadRequest, FileData, PlatformMetadata, ProgressEvent, StatusEvent
+from tests.servers.emulators import Emulator
 from tests.waiting import patience, until
 
 
@@ -540,8 +543,44 @@ async def test_no_progress_group_stays_behind(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     async with open_bot(settings) as bot:
         await bot.ask()
-        assert any(".progress-" in group for group in groups_in(settings))
+        assert sorted(groups_in(settings)) == ["bot-here", "bot-here.progress"]
     assert groups_in(settings) == ["bot-here"]
+
+
+async def test_every_life_of_a_bot_on_sqs_has_the_same_queues(tmp_path: Path, ministack: Emulator) -> None:
+    """A killed bot runs nothing at its end; a stopped one deletes no queue, as SQS blocks the name for 60 s."""
+    name = uuid.uuid4().hex
+    topics = {f"topic_download_{kind}": f"{name}.{kind}" for kind in ("requests", "status", "progress")}
+    on_sqs = {"messaging_backend": "sqs", "aws_endpoint_url": ministack.url, "sqs_wait_time_seconds": 1}
+    settings = settings_in(tmp_path, **{**on_sqs, **topics, "broker_lease_seconds": 30.0})
+    lives: list[list[str]] = []
+    for _ in range(3):
+        async with open_bot(settings) as bot:
+            asked = await asked_once_subscribed(bot)
+            await until(partial(progress_arrives, bot, asked))
+            lives.append(await group_queues(settings, name))
+    assert lives[0] == lives[1] == lives[2]
+    assert len(lives[0]) == 2
+
+
+async def asked_once_subscribed(bot: Bot) -> PendingRequest:
+    """Ask again where subscribing took longer than a request waits for it."""
+    async with asyncio.timeout(patience(60)):
+        while True:
+            with suppress(BrokerUnavailable):
+                return await bot.ask()
+
+
+async def progress_arrives(bot: Bot, asked: PendingRequest) -> bool:
+    """Publish it again and again: the first may come before the subscription."""
+    await bot.report(asked.request_id, 10)
+    return asked.request_id in {request_id for request_id, _ in bot.told.progress}
+
+
+async def group_queues(settings: BotSettings, prefix: str) -> list[str]:
+    async with open_sqs(settings) as client:
+        found = (await client.list_queues(QueueNamePrefix=prefix)).get("QueueUrls", [])
+    return sorted(url for url in found if "--" in url)
 
 
 def groups_in(settings: BotSettings) -> list[str]:

@@ -81,6 +81,19 @@ async def test_closing_does_not_wait_for_the_poll_of_a_group_that_is_forgotten(
     assert proxy.calls["Unsubscribe"] == proxy.calls["DeleteQueue"] == 1
 
 
+async def test_progress_is_kept_for_minutes_and_statuses_for_days(settings: SharedSettings, proxy: AwsProxy) -> None:
+    async with open_broker(settings) as broker:
+        for topic in (settings.topic_download_progress, settings.topic_download_status):
+            async with broker.consume(topic, "g"):
+                pass
+    kept = {
+        sent["QueueName"].partition("--")[0].rpartition("-")[2]: sent["Attributes"]["MessageRetentionPeriod"]
+        for sent in proxy.sent("CreateQueue")
+        if "--" in sent["QueueName"]
+    }
+    assert kept == {"progress": "300", "status": "604800"}
+
+
 async def test_a_request_carries_its_id_and_is_grouped_by_its_guild(settings: SharedSettings, proxy: AwsProxy) -> None:
     topic = settings.topic_download_requests
     async with open_broker(settings) as broker:
