@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from audio_service.api.app import create_app, create_metrics_app
 from audio_service.api.deps import ApiDeps
 from audio_service.api.uploads import uploads_of
+from audio_service.assets.following import follow_statuses
 from audio_service.settings import AudioSettings
 from common.http.connections import Connections
 from common.http.server import listen, serve
@@ -49,8 +50,19 @@ async def serve_http(deps: ApiDeps, listeners: Listeners, stop: asyncio.Event) -
     app = create_app(deps)
     connections = Connections(deps.registry)
     async with asyncio.TaskGroup() as tasks:
-        large = uploads_of(deps.settings)
-        tasks.create_task(serve(app, listeners.api, stop, connections, deps.settings.forwarded_allow_ips, large))
+        settings, large = deps.settings, uploads_of(deps.settings)
+        if deps.assets is not None:
+            tasks.create_task(follow_statuses(settings, deps.broker, deps.assets, app.state.hub, stop))
+        api = serve(
+            app,
+            listeners.api,
+            stop,
+            connections,
+            settings.forwarded_allow_ips,
+            large,
+            websockets=settings.uploads,
+        )
+        tasks.create_task(api)
         if listeners.metrics is not None:
             metrics_app = create_metrics_app(deps, app.state.metrics)
             tasks.create_task(serve(metrics_app, listeners.metrics, stop, connections))

@@ -6,12 +6,26 @@ import anyio
 from fastapi import FastAPI
 
 from audio_service.access.gate import Gate
-from audio_service.api import assets, audio, health, media, metrics, ogg, pages, requests, sources, uploads
+from audio_service.api import (
+    assets,
+    audio,
+    events,
+    health,
+    media,
+    metrics,
+    ogg,
+    pages,
+    requests,
+    sources,
+    tickets,
+    uploads,
+)
 from audio_service.api.deps import ApiDeps
 from audio_service.api.errors import add_error_handlers
 from audio_service.api.metrics import HttpMetrics
 from audio_service.api.middleware import Cors, Instrumentation, SizeLimits
 from audio_service.api.routing import requires
+from audio_service.assets.hub import Hub
 
 
 def create_app(deps: ApiDeps) -> FastAPI:
@@ -36,6 +50,8 @@ def create_app(deps: ApiDeps) -> FastAPI:
     )
     app.state.deps = deps
     app.state.ogg_threads = anyio.CapacityLimiter(ogg.THREADS)
+    app.state.gate = gate
+    app.state.hub = Hub()
     app.state.metrics = HttpMetrics.on(deps.registry)
     add_error_handlers(app, settings.locale)
     # The last one added is the outermost.
@@ -55,6 +71,10 @@ def create_app(deps: ApiDeps) -> FastAPI:
         # Its URL is the permission.
         app.include_router(uploads.signed, dependencies=requires(gate, None))
         app.include_router(assets.router, dependencies=requires(gate, "assets:read"))
+        app.include_router(tickets.router, dependencies=requires(gate, "assets:read"))
+        # These are admitted by a ticket too, which they check themselves.
+        app.include_router(events.router, dependencies=requires(gate, None))
+        app.router.routes.extend(events.sockets)
     app.include_router(health.router, dependencies=requires(gate, None))
     # Never refused: a supervisor takes a refusal for a failure.
     app.include_router(health.probes)

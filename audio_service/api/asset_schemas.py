@@ -14,7 +14,7 @@ ASSET_ID_EXAMPLE = "0b5e6a2e-5f0c-4c53-9a1f-0d2b8a6a5a10"
 NO_ASSET = error_example(AssetNotFound(), "There is no such asset.")
 
 _TYPE = r"^[A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,60}(; ?[A-Za-z0-9_-]{1,20}=[A-Za-z0-9_.,+-]{1,60})?$"
-_CHAT_ID = r"^[A-Za-z0-9._~-]{1,100}$"
+CHAT_ID = r"^[A-Za-z0-9._~-]{1,100}$"
 _MOST_BYTES = 1 << 53
 Status = Literal["queued", "processing", "done", "failed"]
 
@@ -27,7 +27,7 @@ class PrepareBody(BaseModel):
     name: Annotated[str, Field(min_length=1, max_length=255)]
     size: Annotated[int, Field(ge=1, le=_MOST_BYTES)]
     type: Annotated[str, Field(pattern=_TYPE)] = "application/octet-stream"
-    chat_id: Annotated[str, Field(pattern=_CHAT_ID)]
+    chat_id: Annotated[str, Field(pattern=CHAT_ID)]
 
 
 class CompleteBody(BaseModel):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import orjson
+
 from audio_service.assets.model import Asset, AssetState
 from common.messages.assets import AssetOutput, AssetStatusEvent
+from common.messages.base import wire_time
 
 FILES = {"audio": "audio.m4a", "dca": "audio.dca", "waveform": "waveform.json"}
 """The names of outputs, and of their files."""
@@ -57,3 +60,22 @@ def status_event(asset: Asset, base: str) -> AssetStatusEvent:
         waveform=bars_of(asset.made.waveform),
         duration_ms=asset.made.duration_ms,
     )
+
+
+def update_text(asset: Asset, base: str) -> str:
+    """Return the message for a chat's listeners (JSON). A complete upload that waits counts as processed already."""
+    sound = next((output for output in outputs_of(asset, base) if output.name == "audio"), None)
+    waiting = asset.state is AssetState.QUEUED
+    update = {
+        "type": "chat_message_update",
+        "asset_id": asset.asset_id,
+        "name": asset.upload.name,
+        "status": AssetState.PROCESSING if waiting else asset.state,
+        "url": sound.url if sound else None,
+        "waveform": bars_of(asset.made.waveform),
+        "duration": asset.made.duration_ms / 1000 if sound else None,
+        "error_code": asset.error_code,
+        "message": asset.message,
+        "created_at": wire_time(asset.created_at),
+    }
+    return orjson.dumps(update).decode()

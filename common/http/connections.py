@@ -1,6 +1,7 @@
 """How many connections an HTTP server holds, and which it gives up: silent ones cost descriptors that songs need.
 
-A third of the process's descriptors at most are connections. Beyond that the connection that has been idle the longest
+A third of the process's descriptors at most are connections, and half of them listeners (WebSocket, server-sent
+events), which `listener_limit` bounds. Beyond that the connection that has been idle the longest
 is closed for a new one, so that silent sockets keep no client out; when all of them are being answered, the new one is
 refused.
 """
@@ -17,7 +18,10 @@ HEAD_SECONDS = 10.0
 """How long a request may take to arrive, counted from the connection or from its first byte on a used connection."""
 KEEP_ALIVE_SECONDS = 5
 MAX_CONNECTIONS = 4096
+MAX_LISTENERS = 20_000
+"""Connections that are kept open to be told of changes; they are not among MAX_CONNECTIONS."""
 _SHARE = 3
+_LISTENERS_SHARE = 2
 _LEAST = 8
 
 
@@ -92,8 +96,17 @@ class Connections:
         self._metrics.opened.set(len(self._open))
 
 
+def listener_limit() -> int:
+    """Return how many connections may be kept open to be told of changes: half of the descriptors at most."""
+    return _share(MAX_LISTENERS, _LISTENERS_SHARE)
+
+
 def _limit() -> int:
+    return _share(MAX_CONNECTIONS, _SHARE)
+
+
+def _share(most: int, share: int) -> int:
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
-        return MAX_CONNECTIONS
-    return max(_LEAST, min(MAX_CONNECTIONS, descriptors // _SHARE))
+        return most
+    return max(_LEAST, min(most, descriptors // share))

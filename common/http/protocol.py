@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -16,11 +16,25 @@ from common.http.connections import HEAD_SECONDS, Connections
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 64 * 1024
+CONNECTION = "butakero.connection"
+"""The scope's key of its connection, a `LentConnection`."""
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\n"
     b"content-type: application/json\r\ncontent-length: 106\r\n\r\n"
     b'{"error":{"code":"rate_limited","message":"Demasiadas conexiones / too many connections"},"success":false}'
 )
+
+
+class LentConnection(Protocol):
+    """A connection that an application keeps open to tell of changes."""
+
+    def lend(self) -> None:
+        """Count it no more among the connections: the application bounds how many it keeps."""
+        ...
+
+    def close(self) -> None:
+        """Close it without waiting for its other end."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +77,17 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
     def close(self) -> None:
         """Close the connection without waiting for the other end."""
         self.transport.abort()
+
+    def lend(self) -> None:
+        """Count it no more."""
+        self.open_connections.remove(self)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over to the WebSocket's protocol, which is told when it is lost; this one is not."""
+        self._disarm()
+        self._unset_keepalive_if_required()
+        self.lend()
+        super().handle_websocket_upgrade()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - as in the base class
         """Admit the connection, or refuse it where there is no room."""
@@ -109,9 +134,11 @@ class BoundedHttpToolsProtocol(HttpToolsProtocol):
             self._refused = True
             self.send_400_response("Exactly one Host header is expected.")
             return
+        # The application's task has not begun yet when this returns.
         super().on_headers_complete()
         scope = self.scope
-        self._uploading = self.uploads is not None and self.uploads.takes(scope["method"], scope["path"])
+        scope[CONNECTION] = self  # pyright: ignore[reportGeneralTypeIssues] - a key of our own
+        self._uploading = self.uploads is not None and self.uploads.takes(scope["method"], scope.get("path", ""))
 
     def on_body(self, body: bytes) -> None:
         """Count the bytes of a body, with or without Content-Length."""

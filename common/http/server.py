@@ -18,6 +18,8 @@ from common.launch import inherited_listener, listen_on
 from common.tasks import pause
 
 _SHUTDOWN_SECONDS = 5
+_PING_SECONDS = 20.0
+_MAX_WEBSOCKET_MESSAGE = 4096  # of what clients send
 _TICK = timedelta(seconds=1)
 
 
@@ -67,8 +69,12 @@ async def serve(  # noqa: PLR0913, PLR0917 - the options of a server, each with 
     connections: Connections | None = None,
     trusted_proxies: str = "",
     uploads: Uploads | None = None,
+    *,
+    websockets: bool = False,
 ) -> None:
     """Serve until `stop`, then finish the requests in progress, for 5 s at most. `uploads`: requests with large bodies.
+
+    Without `websockets` their library is not loaded, and a handshake is an ordinary request.
 
     `connections` are shared by the servers of a process, because its descriptors are. X-Forwarded-For and
     X-Forwarded-Proto are believed from `trusted_proxies` only: addresses and networks, separated by commas.
@@ -82,7 +88,12 @@ async def serve(  # noqa: PLR0913, PLR0917 - the options of a server, each with 
             # Without it uvicorn would believe them from 127.0.0.1.
             proxy_headers=bool(trusted_proxies),
             forwarded_allow_ips=trusted_proxies,
-            ws="none",
+            ws=_websocket_protocol() if websockets else "none",
+            ws_max_size=_MAX_WEBSOCKET_MESSAGE,
+            ws_ping_interval=_PING_SECONDS,
+            ws_ping_timeout=_PING_SECONDS,
+            # Its state is tens of kilobytes per connection, and the messages are small.
+            ws_per_message_deflate=False,
             # The program opens and closes the resources, not the application.
             lifespan="off",
             log_config=None,
@@ -93,3 +104,9 @@ async def serve(  # noqa: PLR0913, PLR0917 - the options of a server, each with 
         stop,
     )
     await server.serve(sockets=[listener])
+
+
+def _websocket_protocol() -> type[asyncio.Protocol]:
+    from common.http.websocket import AbortingWebSocketProtocol  # noqa: PLC0415 - loads the library
+
+    return AbortingWebSocketProtocol
