@@ -53,7 +53,7 @@ class Replica:
     @asynccontextmanager
     async def socket(self, chat: str = "c1", query: str = "", **options: Any) -> AsyncGenerator[ClientConnection]:  # noqa: ANN401 - what the client takes
         async with connect(
-            f"ws://{self.host}/ws/chats/{chat}{query}", proxy=None, open_timeout=None, **options
+            f"ws://{self.host}/ws/chats/{chat}{query}", proxy=None, open_timeout=None, ping_interval=None, **options
         ) as opened:
             yield opened
 
@@ -170,14 +170,18 @@ async def test_two_replicas_tell_of_the_present_state_and_of_every_change(tmp_pa
 
 
 async def test_the_process_ends_with_its_listeners(tmp_path: Path) -> None:
-    async with replica(tmp_path) as one, httpx.AsyncClient(timeout=PATIENT) as http:
-        async with one.socket() as socket, http.stream("GET", f"http://{one.host}/api/v1/chats/c1/events") as answer:
-            lines = answer.aiter_lines()
-            assert await anext(lines) == "retry: 2000"
-            one.stop.set()
-            with pytest.raises(ConnectionClosed):
-                await socket.recv()
-            assert [line async for line in lines if line not in {"", ": ping"}] == []
+    async with (
+        replica(tmp_path) as one,
+        httpx.AsyncClient(timeout=PATIENT) as http,
+        one.socket() as socket,
+        http.stream("GET", f"http://{one.host}/api/v1/chats/c1/events") as answer,
+    ):
+        lines = answer.aiter_lines()
+        assert await anext(lines) == "retry: 2000"
+        one.stop.set()
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+        assert [line async for line in lines if line not in {"", ": ping"}] == []
 
 
 @pytest.mark.parametrize(
@@ -209,7 +213,10 @@ async def test_where_access_is_controlled_a_ticket_is_good_once_at_all_replicas(
         tickets, events = f"http://{one.host}/api/v1/tickets", f"http://{two.host}/api/v1/chats/c1/events"
         assert (await http.post(tickets)).status_code == 401
         assert (await http.post(tickets, headers={"X-API-Key": other})).status_code == 403
-        first, second = [(await http.post(tickets, headers={"X-API-Key": key})).json()["ticket"] for _ in range(2)]
+        issued = await http.post(tickets, headers={"X-API-Key": key})
+        assert (issued.status_code, len(issued.json()["ticket"])) == (201, 43)
+        # These live longer, for a busy machine.
+        first, second = [await new_ticket(one.deps.repository, life=LEASE) for _ in range(2)]
 
         for query in ("", "?ticket=unknown"):
             assert (await http.get(f"{events}{query}")).status_code == 401
