@@ -16,12 +16,12 @@ from dataclasses import asdict
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from deno import find_deno_bin  # pyright: ignore[reportMissingTypeStubs] - one annotated function, no py.typed
 
 from audio_service.addresses import parse_allow
-from audio_service.audio.base import EncodeOptions, Origin
+from audio_service.audio.base import EncodeOptions, Origin, WholeFileNeededError
 from audio_service.children.jobs import (
     HEADER,
     ChildProgress,
@@ -114,6 +114,7 @@ class JobRunner:
             language=settings.language,
         )
         guard.install()
+        self._guard = guard
 
     @property
     def holds(self) -> bool:
@@ -139,23 +140,38 @@ class JobRunner:
                 job = FetchJob(origin=Origin(**arguments.pop("origin")), **arguments)
                 return fetch(self._extractor, job, self._options, report)
             case "message":
-                return _make_message(arguments, self._options, report)
+                return _make_message(arguments, self._options, self._guard, report)
             case _:
                 raise InternalError(f"no such job: {kind}")
 
 
-def _make_message(arguments: dict[str, Any], options: EncodeOptions, report: OnProgress) -> JsonObject:
-    """Make an audio message of a file (see `audio.message`). FFmpeg is loaded by the first."""
+def _make_message(arguments: JsonObject, options: EncodeOptions, guard: Guard, report: OnProgress) -> JsonObject:
+    """Make an audio message (see `audio.message`) of a file: `path` of this machine, or the fields of a RemoteBlob.
+
+    FFmpeg is loaded by the first.
+    """
     from audio_service.audio.message import make_message  # noqa: PLC0415 - as the docstring says
 
     def on_played(made_ms: int, stated_ms: int | None) -> None:
         report(ChildProgress("encoding", percent=min(100.0, made_ms * 100 / stated_ms) if stated_ms else None))
 
-    with Path(arguments["path"]).open("rb") as source:
-        made = make_message(
-            source, Path(arguments["directory"]), demuxer=arguments["demuxer"], options=options, on_played=on_played
-        )
-    return asdict(made)
+    def make(source: BinaryIO) -> JsonObject:
+        directory, demuxer = Path(arguments["directory"]), arguments["demuxer"]
+        return asdict(make_message(source, directory, demuxer=demuxer, options=options, on_played=on_played))
+
+    if "path" in arguments:
+        with Path(arguments["path"]).open("rb") as file:
+            return make(file)
+    from audio_service.sources.remote_file import ReadInOrder, RemoteBlob, open_remote  # noqa: PLC0415 - imports httpx
+
+    blob = RemoteBlob(**arguments["remote"])
+    with guard.trusting(blob.url), open_remote(blob) as opened:
+        remote = cast("BinaryIO", opened)
+        try:
+            return make(cast("BinaryIO", ReadInOrder(remote)))
+        except WholeFileNeededError:
+            remote.seek(0)
+            return make(remote)
 
 
 def main() -> None:

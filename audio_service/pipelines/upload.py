@@ -7,7 +7,7 @@ served is always our own; the uploaded file is deleted, whatever became of it.
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
+from typing import Any
 
 from audio_service.assets.model import Asset, AssetState, Made, Output, output_key, quarantine_key
 from audio_service.assets.repository.base import AssetRepository, Claimed, Ended, Held
@@ -22,6 +22,7 @@ from audio_service.worker.pipeline import HandBack, Job, Outcome, Pipeline, Term
 from audio_service.worker.progress import ProgressFeed
 from common.blobs.base import BlobStat
 from common.blobs.files import LocalFiles
+from common.blobs.presigned import PresignedUrls
 from common.errors import (
     AppError,
     AssetNotFound,
@@ -42,6 +43,9 @@ from common.observability.telemetry import get_logger, outgoing_headers
 log = get_logger(__name__)
 
 _TYPES = {"audio": "audio/mp4", "dca": "audio/dca", "waveform": "application/json"}
+
+# Ours and the store's: a URL that ends a little early would end a job.
+_CLOCKS_APART_SECONDS = 60
 
 UploadJob = Job[AssetRequest]
 
@@ -164,30 +168,31 @@ async def make_and_store(job: UploadJob, asset: Asset, contents: Contents, servi
         del report
 
     with services.workspace.job() as directory:
-        source = await local_copy(asset, directory, services)
-        results = directory / "made"
-        results.mkdir()
-        arguments = {"path": str(source), "directory": str(results), "demuxer": contents.demuxer}
+        source = await source_of(asset, job, services)
+        arguments = {**source, "directory": str(directory), "demuxer": contents.demuxer}
         told = await services.children.call(
             ChildJob("message", arguments), on_progress=on_progress, deadline_seconds=job.deadline_seconds
         )
         outputs: list[Output] = []
         for name, file in FILES.items():
-            stat = await services.blobs.put(output_key(asset.asset_id, file), results / file)
+            stat = await services.blobs.put(output_key(asset.asset_id, file), directory / file)
             outputs.append(Output(name, _TYPES[name], stat.size))
     return Made(tuple(outputs), tuple(told["waveform"]), told["duration_ms"])
 
 
-async def local_copy(asset: Asset, directory: Path, services: Services) -> Path:
-    """Return the file as the child reads it: in the store where that has files, else a copy in `directory`."""
-    key = quarantine_key(asset.asset_id)
-    if isinstance(services.blobs, LocalFiles):
-        return services.blobs.path_of(key)
-    copy = directory / "source"
-    with copy.open("wb") as file:
-        async for chunk in services.blobs.read(key):
-            file.write(chunk)
-    return copy
+async def source_of(asset: Asset, job: UploadJob, services: Services) -> dict[str, Any]:
+    """Return where the child reads the file: in the store's folder, or by a presigned URL.
+
+    Raises:
+        TypeError: the store has neither.
+    """
+    key, store = quarantine_key(asset.asset_id), services.blobs
+    if isinstance(store, LocalFiles):
+        return {"path": str(store.path_of(key))}
+    if not isinstance(store, PresignedUrls):
+        raise TypeError(f"{store!r} has neither files nor presigned URLs")
+    url = await store.presign_get(key, seconds=round(job.deadline_seconds) + _CLOCKS_APART_SECONDS)
+    return {"remote": {"url": url, "size": asset.upload.size, "etag": asset.etag}}
 
 
 async def ended(asset: Asset, services: Services) -> Outcome:

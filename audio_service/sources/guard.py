@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -38,7 +40,23 @@ class Guard:
     def __init__(self, allow: AllowList, programs: Iterable[str] = ()) -> None:
         self._allow = allow
         self._programs = frozenset(programs)
+        self._trusted: frozenset[tuple[str, int]] = frozenset()
         self.refused: list[str] = []
+
+    @contextmanager
+    def trusting(self, url: str) -> Generator[None]:
+        """Permit connections to the server of a URL that our own service made, wherever it stands, in the block.
+
+        Raises OSError when its name cannot be resolved.
+        """
+        parts = urlsplit(url)
+        port = parts.port or {"https": 443}.get(parts.scheme, 80)
+        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+        self._trusted = frozenset((str(peer[0]), port) for *_, peer in found)
+        try:
+            yield
+        finally:
+            self._trusted = frozenset()
 
     def install(self) -> None:
         """Install the audit hook; it cannot be removed."""
@@ -56,6 +74,8 @@ class Guard:
 
     def check_address(self, host: str, port: int) -> None:
         """Raise AddressRefusedError unless a connection to this numeric address may be made."""
+        if (host, port) in self._trusted:
+            return
         address = _numeric(host)
         if address is not None and (is_public(address) or self._allow.permits(address, port)):
             return

@@ -22,6 +22,9 @@ from audio_service.worker.worker import Worker
 from common.dca import scan
 from common.messages.assets import AssetStatusEvent
 from common.messages.base import parse
+from common.settings import SharedSettings
+from tests.servers.buckets import bucket_keys, make_bucket, objects
+from tests.servers.emulators import Emulator
 from tests.servers.media_files import make
 from tests.servers.system import settings_for
 from tests.waiting import until
@@ -44,8 +47,13 @@ class House:
         """Upload a file, and return the asset's id."""
         prepared = await self.prepare(name, content)
         upload = prepared["upload"]
-        sent = await self.client.put(upload["url"], content=content, headers=upload["headers"])
-        assert sent.status_code == 201
+        if upload["url"].startswith(str(self.client.base_url)):
+            sent = await self.client.put(upload["url"], content=content, headers=upload["headers"])
+            assert sent.status_code == 201
+        else:
+            async with httpx.AsyncClient(trust_env=False) as plain:
+                sent = await plain.put(upload["url"], content=content, headers=upload["headers"])
+            assert sent.status_code == 200
         completed = await self.client.post("/chats/upload/complete", json={"asset_id": prepared["asset_id"]})
         assert (completed.status_code, completed.json()["processing_status"]) == (202, "queued")
         return prepared["asset_id"]
@@ -69,10 +77,10 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(directory: Path) -> AsyncGenerator[House]:
+async def open_house(directory: Path, **overrides: Any) -> AsyncGenerator[House]:  # noqa: ANN401 - any setting
     # Nothing dies here: a lease that ran out on a busy machine would only repeat an attempt.
     leases = {"lease_seconds": 600.0, "broker_lease_seconds": 600.0}
-    settings = settings_for(directory, uploads=True, num_workers=1, **leases)
+    settings = settings_for(directory, uploads=True, num_workers=1, **leases, **overrides)
     async with open_services(settings) as services:
         transport = httpx.ASGITransport(create_app(ApiDeps.of(services)))
         stop = asyncio.Event()
@@ -132,3 +140,33 @@ async def test_an_upload_becomes_a_message_that_plays_and_what_is_none_fails(tmp
         assert (again.status_code, again.json()["processing_status"]) == (202, "done")
         assert stored_in(tmp_path, "quarantine") == []
         assert stored_in(tmp_path, "assets") == ["audio.dca", "audio.m4a", "waveform.json"]
+
+
+async def test_the_same_in_a_bucket_where_neither_the_api_nor_the_disk_sees_the_file(
+    tmp_path: Path, seaweedfs: Emulator
+) -> None:
+    keys = bucket_keys(seaweedfs)
+    await make_bucket(SharedSettings(**keys))
+    # The index at its end, which is read by range.
+    note = await asyncio.to_thread(lambda: make("m4a", tmp_path, seconds=2).read_bytes())
+    assert note.index(b"mdat") < note.index(b"moov")
+    async with open_house(tmp_path, **keys) as house:
+        good = await house.send("nota.m4a", note)
+        program = await house.send("nota.m4a", b"MZ" + note)
+
+        done = await house.end_of(good)
+        assert (done["processing_status"], done["error_code"]) == ("done", None)
+        assert abs(done["variants"]["duration"] - 2) < 0.1
+        sound = await house.client.get(done["variants"]["url"])
+        assert sound.content.index(b"moov") < sound.content.index(b"mdat")
+        refused = await house.end_of(program)
+        assert (refused["processing_status"], refused["error_code"]) == ("failed", "file_not_allowed")
+
+        prepared = (await house.prepare("nota.m4a", note))["upload"]
+        async with httpx.AsyncClient(trust_env=False) as plain:
+            longer = {**prepared["headers"], "Content-Length": str(len(note) + 1)}
+            assert (await plain.put(prepared["url"], content=note + b"0", headers=longer)).status_code == 403
+            other = {**prepared["headers"], "Content-Type": "text/html"}
+            assert (await plain.put(prepared["url"], content=note, headers=other)).status_code == 403
+    kept = sorted(await objects(SharedSettings(**keys)))
+    assert kept == [f"assets/{good}/{name}" for name in ("audio.dca", "audio.m4a", "waveform.json")]
