@@ -139,10 +139,19 @@ class JobRunner:
             case "fetch":
                 job = FetchJob(origin=Origin(**arguments.pop("origin")), **arguments)
                 return fetch(self._extractor, job, self._options, report)
+            case "describe":
+                return _describe(arguments)
             case "message":
                 return _make_message(arguments, self._options, self._guard, report)
             case _:
                 raise InternalError(f"no such job: {kind}")
+
+
+def _describe(arguments: JsonObject) -> JsonObject:
+    """Say what a file is that begins with `head`, in hexadecimal digits."""
+    from audio_service.audio.contents import describe  # noqa: PLC0415 - loads libmagic
+
+    return {"description": describe(bytes.fromhex(arguments["head"]))}
 
 
 def _make_message(arguments: JsonObject, options: EncodeOptions, guard: Guard, report: OnProgress) -> JsonObject:

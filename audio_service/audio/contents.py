@@ -71,6 +71,21 @@ def name_of(head: bytes) -> str:
     return next((name for name, starts in _NAMES if stripped.startswith(starts)), "unknown")
 
 
+def describe(head: bytes) -> str:
+    """Say it in libmagic's words, or as `name_of` where the library is not installed.
+
+    In a child process: libmagic is C, and the bytes are a stranger's.
+    """
+    try:
+        import magic  # noqa: PLC0415 - it looks for the library when it is imported, and fails without it
+    except ImportError:
+        return name_of(head)
+    try:
+        return magic.from_buffer(head)
+    except magic.MagicException:
+        return name_of(head)
+
+
 def _tagged(data: bytes) -> Family | None:
     """Return the family of what follows a tag, which players write before these alone."""
     found = _family(data)

@@ -14,7 +14,7 @@ from audio_service.assets.repository.base import AssetRepository, Claimed, Ended
 from audio_service.assets.views import FILES, status_event
 from audio_service.audio.contents import HEAD_BYTES, Contents, identify, name_of
 from audio_service.audio.mp3 import ID3_HEADER_BYTES, id3_end
-from audio_service.children.jobs import ChildJob, ChildProgress
+from audio_service.children.jobs import ChildJob
 from audio_service.families import families_of
 from audio_service.services import Services
 from audio_service.texts import PROCESSED
@@ -44,6 +44,8 @@ log = get_logger(__name__)
 
 _TYPES = {"audio": "audio/mp4", "dca": "audio/dca", "waveform": "application/json"}
 
+# A child that is not free by then is busy with something better.
+_DESCRIBING_SECONDS = 10.0
 # Ours and the store's: a URL that ends a little early would end a job.
 _CLOCKS_APART_SECONDS = 60
 
@@ -90,7 +92,7 @@ async def process(job: UploadJob, services: Services, progress: UploadProgress) 
             job.record_id, job.fence = asset.asset_id, fence
     progress.claimed(asset)
     await check_unchanged(asset, services)
-    contents = await look_at(asset, services)
+    contents = await look_at(job, asset, services)
     try:
         made = await make_and_store(job, asset, contents, services)
     except (MediaUnsupported, MediaCorrupt, SourceTruncated) as exc:
@@ -140,7 +142,7 @@ async def check_unchanged(asset: Asset, services: Services) -> BlobStat:
     return stat
 
 
-async def look_at(asset: Asset, services: Services) -> Contents:
+async def look_at(job: UploadJob, asset: Asset, services: Services) -> Contents:
     """Decide by its first bytes what the file is. Raises FileNotAllowed, whose detail names what it is."""
     key = quarantine_key(asset.asset_id)
     head = await part_of(key, services, 0)
@@ -149,10 +151,22 @@ async def look_at(asset: Asset, services: Services) -> Contents:
         behind_tag = await part_of(key, services, tag)
     contents = identify(head, behind_tag)
     if contents is None:
-        raise FileNotAllowed(f"by its content: {name_of(head)}")
+        raise FileNotAllowed(f"by its content: {await description_of(head, job, services)}")
     if contents.family not in families_of(services.settings.upload_families):
         raise FileNotAllowed(f"{contents.family} is not in UPLOAD_FAMILIES")
     return contents
+
+
+async def description_of(head: bytes, job: UploadJob, services: Services) -> str:
+    """Say for the log what a refused file is."""
+    asked = ChildJob("describe", {"head": head.hex()})
+    try:
+        told = await services.children.call(
+            asked, on_progress=lambda _: None, deadline_seconds=min(_DESCRIBING_SECONDS, job.deadline_seconds)
+        )
+    except AppError:
+        return name_of(head)
+    return told["description"]
 
 
 async def part_of(key: str, services: Services, start: int) -> bytes:
@@ -163,15 +177,11 @@ async def part_of(key: str, services: Services, start: int) -> bytes:
 
 async def make_and_store(job: UploadJob, asset: Asset, contents: Contents, services: Services) -> Made:
     """Make the files in a child process, and put them into the store."""
-
-    def on_progress(report: ChildProgress) -> None:
-        del report
-
     with services.workspace.job() as directory:
         source = await source_of(asset, job, services)
         arguments = {**source, "directory": str(directory), "demuxer": contents.demuxer}
         told = await services.children.call(
-            ChildJob("message", arguments), on_progress=on_progress, deadline_seconds=job.deadline_seconds
+            ChildJob("message", arguments), on_progress=lambda _: None, deadline_seconds=job.deadline_seconds
         )
         outputs: list[Output] = []
         for name, file in FILES.items():

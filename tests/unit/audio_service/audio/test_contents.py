@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from audio_service.audio.contents import Contents, identify, name_of
+from audio_service.audio.contents import Contents, describe, identify, name_of
 from audio_service.audio.mp3 import ID3_HEADER_BYTES, id3_end
 from tests.servers.media_files import make
 
@@ -151,3 +152,22 @@ def test_real_files_are_what_they_are(tmp_path: Path, kind: str, family: str) ->
 
 def test_the_corpus_is_large_enough() -> None:
     assert len(ALLOWED) + len(REFUSED) >= 60
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"\x7fELF\x02\x01\x01" + bytes(60), "ELF 64-bit"),
+        (b"PK\x03\x04\x14" + bytes(60), "Zip archive"),
+        (b"<html><script>", "HTML document"),
+        (b"", "empty"),
+    ],
+)
+def test_a_refused_file_is_described_in_the_words_of_libmagic(head: bytes, words: str) -> None:
+    pytest.importorskip("magic", reason="libmagic is not installed", exc_type=ImportError)
+    assert words in describe(head)
+
+
+def test_without_libmagic_it_has_our_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "magic", None)
+    assert describe(b"%PDF-1.4") == "document"
