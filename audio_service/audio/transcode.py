@@ -7,7 +7,7 @@ well under a second of sound, so memory does not grow with the length.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
 import av
@@ -51,8 +51,13 @@ def opus_shaping() -> Shaping:
     return Shaping(Shape(_SAMPLES, "stereo", SAMPLE_RATE, FRAME_SAMPLES), mono_gain=_UNDO_PAN_LAW)
 
 
-def decoded(packets: Iterable[Packet[AudioStream]]) -> Iterator[AudioFrame]:
-    """Yield the sound of packets, of one stream after the other. Raises MediaCorrupt."""
+def decoded(
+    packets: Iterable[Packet[AudioStream]], on_good: Callable[[Packet[AudioStream]], None] | None = None
+) -> Iterator[AudioFrame]:
+    """Yield the sound of packets, of one stream after the other. Raises MediaCorrupt.
+
+    `on_good` is called with each packet that could be decoded, once its frames were taken.
+    """
     good = bad = 0
     stream: AudioStream | None = None
     for packet in packets:
@@ -62,6 +67,8 @@ def decoded(packets: Iterable[Packet[AudioStream]]) -> Iterator[AudioFrame]:
         try:
             yield from packet.decode()
             good += 1
+            if on_good is not None:
+                on_good(packet)
         except FFmpegError as exc:
             bad += 1
             if bad > _BAD_PACKETS_ALLOWED + good // _BAD_PACKETS_SHARE:

@@ -6,6 +6,7 @@ import json
 import math
 from array import array
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -74,6 +75,59 @@ def test_nothing_but_the_sound_is_taken_over(tmp_path: Path) -> None:
         assert b"script" not in data
         assert PLACE not in data
         assert b"Lavf" not in data
+        assert b"Lavc" not in data
+
+
+def heard(path: Path) -> list[float]:
+    """Return what is heard of a mono file, 44.1 kHz."""
+    sound = array("f")
+    with av.open(str(path)) as file:
+        for frame in file.decode(audio=0):
+            sound.frombytes(bytes(frame.planes[0])[: 4 * frame.samples])
+    return list(sound)
+
+
+def packets(path: Path) -> list[bytes]:
+    with av.open(str(path)) as file:
+        return [bytes(packet) for packet in file.demux(file.streams.audio[0]) if packet.size]
+
+
+@pytest.mark.parametrize("kind", ["m4a", "m4a_faststart"])
+def test_what_is_as_it_shall_be_is_not_encoded_again(tmp_path: Path, kind: str) -> None:
+    source = make(kind, tmp_path, seconds=3, sound="sweep", layout="mono", rate=44_100, codec_options={"b": "48000"})
+    message = made(source, tmp_path / "out", "mov")
+    served = tmp_path / "out" / AUDIO
+    assert packets(served) == packets(source)
+    assert heard(served) == pytest.approx(heard(source), abs=1e-6)
+    assert abs(message.duration_ms - 3000) < 50
+    with av.open(str(served)) as file:
+        assert abs((file.duration or 0) / av.time_base - 3) < 0.05
+        assert not {"location", "title", "comment"} & set(file.metadata)
+    data = served.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"layout": "stereo"}, {"rate": 48_000}, {"codec_options": {"b": "128000"}}],
+    ids=lambda other: next(iter(other)),
+)
+def test_what_is_nearly_so_is_encoded(tmp_path: Path, other: dict[str, Any]) -> None:
+    usual: dict[str, Any] = {"layout": "mono", "rate": 44_100, "codec_options": {"b": "48000"}}
+    source = make("m4a", tmp_path, seconds=2, sound="noise", **usual | other)
+    made(source, tmp_path / "out", "mov")
+    assert packets(tmp_path / "out" / AUDIO) != packets(source)
+
+
+def test_packets_that_cannot_be_decoded_are_not_copied(tmp_path: Path) -> None:
+    source = make("m4a", tmp_path, seconds=3, sound="noise", layout="mono", rate=44_100, codec_options={"b": "48000"})
+    whole = packets(source)
+    bad = bytes([0xFF]) * len(whole[40])
+    source.write_bytes(source.read_bytes().replace(whole[40], bad))
+    made(source, tmp_path / "out", "mov")
+    served = packets(tmp_path / "out" / AUDIO)
+    assert bad not in served
+    assert served == [*whole[:40], *whole[41:]]
 
 
 def test_another_demuxer_than_the_named_one_does_not_read_it(tmp_path: Path) -> None:
