@@ -37,6 +37,7 @@ from butakero.texts import (
     ANSWER,
     API,
     ASKING,
+    CHAT,
     CRASHED,
     DEMO_FAILED,
     DEMO_SONG,
@@ -98,6 +99,8 @@ async def _up(shell: Shell, plan: Plan, listener: socket.socket) -> int:
         signals = stack.enter_context(open_signals())
         environment = {"HTTP_PORT": str(port)}
         song = plan.song
+        if plan.demo and _may_turn_uploads_on(shell):
+            environment["UPLOADS"] = "true"
         if plan.demo and not song:
             song, allow = _open_demo(stack, shell)
             environment["NETWORK_ALLOW"] = allow
@@ -176,11 +179,14 @@ async def _ask_once(shell: Shell, base: str, song: str) -> str:
 
 def _show_addresses(shell: Shell, plan: Plan, service: Service, base: str, media_id: str) -> None:
     api = f"{base}/api/v1/media/?video_id={media_id}" if media_id else f"{base}/api/v1"
+    uploads = shell.settings.uploads or (plan.demo and _may_turn_uploads_on(shell))
+    chat = [(shell.say(CHAT), f"{base}/chats/demo")] if uploads else []
     shell.out.print()
     print_facts(
         shell.out,
         [
             (shell.say(PAGE), f"{base}/"),
+            *chat,
             (shell.say(API), api),
             (shell.say(DOCS), f"{base}/docs"),
             (shell.say(HEALTH), f"{base}/api/v1/health"),
@@ -205,6 +211,12 @@ async def _stop(shell: Shell, service: Service, signals: Signals) -> int:
         else:
             shell.err.print(shell.say(KILLED), style="yellow")
     return 0 if in_time else EXIT_ERROR
+
+
+def _may_turn_uploads_on(shell: Shell) -> bool:
+    """Whether the demo shows audio messages: unless the user decided on UPLOADS, or the database has none yet."""
+    settings = shell.settings
+    return "uploads" not in settings.model_fields_set and settings.database_backend == "sqlite"
 
 
 def _open_demo(stack: AsyncExitStack, shell: Shell) -> tuple[str, str]:

@@ -14,9 +14,11 @@ import hypothesis
 import pytest
 import pytest_asyncio
 import pytest_timeout  # pyright: ignore[reportMissingTypeStubs] - two calls, no py.typed
+from playwright.async_api import Browser
 
 from tests.servers import emulators
 from tests.servers import kafka as kafka_server
+from tests.servers.browser import open_browser
 from tests.servers.emulators import Emulator, open_ministack, open_seaweedfs
 from tests.servers.kafka import Kafka, open_shared_kafka
 from tests.servers.missing import ProgramMissing
@@ -92,6 +94,13 @@ async def mongo() -> AsyncGenerator[Mongo]:
 async def kafka() -> AsyncGenerator[Kafka]:
     """Apache Kafka: the broker that KAFKA_BROKERS names, or one started here. Tests use topics of their own."""
     async with open_shared_kafka() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncGenerator[Browser]:
+    """Chromium. Its tests run in the session's loop, which it belongs to, and use contexts of their own."""
+    async with open_browser() as running:
         yield running
 
 

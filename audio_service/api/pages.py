@@ -1,11 +1,12 @@
-"""Pages for people: `/`, which searches the library and plays songs, and `/docs`, the API's description.
+"""Pages for people: `/`, the library, `/chats/{chat_id}`, its audio messages, and `/docs`, the API's description.
 
-Both load nothing from another host. `/docs` is a plain list of the operations, which Swagger UI's script, served from
+They load nothing from another host. `/docs` is a plain list of the operations, which Swagger UI's script, served from
 here too, replaces once it runs (docs/adr/0024-api-docs-page.md): a browser without scripts keeps the list.
 """
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from html import escape
 from importlib.metadata import distribution, version
@@ -16,15 +17,19 @@ from typing import Any
 from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 
+from audio_service.api.asset_schemas import CHAT_ID
+from audio_service.api.deps import deps_of
 from audio_service.api.routing import Router
+from audio_service.settings import AudioSettings
 
-_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
-_WEB = ("library.js", "library.css", "docs.js", "docs.css")
-_HEADERS = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "media-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
-}
+_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+_SCRIPTS = ("chat", "docs", "dom", "events", "library", "player", "recorder", "upload", "words")
+_WEB = (*(f"{name}.js" for name in _SCRIPTS), "chat.css", "docs.css", "library.css", "style.css", "icon.svg")
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'{upload}; "
+    "media-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {"Cache-Control": "no-cache", "Content-Security-Policy": _POLICY.format(upload="")}
 
 _SWAGGER = ("swagger-ui.css", "swagger-ui-bundle.js")
 _SWAGGER_PACKAGE = "fastapi-swagger"
@@ -36,14 +41,24 @@ _DOCS_HEADERS = {
     "img-src 'self' data:; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
 }
 _DOCS = """<!doctype html>
-<html lang="en">
+<html lang="en" class="light">
 <head>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title>
+<link rel="icon" href="/web/icon.svg">
 <link rel="stylesheet" href="/docs/swagger-ui.css?v={version}">
+<link rel="stylesheet" href="/web/style.css">
 <link rel="stylesheet" href="/web/docs.css">
 </head>
 <body>
+<header class="top">
+<a class="brand" href="/">Butakero</a>
+<nav aria-label="Pages">
+<a href="/">Library</a>
+<a href="/chats/demo">Chat</a>
+<a href="/docs" aria-current="page">API</a>
+</nav>
+</header>
 <div id="operations">
 <h1>{title}</h1>
 <p>{description}</p>
@@ -63,6 +78,21 @@ router = Router(include_in_schema=False)
 async def index() -> Response:
     """Return the page."""
     return _file("index.html")
+
+
+@router.get("/chats/{chat_id}")
+async def chat(request: Request, chat_id: str) -> Response:
+    """Return the page of a chat, which is told whether it can be used."""
+    if not re.fullmatch(CHAT_ID, chat_id):
+        raise HTTPException(404)
+    settings = deps_of(request).settings
+    page = _read("chat.html")
+    if not settings.uploads:
+        page = page.replace(b'data-uploads="on"', b'data-uploads="off"')
+    if settings.access_controlled:
+        page = page.replace(b'data-access="open"', b'data-access="closed"')
+    headers = {**_HEADERS, "Content-Security-Policy": _POLICY.format(upload=_bucket_of(settings))}
+    return Response(page, media_type="text/html", headers=headers)
 
 
 @router.get("/web/{name}")
@@ -115,6 +145,14 @@ def _parameter(parameter: dict[str, Any]) -> str:
     need = "required" if parameter["required"] else "optional"
     about = escape(parameter.get("description", ""))
     return f"<li><code>{escape(parameter['name'])}</code> ({escape(parameter['in'])}, {need}): {about}</li>"
+
+
+def _bucket_of(settings: AudioSettings) -> str:
+    """Return where else than here the page may send files: to the bucket, whose URLs are presigned."""
+    if settings.storage_backend != "s3":
+        return ""
+    endpoint = settings.aws_endpoint_url_s3 or settings.aws_endpoint_url
+    return f" {endpoint.rstrip('/')}" if endpoint else " https://*.amazonaws.com"
 
 
 def _file(name: str) -> Response:
