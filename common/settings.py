@@ -112,6 +112,7 @@ class SharedSettings(_AwsSettings):
     local_storage_path: Path = renamed_setting(
         Path("data/storage"), key="local_storage_path", former="local_storage_directory"
     )
+    s3_public_url: Annotated[str, Field(pattern=_ENDPOINT)] = ""
     s3_bucket_name: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9])?$")] = ""
 
     sqs_bot_download_requests_url: Annotated[str, Field(pattern=_QUEUE_URL)] = ""

@@ -52,7 +52,7 @@ DEFAULTS = {
     "otel_exporter_otlp_endpoint",
     # Of the backends that are not in use.
     *("embedded_broker_max_backlog", "embedded_broker_max_bytes", "broker_lease_seconds"),
-    *("aws_region", "aws_endpoint_url", "aws_endpoint_url_s3", "aws_secret_name"),
+    *("aws_region", "aws_endpoint_url", "aws_endpoint_url_s3", "s3_public_url", "aws_secret_name"),
     "s3_bucket_name",
     *("sqs_bot_download_requests_url", "sqs_bot_download_status_url", "sns_bot_download_status_arn"),
     *("sqs_max_messages", "sqs_wait_time_seconds"),

@@ -60,7 +60,7 @@ LEFT_TO_THEIR_DEFAULTS = {
         "queue_limit",
     ),
     *("idle_seconds", "alone_seconds", "resume_after_restart", "voice_reconnect_seconds", "player_update_seconds"),
-    *("aws_region", "aws_endpoint_url", "aws_endpoint_url_s3", "aws_secret_name"),
+    *("aws_region", "aws_endpoint_url", "aws_endpoint_url_s3", "s3_public_url", "aws_secret_name"),
     "s3_bucket_name",
     *("sqs_bot_download_requests_url", "sqs_bot_download_status_url", "sns_bot_download_status_arn"),
     *("sqs_max_messages", "sqs_wait_time_seconds"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.aws import open_s3 as open_client
 from common.blobs.base import BlobStat, BlobStore
@@ -27,6 +28,9 @@ from common.health import Health
 from common.observability.telemetry import get_logger
 from common.settings import SharedSettings
 from common.tasks import running_alongside, time_limit
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
 
 log = get_logger(__name__)
 
@@ -48,9 +52,9 @@ async def open_s3(settings: SharedSettings, *, for_writing: bool = True) -> Asyn
     """
     if not settings.s3_bucket_name:
         raise MisconfiguredStorage("S3_BUCKET_NAME: the name of a bucket is expected with STORAGE_BACKEND=s3")
-    async with open_client(settings) as client:
+    async with open_client(settings) as client, _public_client(settings, client) as public:
         bucket = Bucket(client, settings.s3_bucket_name)
-        store = S3BlobStore(bucket)
+        store = S3BlobStore(bucket, public=Bucket(public, settings.s3_bucket_name))
         if not for_writing or not await _is_usable(bucket):
             yield store
             return
@@ -62,10 +66,16 @@ class S3BlobStore:
     """See `common.blobs.base.BlobStore` and `common.blobs.presigned.PresignedUrls`.
 
     All methods raise ValueError for keys that `check_key` refuses.
+
+    Args:
+        bucket: what the store reads and writes.
+        lease_seconds: how long a blob that grows is followed without a sign of its writer.
+        public: the same bucket by the address that browsers have; None: they have the same.
     """
 
-    def __init__(self, bucket: Bucket, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, bucket: Bucket, lease_seconds: float = LEASE_SECONDS, public: Bucket | None = None) -> None:
         self._bucket = bucket
+        self._public = public or bucket
         self._lease_seconds = lease_seconds
 
     async def put(self, key: str, path: Path) -> BlobStat:
@@ -110,7 +120,7 @@ class S3BlobStore:
         self, key: str, content_type: str, size: int, *, seconds: int, sha256: bytes | None = None
     ) -> PresignedPut:
         """See `PresignedUrls.presign_put`."""
-        return await presign_put(self._bucket, _checked(key), upload_headers(content_type, size, sha256), seconds)
+        return await presign_put(self._public, _checked(key), upload_headers(content_type, size, sha256), seconds)
 
     async def health(self) -> Health:
         """See `BlobStore.health`. Reads alone: a write every few seconds would cost more than the songs do."""
@@ -129,6 +139,16 @@ class S3BlobStore:
             except self._bucket.client.exceptions.ClientError:
                 # The answer to HEAD has no body, and so no reason. A listing costs twelve times as much.
                 await self._bucket.client.list_objects_v2(Bucket=name, MaxKeys=1)
+
+
+@asynccontextmanager
+async def _public_client(settings: SharedSettings, usual: S3Client) -> AsyncGenerator[S3Client]:
+    """Open a client of S3_PUBLIC_URL, which signs and asks nothing; the usual one where that is not set."""
+    if not settings.s3_public_url:
+        yield usual
+        return
+    async with open_client(settings.model_copy(update={"aws_endpoint_url_s3": settings.s3_public_url})) as client:
+        yield client
 
 
 async def _is_usable(bucket: Bucket) -> bool:

@@ -341,3 +341,23 @@ async def test_a_presigned_upload_is_of_one_key_type_length_and_digest_and_once(
     await until(lambda: late.expires_at < dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1))
     async with httpx.AsyncClient(trust_env=False) as client:
         assert (await client.put(late.url, content=b"x", headers=dict(late.headers))).status_code == 403
+
+
+async def test_a_browser_uploads_to_the_public_address(settings: SharedSettings, seaweedfs: Emulator) -> None:
+    port = free_port()
+    public = f"http://127.0.0.1:{port}"
+    async with (
+        open_forwarder(seaweedfs.url.removeprefix("http://"), port),
+        open_blobs(settings.model_copy(update={"s3_public_url": public})) as store,
+        httpx.AsyncClient(trust_env=False) as client,
+    ):
+        assert isinstance(store, PresignedUrls)
+        allowed = await store.presign_put(KEY, "audio/mp4", 4, seconds=60)
+        assert allowed.url.startswith(f"{public}/")
+        # The host is part of what is signed.
+        inside = allowed.url.replace(public, seaweedfs.url)
+        assert (await client.put(inside, content=b"note", headers=dict(allowed.headers))).status_code == 403
+        assert (await client.put(allowed.url, content=b"note", headers=dict(allowed.headers))).status_code == 200
+        assert await content(store) == b"note"
+        # The service and its children read where the service does.
+        assert (await store.presign_get(KEY, seconds=60)).startswith(f"{seaweedfs.url}/")
