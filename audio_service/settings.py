@@ -46,6 +46,7 @@ class AudioSettings(SharedSettings):
 
     sqlite_path: Path = Path("data/library.db")
     mongo_collection_songs: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")] = "songs"
+    mongo_collection_assets: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")] = "assets"
     dynamodb_table_songs: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{3,255}$")] = "butakero-songs"
     temp_path: Path = Path("data/tmp")
 

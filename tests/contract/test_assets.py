@@ -16,6 +16,7 @@ from audio_service.assets.repository.base import AssetRepository, Claimed, Ended
 from audio_service.settings import AudioSettings
 from common.errors import AssetNotFound, InvalidInput, LeaseLost, QuotaExceeded
 from common.messages.base import utc_now
+from tests.servers.mongo import Mongo, fresh_database
 
 LONG = timedelta(minutes=5)
 NONE = timedelta(0)
@@ -23,9 +24,20 @@ WIDE = Quota(open_uploads=100, per_day=100)
 MADE = Made((Output("audio", "audio/mp4", 9),), (0, 50, 100), 1234)
 
 
-@pytest.fixture(params=["sqlite"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> AudioSettings:
-    return AudioSettings(uploads=True, database_backend=request.param, sqlite_path=tmp_path / "deep" / "library.db")
+@pytest.fixture(params=["sqlite", pytest.param("mongo", id="mongodb")])
+def server(request: pytest.FixtureRequest) -> Mongo | None:
+    """The server that the adapter needs; SQLite needs none."""
+    return None if request.param == "sqlite" else request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+async def settings(server: Mongo | None, tmp_path: Path) -> AsyncGenerator[AudioSettings]:
+    match server:
+        case None:
+            yield AudioSettings(uploads=True, database_backend="sqlite", sqlite_path=tmp_path / "deep" / "library.db")
+        case Mongo():
+            async with fresh_database(server) as database:
+                yield server.settings(database, uploads=True)
 
 
 @pytest.fixture
@@ -219,3 +231,87 @@ async def test_what_was_never_completed_is_found_and_removed(assets: AssetReposi
     await assets.remove(old.asset_id)
     assert await assets.get(old.asset_id) is None
     assert not await assets.never_completed(timedelta(hours=24))
+
+
+async def test_what_may_still_be_sent_is_not_given_up(assets: AssetRepository) -> None:
+    await assets.create(prepared(made_ago=timedelta(hours=25), open_for=timedelta(days=7)), WIDE)
+    assert not await assets.never_completed(timedelta(hours=24))
+
+
+async def test_what_is_complete_is_not_removed_as_abandoned(assets: AssetRepository) -> None:
+    asset_id = await completed(assets)
+    assert not await assets.remove(asset_id, unless_complete=True)
+    assert await state_of(assets, asset_id) is AssetState.QUEUED
+    assert not await assets.removed(NONE)
+    abandoned = prepared()
+    await assets.create(abandoned, WIDE)
+    assert await assets.remove(abandoned.asset_id, unless_complete=True)
+    with pytest.raises(AssetNotFound):
+        await assets.complete(abandoned.asset_id, "etag")
+
+
+async def test_completed_or_removed_never_both(assets: AssetRepository) -> None:
+    for _ in range(5):
+        asset = prepared()
+        await assets.create(asset, WIDE)
+        finished, removed = await asyncio.gather(
+            assets.complete(asset.asset_id, "etag"),
+            assets.remove(asset.asset_id, unless_complete=True),
+            return_exceptions=True,
+        )
+        if removed is True:
+            assert isinstance(finished, AssetNotFound)
+            assert await assets.get(asset.asset_id) is None
+        else:
+            assert removed is False
+            assert await assets.get(asset.asset_id) == finished
+
+
+async def test_a_worker_whose_asset_is_removed_writes_nothing(assets: AssetRepository) -> None:
+    asset_id, fence = await claimed(assets)
+    assert await assets.remove(asset_id)
+    with pytest.raises(LeaseLost):
+        await assets.renew(asset_id, fence, LONG)
+    with pytest.raises(LeaseLost):
+        await assets.mark_done(asset_id, fence, MADE, message="x")
+    with pytest.raises(LeaseLost):
+        await assets.mark_failed(asset_id, fence, error_code="file_corrupt", message="x")
+    await assets.yield_claim(asset_id, fence)
+    with pytest.raises(AssetNotFound):
+        await assets.claim(asset_id, LONG)
+    assert await assets.get(asset_id) is None
+
+
+async def test_removed_ids_are_remembered_until_they_are_forgotten(assets: AssetRepository) -> None:
+    asset_id = await completed(assets)
+    await assets.remove(asset_id)
+    await assets.remove(asset_id)
+    assert await assets.removed(NONE) == [asset_id]
+    assert not await assets.removed(timedelta(hours=1))
+    await assets.forget_removed(asset_id)
+    await assets.forget_removed(asset_id)
+    assert not await assets.removed(NONE)
+
+
+async def test_a_stalled_asset_is_taken_once(assets: AssetRepository) -> None:
+    await assets.create(prepared(), WIDE)
+    asset_id = await completed(assets)
+    assert await assets.take_stalled(timedelta(hours=1)) is None
+    found = await assets.take_stalled(NONE)
+    assert found is not None
+    assert (found.asset_id, found.state) == (asset_id, AssetState.QUEUED)
+    assert await assets.take_stalled(timedelta(hours=1)) is None
+
+
+async def test_what_is_being_processed_or_ended_is_not_stalled(assets: AssetRepository) -> None:
+    asset_id, fence = await claimed(assets)
+    assert await assets.take_stalled(NONE) is None
+    await assets.yield_claim(asset_id, fence)
+    assert await assets.take_stalled(NONE) is not None
+    again = await assets.claim(asset_id, LONG)
+    assert isinstance(again, Claimed)
+    await assets.renew(asset_id, again.fence, LONG)
+    assert await assets.take_stalled(NONE) is None
+    await assets.mark_done(asset_id, again.fence, MADE, message="x")
+    await assets.yield_claim(asset_id, again.fence)
+    assert await assets.take_stalled(NONE) is None

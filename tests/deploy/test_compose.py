@@ -45,7 +45,7 @@ DEFAULTS = {
     # Media comes from public addresses alone; what is on the internal network stays out of reach.
     "network_allow",
     # One host, one port, found by the name of the replica set.
-    *("mongo_port", "mongo_direct_connection", "mongo_collection_songs"),
+    *("mongo_port", "mongo_direct_connection", "mongo_collection_songs", "mongo_collection_assets"),
     # The contract's topic names; one broker has one copy of each partition.
     *("topic_download_requests", "topic_download_status", "topic_download_progress"),
     *("kafka_partitions", "kafka_replication_factor", "kafka_retention_hours"),

@@ -66,7 +66,7 @@ LEFT_TO_THEIR_DEFAULTS = {
     *("sqs_max_messages", "sqs_wait_time_seconds"),
     "dynamodb_table_songs",
     *("broker_lease_seconds", "kafka_timeout_seconds", "kafka_max_poll_interval_seconds", "kafka_retention_hours"),
-    *("mongo_port", "mongo_direct_connection", "mongo_collection_songs"),
+    *("mongo_port", "mongo_direct_connection", "mongo_collection_songs", "mongo_collection_assets"),
     # The volume's size is the operator's to say.
     *("max_stored_bytes", "retention_interval_seconds", "retention_grace_seconds"),
     # The NetworkPolicies let the bot and Prometheus reach the API, and nobody else.

@@ -27,5 +27,10 @@ async def open_assets(settings: AudioSettings) -> AsyncGenerator[AssetRepository
 
             async with open_sqlite_assets(settings.sqlite_path) as assets:
                 yield assets
+        case "mongodb":
+            from audio_service.assets.repository.mongodb.repository import open_mongodb_assets  # noqa: PLC0415 - its driver
+
+            async with open_mongodb_assets(settings) as assets:
+                yield assets
         case _:
             raise unsupported("DATABASE_BACKEND", f"{settings.database_backend} (UPLOADS)")

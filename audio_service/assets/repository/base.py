@@ -111,9 +111,28 @@ class AssetRepository(Protocol):
         ...
 
     async def never_completed(self, older_than: timedelta, *, limit: int = 100) -> Sequence[Asset]:
-        """Return assets that were prepared before that and never completed, oldest first."""
+        """Return assets that were prepared before that, may not be sent any more, and never completed, oldest first."""
         ...
 
-    async def remove(self, asset_id: str) -> None:
-        """Remove a record; no-op if there is none. Its files are the caller's to remove, before."""
+    async def take_stalled(self, idle: timedelta) -> Asset | None:
+        """Return a complete asset that has no end, and whose claim, if any, expired so long ago; None: there is none.
+
+        Its time begins anew: of several callers one gets it.
+        """
+        ...
+
+    async def remove(self, asset_id: str, *, unless_complete: bool = False) -> bool:
+        """Remove a record, and remember that it was there: a worker that still has it writes nothing more.
+
+        False: nothing was removed, since `unless_complete` and it is complete. No-op if there is none. Its files are
+        the caller's to delete, after.
+        """
+        ...
+
+    async def removed(self, older_than: timedelta, *, limit: int = 100) -> Sequence[str]:
+        """Return ids of assets that were removed before that, and are remembered."""
+        ...
+
+    async def forget_removed(self, asset_id: str) -> None:
+        """Remember an id no more; no-op if there is none."""
         ...

@@ -56,7 +56,10 @@ class SqliteAssets:
     by_chat = _reads(steps.by_chat)
     by_owner = _reads(steps.by_owner)
     never_completed = _reads(steps.never_completed)
+    take_stalled = _writes(steps.take_stalled)
     remove = _writes(steps.remove)
+    removed = _reads(steps.removed)
+    forget_removed = _writes(steps.forget_removed)
 
 
 @asynccontextmanager

@@ -43,8 +43,9 @@ def get(tx: Transaction, asset_id: str) -> Asset | None:
 def complete(tx: Transaction, asset_id: str, etag: str) -> Asset:
     """See AssetRepository.complete."""
     tx.db.execute(
-        "UPDATE assets SET completed_at = ?, etag = ?, updated_at = ? WHERE asset_id = ? AND completed_at IS NULL",
-        (tx.now, etag, tx.now, asset_id),
+        "UPDATE assets SET completed_at = ?, etag = ?, updated_at = ?, active_at = ? "
+        "WHERE asset_id = ? AND completed_at IS NULL",
+        (tx.now, etag, tx.now, tx.now, asset_id),
     )
     return _existing(tx, asset_id)
 
@@ -60,10 +61,11 @@ def claim(tx: Transaction, asset_id: str, lease: timedelta) -> Claim:
     if in_force(until, tx.now):
         return Held(timedelta(milliseconds=until - tx.now))
     check_move(asset.state, AssetState.PROCESSING)
+    until = tx.now + milliseconds(lease)
     tx.db.execute(
-        "UPDATE assets SET state = 'processing', fence = ?, lease_until = ?, attempts = attempts + 1, updated_at = ? "
-        "WHERE asset_id = ?",
-        (fence + 1, tx.now + milliseconds(lease), tx.now, asset_id),
+        "UPDATE assets SET state = 'processing', fence = ?, lease_until = ?, active_at = ?, attempts = attempts + 1, "
+        "updated_at = ? WHERE asset_id = ?",
+        (fence + 1, until, until, tx.now, asset_id),
     )
     return Claimed(fence + 1, _existing(tx, asset_id))
 
@@ -71,12 +73,16 @@ def claim(tx: Transaction, asset_id: str, lease: timedelta) -> Claim:
 def renew(tx: Transaction, asset_id: str, fence: int, lease: timedelta) -> None:
     """See AssetRepository.renew."""
     if _guarded(tx, asset_id, fence):
-        tx.db.execute("UPDATE assets SET lease_until = ? WHERE asset_id = ?", (tx.now + milliseconds(lease), asset_id))
+        until = tx.now + milliseconds(lease)
+        tx.db.execute("UPDATE assets SET lease_until = ?, active_at = ? WHERE asset_id = ?", (until, until, asset_id))
 
 
 def yield_claim(tx: Transaction, asset_id: str, fence: int) -> None:
     """See AssetRepository.yield_claim."""
-    tx.db.execute("UPDATE assets SET lease_until = 0 WHERE asset_id = ? AND fence = ?", (asset_id, fence))
+    tx.db.execute(
+        "UPDATE assets SET lease_until = 0, active_at = ? WHERE asset_id = ? AND fence = ? AND state = 'processing'",
+        (tx.now, asset_id, fence),
+    )
 
 
 def mark_done(tx: Transaction, asset_id: str, fence: int, made: Made, *, message: str) -> Asset:
@@ -102,23 +108,52 @@ def by_owner(tx: Transaction, owner_id: str, *, limit: int = 50, cursor: str | N
 def never_completed(tx: Transaction, older_than: timedelta, *, limit: int = 100) -> Sequence[Asset]:
     """See AssetRepository.never_completed."""
     rows = tx.db.execute(
-        f"SELECT {COLUMNS} FROM assets WHERE completed_at IS NULL AND created_at <= ? ORDER BY created_at LIMIT ?",  # noqa: S608 - as above
-        (tx.now - milliseconds(older_than), limit),
+        f"SELECT {COLUMNS} FROM assets WHERE completed_at IS NULL AND created_at <= ? AND expires_at <= ? "  # noqa: S608 - as above
+        "ORDER BY created_at LIMIT ?",
+        (tx.now - milliseconds(older_than), tx.now, limit),
     )
     return [asset_of(row) for row in rows.fetchall()]
 
 
-def remove(tx: Transaction, asset_id: str) -> None:
+def take_stalled(tx: Transaction, idle: timedelta) -> Asset | None:
+    """See AssetRepository.take_stalled."""
+    row = tx.db.execute(
+        f"UPDATE assets SET active_at = ? WHERE asset_id = (SELECT asset_id FROM assets WHERE active_at <= ? "  # noqa: S608 - as above
+        f"ORDER BY active_at LIMIT 1) RETURNING {COLUMNS}",
+        (tx.now, tx.now - milliseconds(idle)),
+    ).fetchone()
+    return None if row is None else asset_of(row)
+
+
+def remove(tx: Transaction, asset_id: str, *, unless_complete: bool = False) -> bool:
     """See AssetRepository.remove."""
+    if unless_complete and (asset := get(tx, asset_id)) is not None and asset.completed_at is not None:
+        return False
     tx.db.execute("DELETE FROM assets WHERE asset_id = ?", (asset_id,))
+    tx.db.execute("INSERT OR REPLACE INTO removed_assets (asset_id, removed_at) VALUES (?, ?)", (asset_id, tx.now))
+    return True
+
+
+def removed(tx: Transaction, older_than: timedelta, *, limit: int = 100) -> Sequence[str]:
+    """See AssetRepository.removed."""
+    rows = tx.db.execute(
+        "SELECT asset_id FROM removed_assets WHERE removed_at <= ? ORDER BY removed_at LIMIT ?",
+        (tx.now - milliseconds(older_than), limit),
+    )
+    return [asset_id for (asset_id,) in rows.fetchall()]
+
+
+def forget_removed(tx: Transaction, asset_id: str) -> None:
+    """See AssetRepository.forget_removed."""
+    tx.db.execute("DELETE FROM removed_assets WHERE asset_id = ?", (asset_id,))
 
 
 def _end(tx: Transaction, asset_id: str, fence: int, state: AssetState, outcome: tuple[Any, ...]) -> Asset:
     _guarded(tx, asset_id, fence)
     check_move(_existing(tx, asset_id).state, state)
     tx.db.execute(
-        "UPDATE assets SET state = ?, made = ?, error_code = ?, message = ?, updated_at = ?, lease_until = 0 "
-        "WHERE asset_id = ?",
+        "UPDATE assets SET state = ?, made = ?, error_code = ?, message = ?, updated_at = ?, lease_until = 0, "
+        "active_at = NULL WHERE asset_id = ?",
         (state, *outcome, tx.now, asset_id),
     )
     return _existing(tx, asset_id)

@@ -127,7 +127,19 @@ _V4 = (
     "CREATE INDEX assets_not_complete ON assets (created_at) WHERE completed_at IS NULL",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3, _V4)
+# `active_at`: of a complete asset without an end, when its claim expires, or when something was last done about it.
+_V5 = (
+    "ALTER TABLE assets ADD COLUMN active_at INTEGER",
+    (
+        "UPDATE assets SET active_at = max(updated_at, lease_until) "
+        "WHERE completed_at IS NOT NULL AND state IN ('queued', 'processing')"
+    ),
+    "CREATE INDEX assets_by_activity ON assets (active_at) WHERE active_at IS NOT NULL",
+    "CREATE TABLE removed_assets (asset_id TEXT PRIMARY KEY, removed_at INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX removed_assets_by_time ON removed_assets (removed_at)",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (_V1, _V2, _V3, _V4, _V5)
 
 
 def migrate(tx: Transaction) -> None:

@@ -1,0 +1,1 @@
+"""Asset records in MongoDB."""
