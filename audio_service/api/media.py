@@ -27,7 +27,7 @@ from audio_service.api.responses import (
     with_headers,
 )
 from audio_service.api.routing import API, Router
-from audio_service.api.schemas import MediaBody, MediaPageBody
+from audio_service.api.schemas import MediaBody, MediaPageBody, NewestBody
 from audio_service.media.model import (
     MIN_SEARCH_CHARACTERS,
     Media,
@@ -92,6 +92,18 @@ _SEARCH: Responses = {
     **FAILED,
 }
 
+_NEWEST: Responses = {
+    200: json_example(
+        NewestBody, {"data": [{**MEDIA_EXAMPLE, "encoding": "passthrough"}], "success": True}, "A page, newest first."
+    ),
+    400: error_examples(
+        InvalidParameter("limit", texts.PARAMETER_TOO_LARGE, MAX_LIMIT),
+        description="`limit` is out of range, or `cursor` is not ours.",
+    ),
+    **REFUSED,
+    **FAILED,
+}
+
 _PLAIN_QUERY = re.compile(rb"video_id=[A-Za-z0-9_-]{1,%d}" % MAX_ID)
 
 router = Router(prefix=f"{API}/media", tags=["library"])
@@ -145,6 +157,17 @@ async def search(request: Request, title: TitleQuery, limit: LimitQuery = 10, cu
         raise InvalidParameter("title", texts.PARAMETER_TOO_SHORT, MIN_SEARCH_CHARACTERS)
     page = await deps_of(request).repository.search(title, limit=limit, cursor=cursor)
     body: dict[str, Any] = {"data": [_encoded(media) for media in page.items], "success": True}
+    if page.cursor is not None:
+        body["next_cursor"] = page.cursor
+    return _json(body)
+
+
+@router.get("/newest", summary="What is new", responses=with_headers(_NEWEST))
+async def newest(request: Request, limit: LimitQuery = 10, cursor: CursorQuery = None) -> Response:
+    """Return records of any status, last updated first: songs, downloads under way, failures."""
+    page = await deps_of(request).repository.list(limit=limit, cursor=cursor)
+    items = [{**record(media), "encoding": media.encoding and media.encoding.mode} for media in page.items]
+    body: dict[str, Any] = {"data": items, "success": True}
     if page.cursor is not None:
         body["next_cursor"] = page.cursor
     return _json(body)

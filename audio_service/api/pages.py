@@ -151,7 +151,7 @@ def _bucket_of(settings: AudioSettings) -> str:
     """Return where else than here the page may send files: to the bucket, whose URLs are presigned."""
     if settings.storage_backend != "s3":
         return ""
-    endpoint = settings.aws_endpoint_url_s3 or settings.aws_endpoint_url
+    endpoint = settings.s3_public_url or settings.aws_endpoint_url_s3 or settings.aws_endpoint_url
     return f" {endpoint.rstrip('/')}" if endpoint else " https://*.amazonaws.com"
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from audio_service.audio.base import Mode
 from common.messages.downloads import FileData, PlatformMetadata
 
 
@@ -49,6 +50,20 @@ class MediaPageBody(_Shape):
     """A page of records. `next_cursor` is present when a further page may exist: send it as `cursor`."""
 
     data: list[MediaRecord]
+    success: Literal[True]
+    next_cursor: str | None = None
+
+
+class NewestRecord(MediaRecord):
+    """A record, and how its file was made: its source's packets as they are, or encoded; null without a file."""
+
+    encoding: Mode | None
+
+
+class NewestBody(_Shape):
+    """A page of records of any status, last updated first; `next_cursor` as in a search."""
+
+    data: list[NewestRecord]
     success: Literal[True]
     next_cursor: str | None = None
 

@@ -22,9 +22,9 @@ const ES = {
   unnamed: "audio",
   search: "Buscá en la biblioteca", searchButton: "Buscar", more: "Más", songs: "Canciones",
   noSongs: "Nada por acá con ese título.", serviceAway: "El servicio no responde.",
-  newest: "Lo más nuevo", found: "Resultados",
+  downloading: "Descargando…",
   libraryEmptyTitle: "La biblioteca está vacía", libraryEmptyNext: "Pedí una canción con /music play en Discord o con «butakero request».",
-  copied: "sin recodificar", encoded: "recodificado", copiedHint: "los paquetes Opus de la fuente, tal cual",
+  copied: "sin recodificar", encoded: "recodificado",
 };
 const EN = {
   pages: "Pages", library: "Library", chat: "Chat", api: "API",
@@ -48,9 +48,9 @@ const EN = {
   unnamed: "audio",
   search: "Search the library", searchButton: "Search", more: "More", songs: "Songs",
   noSongs: "Nothing here by that title.", serviceAway: "The service does not answer.",
-  newest: "Newest", found: "Results",
+  downloading: "Downloading…",
   libraryEmptyTitle: "The library is empty", libraryEmptyNext: "Ask for a song with /music play in Discord, or with “butakero request”.",
-  copied: "not encoded again", encoded: "encoded", copiedHint: "the source's Opus packets, as they are",
+  copied: "not encoded again", encoded: "encoded",
 };
 
 const preferred = navigator.languages.map((tag) => tag.slice(0, 2)).find((tag) => tag === "es" || tag === "en");

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -66,6 +67,8 @@ def test_the_first_run_does_the_main_job_and_the_second_finds_the_song(place: Pl
         assert any("Downloading" in line for line in first.lines)
         for address in ("/docs", "/metrics", "/api/v1/health", "data/logs/audio_service.log"):
             assert any(address in line for line in first.lines), address
+        (chat,) = (line.split()[-1] for line in first.lines if "/chats/demo" in line)
+        assert 'data-uploads="on"' in httpx.get(chat, timeout=patience(60), trust_env=False).text
         descendants = first.descendants()
         assert descendants
         first.press_ctrl_c()

@@ -28,6 +28,7 @@ ROUTES: list[tuple[str, Scope]] = [
     (LOOK_UP, "media:read"),
     ("/api/v1/media?video_id=song", "media:read"),
     ("/api/v1/media/search?title=canci", "media:read"),
+    ("/api/v1/media/newest", "media:read"),
     ("/api/v1/media/song/audio", "media:read"),
     ("/api/v1/media/song/audio.ogg", "media:read"),
     ("/api/v1/sources/search?query=", "sources:read"),

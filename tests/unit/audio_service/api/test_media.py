@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from audio_service.api.media import MEDIA_ID_PATTERN, CursorQuery, VideoIdQuery
-from audio_service.api.schemas import MediaBody, MediaPageBody
+from audio_service.api.schemas import MediaBody, MediaPageBody, NewestBody
 from audio_service.media.model import check_media_id
 from audio_service.media.repository.cursors import encode_cursor
 from audio_service.media.repository.sqlite.repository import open_sqlite
@@ -211,3 +211,24 @@ async def test_a_query_is_text_and_never_a_pattern(api: Api, title: str) -> None
     if answer.status_code == 200 and title != "new\x00rules":
         assert answer.json()["data"] == []
     assert len((await api.client.get("/api/v1/media/search?title=rules")).json()["data"]) == 1
+
+
+async def test_what_is_new_has_every_status_and_says_how_songs_were_made(api: Api) -> None:
+    await add_song(api.deps, "first")
+    await add_failure(api.deps, "second")
+    await claim(api.deps, "third", "Canción")
+    shown = list[tuple[str, str, str | None]]()
+    cursor: str | None = ""
+    while cursor is not None:
+        further = {"cursor": cursor} if cursor else {}
+        answer = await api.client.get("/api/v1/media/newest", params={"limit": 2, **further})
+        body = NewestBody.model_validate_json(answer.content)
+        shown += [(item.video_id, item.status, item.encoding) for item in body.data]
+        cursor = body.next_cursor
+    assert sorted(shown) == [
+        ("first", "success", "passthrough"),
+        ("second", "error", None),
+        ("third", "processing", None),
+    ]
+    refused = await api.client.get("/api/v1/media/newest?cursor=bm90IG91cnM")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_input")

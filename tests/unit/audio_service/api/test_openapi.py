@@ -14,6 +14,7 @@ WITHDRAWAL = "/api/v1/requests/{request_id}"
 OPERATIONS = [
     "/api/v1/media/",
     "/api/v1/media/search",
+    "/api/v1/media/newest",
     "/api/v1/media/{video_id}/audio",
     "/api/v1/media/{video_id}/audio.ogg",
     "/api/v1/sources/search",
@@ -74,12 +75,12 @@ async def test_every_json_answer_has_an_example_of_its_own_schema(api: Api) -> N
     assert examples > 20
 
 
-@pytest.mark.parametrize("path", OPERATIONS[:6])
+@pytest.mark.parametrize("path", OPERATIONS[:7])
 async def test_every_library_route_documents_its_errors_and_not_the_frameworks(api: Api, path: str) -> None:
     responses = (await document_of(api))["paths"][path]["get"]["responses"]
     assert {"400", "500", "default"} <= set(responses)
     assert "422" not in responses
-    if not path.endswith("/search"):
+    if not path.endswith(("/search", "/newest")):
         assert "404" in responses
     assert all("X-Request-ID" in answer["headers"] for answer in responses.values())
 
@@ -95,6 +96,7 @@ async def test_every_parameter_is_documented(api: Api) -> None:
     assert {path: parameters for path, parameters in found.items() if parameters} == {
         "/api/v1/media/": {"video_id": True},
         "/api/v1/media/search": {"title": True, "limit": False, "cursor": False},
+        "/api/v1/media/newest": {"limit": False, "cursor": False},
         "/api/v1/media/{video_id}/audio": {"video_id": True},
         "/api/v1/media/{video_id}/audio.ogg": {"video_id": True},
         "/api/v1/sources/search": {"query": True, "limit": False},
@@ -116,6 +118,8 @@ async def test_the_document_says_what_is_accepted(api: Api) -> None:
         ("/api/v1/media/search", "title"): {"maxLength": 200},
         ("/api/v1/media/search", "limit"): {"minimum": 1, "maximum": 100},
         ("/api/v1/media/search", "cursor"): {"anyOf": [CURSOR, {"type": "null"}]},
+        ("/api/v1/media/newest", "limit"): {"minimum": 1, "maximum": 100},
+        ("/api/v1/media/newest", "cursor"): {"anyOf": [CURSOR, {"type": "null"}]},
         ("/api/v1/media/{video_id}/audio", "video_id"): video_id,
         ("/api/v1/media/{video_id}/audio.ogg", "video_id"): video_id,
         ("/api/v1/sources/search", "query"): {"minLength": 1, "maxLength": 500},

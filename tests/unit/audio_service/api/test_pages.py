@@ -51,12 +51,17 @@ async def test_the_page_of_a_chat_is_told_whether_it_can_be_used(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "place"), [("", "https://*.amazonaws.com"), ("http://10.0.0.1:8333/", "http://10.0.0.1:8333")]
+    ("endpoint", "public", "place"),
+    [
+        ("", "", "https://*.amazonaws.com"),
+        ("http://10.0.0.1:8333/", "", "http://10.0.0.1:8333"),
+        ("http://10.0.0.1:8333/", "https://files.example", "https://files.example"),
+    ],
 )
 async def test_where_files_go_to_a_bucket_the_chats_page_may_send_them_there(
-    api: Api, endpoint: str, place: str
+    api: Api, endpoint: str, public: str, place: str
 ) -> None:
-    changes = {"storage_backend": "s3", "aws_endpoint_url_s3": endpoint}
+    changes = {"storage_backend": "s3", "aws_endpoint_url_s3": endpoint, "s3_public_url": public}
     app = create_app(
         replace(api.deps, settings=api.deps.settings.model_copy(update=changes), registry=CollectorRegistry())
     )
