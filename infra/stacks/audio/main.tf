@@ -122,8 +122,17 @@ module "alb" {
   security_group_tags = var.security_group_tags
 }
 
+data "aws_iam_policy_document" "statuses" {
+  statement {
+    sid = "TellStatuses"
+    # CreateTopic is how the SDK asks for a topic's address by its name.
+    actions   = ["sns:CreateTopic", "sns:GetTopicAttributes", "sns:Publish"]
+    resources = [module.statuses.arn, module.progress.arn]
+  }
+}
+
 data "aws_iam_policy_document" "task" {
-  source_policy_documents = [module.songs.policy]
+  source_policy_documents = [module.songs.policy, data.aws_iam_policy_document.statuses.json]
 
   statement {
     sid       = "ListTheStore"
@@ -156,12 +165,6 @@ data "aws_iam_policy_document" "task" {
       "sqs:SendMessage",
     ]
     resources = [module.requests_queue.arn, module.requests_queue.dead_letter_arn]
-  }
-  statement {
-    sid = "TellStatuses"
-    # CreateTopic is how the SDK asks for a topic's address by its name.
-    actions   = ["sns:CreateTopic", "sns:GetTopicAttributes", "sns:Publish"]
-    resources = [module.statuses.arn, module.progress.arn]
   }
 }
 
@@ -283,17 +286,16 @@ module "transcode" {
 }
 
 data "aws_iam_policy_document" "starter" {
-  source_policy_documents = [module.songs.policy, data.aws_iam_policy_document.arrivals.json]
+  source_policy_documents = [
+    module.songs.policy,
+    data.aws_iam_policy_document.arrivals.json,
+    data.aws_iam_policy_document.statuses.json,
+  ]
 
   statement {
     sid       = "FindRequests"
     actions   = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl"]
     resources = [module.requests_queue.arn, module.requests_queue.dead_letter_arn]
-  }
-  statement {
-    sid       = "TellStatuses"
-    actions   = ["sns:CreateTopic", "sns:GetTopicAttributes", "sns:Publish"]
-    resources = [module.statuses.arn, module.progress.arn]
   }
 }
 
