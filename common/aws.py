@@ -55,8 +55,11 @@ _THROTTLED = frozenset(
     }
 )
 _CLOCK = frozenset({"InvalidSignatureException", "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch"})
+_WITHOUT_REASON = "403"
+"""Of S3's answer to HEAD, which has no body."""
 _REFUSED = frozenset(
     {
+        _WITHOUT_REASON,
         "AccessDenied",
         "AccessDeniedException",
         "AuthorizationError",
@@ -130,6 +133,8 @@ def failure_of(exc: Exception) -> AwsFailure:
     detail = f"{exc.operation_name}: {code}: {response.get('Error', {}).get('Message', '')}"
     if code in _CLOCK:
         detail += " (is this machine's clock right? a signature is valid for 5 to 15 minutes)"
+    if code == _WITHOUT_REASON:
+        detail += " (S3 does not say why: rights, credentials or this machine's clock)"
     needs_operator = code in _CLOCK or code in _REFUSED or code in _MISSING
     return AwsFailure(code, detail, code in _THROTTLED, needs_operator, status)
 

@@ -1,6 +1,7 @@
 """A song that can be heard before it is whole: a copy of it grows in the blob store while a child process makes it.
 
-A failure of that copy costs the early start only: the finished file is stored in any case.
+A failure of that copy costs the early start only: the finished file is stored in any case. While the store does not
+answer, it is kept for a minute: another attempt of the job would download it again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from audio_service.audio.drafts import draft_path
 from common.blobs.base import BlobStore, GrowingBlob
 from common.dca import FRAME_MS, DcaError
 from common.dca_blocks import FrameCutter
-from common.errors import StorageError
+from common.errors import StorageError, StorageUnavailable
 from common.observability.telemetry import get_logger
 from common.tasks import running_alongside, time_limit
 
@@ -26,6 +27,9 @@ log = get_logger(__name__)
 _POLL_SECONDS = 0.1
 # More than enough for a start in one step, at any bit rate.
 _CHUNK_BYTES = 1024 * 1024
+STORE_PATIENCE_SECONDS = 60.0
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 5.0
 
 
 class EarlySong:
@@ -60,7 +64,23 @@ class EarlySong:
         self._changed.set()
         await self._idle.wait()
         if not self._stored:
-            await self._blobs.put(self._key, path)
+            await self._put(path)
+
+    async def _put(self, path: Path) -> None:
+        """Put the file, again while the store does not answer. Raises StorageError."""
+        last_at = time.monotonic() + STORE_PATIENCE_SECONDS
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await self._blobs.put(self._key, path)
+            except StorageUnavailable as exc:
+                if exc.needs_operator or time.monotonic() >= last_at:
+                    raise
+                log.warning("early_song.store_away", key=self._key, detail=exc.detail)
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
     async def run(self) -> None:
         """Copy what there is to hear, until the song is whole."""

@@ -36,7 +36,7 @@ class RetryPolicy:
             attempt: the number of the attempt that failed, from 1.
             elapsed_seconds: since the first attempt began.
         """
-        if not error.retryable or attempt >= self.max_attempts:
+        if not error.retryable or error.needs_operator or attempt >= self.max_attempts:
             return None
         ceiling = min(self.max_seconds, self.base_seconds * 2 ** (attempt - 1))
         # Retries are spread over processes; predictability is no weakness here.

@@ -1,11 +1,13 @@
-"""A server between programs and those that stand in for AWS: it counts requests by service and operation."""
+"""A server between programs and those that stand in for AWS: it counts requests by service and operation, answers some
+of them as AWS would (`Fault`), and is away when told to.
+"""
 
 from __future__ import annotations
 
 import urllib.parse
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -13,24 +15,89 @@ from aiohttp import web
 from yarl import URL
 
 _MOST_BYTES = 64 * 1024 * 1024
+_JSON_TYPES = {"dynamodb": "com.amazonaws.dynamodb.v20120810", "sqs": "com.amazonaws.sqs"}
+_XML = {
+    "s3": "<?xml version='1.0'?><Error><Code>{}</Code><Message>{}</Message><RequestId>1</RequestId></Error>",
+    "sns": "<ErrorResponse xmlns='http://sns.amazonaws.com/doc/2010-03-31/'><Error><Type>Sender</Type><Code>{}</Code>"
+    "<Message>{}</Message></Error><RequestId>1</RequestId></ErrorResponse>",
+}
 _NOT_PASSED_ON = frozenset(
     {"connection", "content-encoding", "content-length", "expect", "keep-alive", "transfer-encoding"}
 )
+_ALWAYS = 1_000_000
+
+
+@dataclass(slots=True)
+class Fault:
+    """An error of AWS in place of the target's answer, for as many requests as `times` says."""
+
+    status: int
+    code: str
+    message: str
+    times: int = _ALWAYS
+
+    def to(self, operation: str, method: str) -> web.Response:
+        """Return it as the service of `operation` writes it."""
+        service = operation.partition(" ")[0]
+        if service in _JSON_TYPES:
+            body = {"__type": f"{_JSON_TYPES[service]}#{self.code}", "message": self.message}
+            return web.json_response(body, status=self.status, content_type="application/x-amz-json-1.0")
+        text = _XML[service].format(self.code, self.message)
+        # The answer to HEAD has no body.
+        return web.Response(status=self.status, text="" if method == "HEAD" else text, content_type="text/xml")
 
 
 @dataclass(slots=True)
 class AwsCounter:
-    """`requests` by "service operation" ("dynamodb GetItem", "s3 PutObject"), attempts of the SDK counted each."""
+    """`requests` by "service operation" ("dynamodb GetItem", "s3 PutObject"), attempts of the SDK counted each.
+
+    `faults`: by operation, or by service for all of its operations. `dropped`: requests that were cut off meanwhile.
+    """
 
     target: str
     session: aiohttp.ClientSession
     url: str = ""
     requests: Counter[str] = field(default_factory=Counter[str])
+    faults: dict[str, Fault] = field(default_factory=dict[str, Fault])
+    dropped: Counter[str] = field(default_factory=Counter[str])
+    _away: bool = False
+    _waiting: dict[int, tuple[web.Request, str]] = field(default_factory=dict[int, tuple[web.Request, str]])
+
+    @contextmanager
+    def away(self) -> Generator[None]:
+        """Cut off the requests under way, and each new one."""
+        self._away = True
+        for request, operation in self._waiting.values():
+            self._drop(request, operation)
+        try:
+            yield
+        finally:
+            self._away = False
 
     async def handle(self, request: web.Request) -> web.Response:
         """Count a request, and answer what the target answers."""
         body = await request.read()
-        self.requests[operation_of(request.method, request.path_qs, request.headers, body)] += 1
+        operation = operation_of(request.method, request.path_qs, request.headers, body)
+        self.requests[operation] += 1
+        if self._away:
+            self._drop(request, operation)
+            return web.Response()
+        fault = self.faults.get(operation) or self.faults.get(operation.partition(" ")[0])
+        if fault is not None and fault.times:
+            fault.times -= 1
+            return fault.to(operation, request.method)
+        self._waiting[id(request)] = request, operation
+        try:
+            return await self._passed_on(request, body)
+        finally:
+            del self._waiting[id(request)]
+
+    def _drop(self, request: web.Request, operation: str) -> None:
+        self.dropped[operation] += 1
+        if request.transport is not None:
+            request.transport.abort()
+
+    async def _passed_on(self, request: web.Request, body: bytes) -> web.Response:
         # The signature is made over the Host that the program sees.
         headers = {name: text for name, text in request.headers.items() if name.lower() not in _NOT_PASSED_ON}
         url = URL(f"{self.target}{request.raw_path}", encoded=True)

@@ -21,6 +21,8 @@ from common.errors import BlobNotFound, StorageError, StorageFull, StorageUnavai
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
+SETTING = "S3_BUCKET_NAME"
+
 WRITER = "writer"
 """Metadata of an object that a growing blob was committed to: the id of its writer."""
 
@@ -162,7 +164,7 @@ class Bucket:
         """Yield the key and the age in seconds of every object below a prefix."""
         more: dict[str, Any] = {}
         while True:
-            with translated("S3_BUCKET_NAME"):
+            with translated(SETTING):
                 page = await self.client.list_objects_v2(Bucket=self.name, Prefix=prefix, **more)
             now = _date_of(page)
             for item in page.get("Contents", []):
@@ -174,7 +176,7 @@ class Bucket:
 
 @contextmanager
 def translated(subject: str) -> Generator[None]:
-    """Turn errors of the SDK into StorageError about `subject` (a key or a setting)."""
+    """Turn errors of the SDK into StorageError about `subject`: a key, or SETTING."""
     try:
         yield
     except AWS_ERRORS as exc:
@@ -197,7 +199,9 @@ def _error_of(subject: str, exc: Exception) -> StorageError:
         return BeyondEnd(detail)
     if failure.code in _FULL or failure.status == _FULL_STATUS:
         return StorageFull(detail)
-    return MisconfiguredStorage(detail) if failure.needs_operator else StorageUnavailable(detail)
+    if failure.needs_operator:
+        return MisconfiguredStorage(detail if subject == SETTING else f"{SETTING}: {detail}")
+    return StorageUnavailable(detail)
 
 
 def _found(answer: Any) -> Found:  # noqa: ANN401 - of two operations

@@ -15,7 +15,7 @@ from common.aws import open_s3 as open_client
 from common.blobs.base import BlobStat, BlobStore
 from common.blobs.keys import check_key
 from common.blobs.presigned import PresignedPut
-from common.blobs.s3.bucket import Bucket, MisconfiguredStorage, translated
+from common.blobs.s3.bucket import SETTING, Bucket, MisconfiguredStorage, translated
 from common.blobs.s3.following import follow
 from common.blobs.s3.growing import S3GrowingBlob
 from common.blobs.s3.heads import GROWING, LEASE_SECONDS
@@ -133,7 +133,7 @@ class S3BlobStore:
 
     async def _look(self) -> None:
         name = self._bucket.name
-        with translated("S3_BUCKET_NAME"):
+        with translated(SETTING):
             try:
                 await self._bucket.client.head_bucket(Bucket=name)
             except self._bucket.client.exceptions.ClientError:
@@ -155,7 +155,7 @@ async def _is_usable(bucket: Bucket) -> bool:
     """List, write and delete. Raises MisconfiguredStorage; returns False if the server does not answer."""
     try:
         async with time_limit(_OPENING_SECONDS):
-            with translated("S3_BUCKET_NAME"):
+            with translated(SETTING):
                 await bucket.client.list_objects_v2(Bucket=bucket.name, Prefix=GROWING, MaxKeys=1)
                 await bucket.client.put_object(Bucket=bucket.name, Key=_PROBE, Body=b"")
                 await bucket.client.delete_object(Bucket=bucket.name, Key=_PROBE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import UTC, datetime
 
-from common.blobs.s3.bucket import Bucket, translated
+from common.blobs.s3.bucket import SETTING, Bucket, translated
 from common.blobs.s3.heads import GROWING
 from common.errors import StorageError
 from common.observability.telemetry import get_logger
@@ -43,7 +43,7 @@ async def _remove_segments(bucket: Bucket) -> None:
 
 
 async def _abort_uploads(bucket: Bucket) -> None:
-    with translated("S3_BUCKET_NAME"):
+    with translated(SETTING):
         answer = await bucket.client.list_multipart_uploads(Bucket=bucket.name)
         for upload in answer.get("Uploads", []):
             begun, key, upload_id = upload.get("Initiated"), upload.get("Key", ""), upload.get("UploadId", "")

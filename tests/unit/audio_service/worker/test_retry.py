@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audio_service.worker.retry import RetryPolicy
+from common.blobs.s3.bucket import MisconfiguredStorage
 from common.errors import MediaLive, SourceUnavailable
 
 POLICY = RetryPolicy(max_attempts=4, budget_seconds=600, base_seconds=1, max_seconds=5)
@@ -11,6 +12,11 @@ POLICY = RetryPolicy(max_attempts=4, budget_seconds=600, base_seconds=1, max_sec
 
 def test_a_permanent_error_is_final_at_once() -> None:
     assert POLICY.next_delay(MediaLive(), attempt=1, elapsed_seconds=0) is None
+
+
+def test_what_only_an_operator_mends_is_final_at_once() -> None:
+    assert MisconfiguredStorage.retryable, "its message goes to the dead letters, from where it can be replayed"
+    assert POLICY.next_delay(MisconfiguredStorage(), attempt=1, elapsed_seconds=0) is None
 
 
 def test_the_last_attempt_is_final() -> None:

@@ -209,6 +209,12 @@ async def test_a_refusal_ends_the_start_with_one_line(
         assert getattr(caught.value, "needs_operator", False)
 
 
+async def test_a_refusal_without_a_reason_names_what_it_may_be(aws_credentials: None) -> None:  # noqa: ARG001 - the stub checks none
+    async with open_s3_stub([(403, "", "")]) as stub, open_blobs(stub.settings, for_writing=False) as store:
+        with pytest.raises(MisconfiguredStorage, match=f"^S3_BUCKET_NAME: {KEY}: HeadObject: 403.*rights.*clock"):
+            await store.stat(KEY)
+
+
 async def test_a_store_without_room_is_full(aws_credentials: None, tmp_path: Path) -> None:  # noqa: ARG001 - as above
     source = tmp_path / "source"
     source.write_bytes(b"song")
