@@ -86,6 +86,18 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
   }
 }
 
+# A browser asks first whether a page of this origin may send a file with these headers.
+resource "aws_s3_bucket_cors_configuration" "this" {
+  count  = length(var.upload_origins) == 0 ? 0 : 1
+  bucket = aws_s3_bucket.this.id
+  cors_rule {
+    allowed_origins = var.upload_origins
+    allowed_methods = ["PUT"]
+    allowed_headers = ["content-type", "if-none-match"]
+    max_age_seconds = 600
+  }
+}
+
 data "aws_iam_policy_document" "access" {
   statement {
     sid       = "RefuseClearText"

@@ -7,3 +7,7 @@ output "name" {
 output "arn" {
   value = aws_s3_bucket.this.arn
 }
+
+output "upload_origins" {
+  value = flatten([for rules in aws_s3_bucket_cors_configuration.this : [for rule in rules.cors_rule : rule.allowed_origins]])
+}

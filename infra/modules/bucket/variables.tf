@@ -21,6 +21,12 @@ variable "temporary_prefixes" {
   default     = []
 }
 
+variable "upload_origins" {
+  description = "Origins of web pages that may send files to presigned URLs of this bucket."
+  type        = list(string)
+  default     = []
+}
+
 variable "load_balancer_logs_of" {
   description = "The account whose load balancers may write their access logs; empty: none."
   type        = string

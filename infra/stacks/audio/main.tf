@@ -23,6 +23,7 @@ module "bucket" {
   source             = "../../modules/bucket"
   name               = local.bucket_name
   temporary_prefixes = ["growing/", "quarantine/"]
+  upload_origins     = var.uploads ? var.upload_origins : []
   tags               = var.storage_s3_tags
 }
 
@@ -60,6 +61,34 @@ module "status_queue" {
   topic_arn         = module.statuses.arn
   subscribed        = var.legacy_status_queue
   tags              = var.sqs_queue_tag
+}
+
+# Audio messages, where they are wanted.
+module "uploads_queue" {
+  count  = var.uploads ? 1 : 0
+  source = "../../modules/queue"
+  name   = "${local.name}-uploads-requests"
+  tags   = var.sqs_queue_tag
+}
+
+module "asset_statuses" {
+  count  = var.uploads ? 1 : 0
+  source = "../../modules/topic"
+  name   = "${local.name}-asset-status"
+  tags   = var.sqs_queue_tag
+}
+
+locals {
+  upload_queues = flatten([for queue in module.uploads_queue : [queue.arn, queue.dead_letter_arn]])
+  asset_topics  = module.asset_statuses[*].arn
+  # Each task hears of messages in a queue of its own, which it makes: their names begin like this.
+  listeners_queues = [for topic in module.asset_statuses : "arn:aws:sqs:${var.aws_region}:${local.account_id}:${topic.name}--*"]
+  # A work queue's topic ends in .requests; its queue has the same name with dashes.
+  upload_settings = var.uploads ? {
+    UPLOADS               = "true"
+    TOPIC_UPLOAD_REQUESTS = "${local.name}.uploads.requests"
+    TOPIC_ASSET_STATUS    = "${local.name}-asset-status"
+  } : {}
 }
 
 module "secret" {
@@ -127,7 +156,7 @@ data "aws_iam_policy_document" "statuses" {
     sid = "TellStatuses"
     # CreateTopic is how the SDK asks for a topic's address by its name.
     actions   = ["sns:CreateTopic", "sns:GetTopicAttributes", "sns:Publish"]
-    resources = [module.statuses.arn, module.progress.arn]
+    resources = concat([module.statuses.arn, module.progress.arn], local.asset_topics)
   }
 }
 
@@ -164,7 +193,41 @@ data "aws_iam_policy_document" "task" {
       "sqs:ReceiveMessage",
       "sqs:SendMessage",
     ]
-    resources = [module.requests_queue.arn, module.requests_queue.dead_letter_arn]
+    resources = concat([module.requests_queue.arn, module.requests_queue.dead_letter_arn], local.upload_queues)
+  }
+  dynamic "statement" {
+    for_each = var.uploads ? [1] : []
+    content {
+      sid       = "HearOfMessages"
+      actions   = ["sns:ListSubscriptionsByTopic", "sns:SetSubscriptionAttributes", "sns:Subscribe"]
+      resources = local.asset_topics
+    }
+  }
+  dynamic "statement" {
+    for_each = var.uploads ? [1] : []
+    content {
+      sid       = "EndItsSubscriptions"
+      actions   = ["sns:Unsubscribe"]
+      resources = [for topic in local.asset_topics : "${topic}:*"]
+    }
+  }
+  dynamic "statement" {
+    for_each = var.uploads ? [1] : []
+    content {
+      sid = "UseItsQueues"
+      actions = [
+        "sqs:ChangeMessageVisibility",
+        "sqs:CreateQueue",
+        "sqs:DeleteMessage",
+        "sqs:DeleteQueue",
+        "sqs:GetQueueAttributes",
+        "sqs:GetQueueUrl",
+        "sqs:ReceiveMessage",
+        "sqs:SendMessage",
+        "sqs:SetQueueAttributes",
+      ]
+      resources = local.listeners_queues
+    }
   }
 }
 
@@ -205,7 +268,7 @@ module "service" {
   minimum_healthy_percent = 50
   maximum_percent         = 200
 
-  environment = {
+  environment = merge(local.upload_settings, {
     ENVIRONMENT                   = var.environment
     MESSAGING_BACKEND             = "sqs"
     DATABASE_BACKEND              = "dynamodb"
@@ -222,7 +285,7 @@ module "service" {
     SERVICE_TIMEOUT               = tostring(var.service_timeout)
     NUM_WORKERS                   = tostring(var.workers_count)
     FORWARDED_ALLOW_IPS           = module.network.vpc_cidr
-  }
+  })
 }
 
 # Files of the bucket as songs, where they are wanted: a function starts a task for each .m4a under audio_input_raw/.

@@ -275,6 +275,18 @@ variable "transcode_jobs" {
   default     = false
 }
 
+variable "uploads" {
+  description = "Whether people send audio messages (docs/uploads.md): a queue and a topic more."
+  type        = bool
+  default     = false
+}
+
+variable "upload_origins" {
+  description = "Origins of the pages that send them, such as https://music.example."
+  type        = list(string)
+  default     = []
+}
+
 variable "lambda_package" {
   description = "The function's package for the architecture of cpu_architecture, from `make lambda`."
   type        = string

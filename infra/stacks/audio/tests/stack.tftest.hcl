@@ -178,3 +178,45 @@ run "files_of_the_bucket_become_songs" {
     error_message = "the service lost its health check"
   }
 }
+
+run "no_uploads_unless_they_are_wanted" {
+  command = plan
+
+  assert {
+    condition     = length(module.uploads_queue) == 0 && !can(module.service.environment.UPLOADS)
+    error_message = "uploads that no one asked for"
+  }
+}
+
+run "audio_messages_have_a_queue_a_topic_and_a_bucket_that_lets_pages_in" {
+  command = apply
+  variables {
+    uploads        = true
+    upload_origins = ["https://music.example"]
+  }
+
+  assert {
+    condition = alltrue([
+      for name, value in {
+        UPLOADS            = "true"
+        TOPIC_ASSET_STATUS = module.asset_statuses[0].name
+      } : module.service.environment[name] == value
+    ])
+    error_message = jsonencode(module.service.environment)
+  }
+  assert {
+    condition     = replace(module.service.environment.TOPIC_UPLOAD_REQUESTS, ".", "-") == module.uploads_queue[0].name
+    error_message = "the service would look for another queue"
+  }
+  assert {
+    condition     = tolist(module.bucket.upload_origins) == tolist(["https://music.example"])
+    error_message = jsonencode(module.bucket.upload_origins)
+  }
+  assert {
+    condition = anytrue([
+      for statement in data.aws_iam_policy_document.task.statement :
+      statement.sid == "TakeRequests" && contains(statement.resources, module.uploads_queue[0].dead_letter_arn)
+    ])
+    error_message = jsonencode(data.aws_iam_policy_document.task.statement)
+  }
+}
