@@ -126,8 +126,8 @@ def test_an_example_names_variables_that_are_declared(stack: str) -> None:
 )
 def test_a_task_is_told_settings_that_exist(stack: str, keys: set[str]) -> None:
     text = (INFRA / "stacks" / stack / "main.tf").read_text()
-    blocks = r"\n  (?:environment = |environment = merge\(local.upload_settings, |upload_settings = var.uploads \? )\{\n(.*?)\n  \}"
-    environment = "\n".join(re.findall(blocks, text, re.DOTALL))
+    begins = r"(?:environment = |environment = merge\(local.upload_settings, |upload_settings = var.uploads \? )"
+    environment = "\n".join(re.findall(rf"\n  {begins}\{{\n(.*?)\n  \}}", text, re.DOTALL))
     told = {name.lower() for name in re.findall(r"^\s+([A-Z][A-Z0-9_]+)\s+=", environment, re.MULTILINE)}
     assert len(told) > 8
     assert told <= keys
