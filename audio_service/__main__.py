@@ -14,6 +14,7 @@ from audio_service.pipelines.registry import PIPELINES, Registry, available, cho
 from audio_service.retention import keep_within_limit
 from audio_service.serving import open_listeners, serve_http
 from audio_service.settings import AudioSettings
+from audio_service.upload_sweep import keep_tidy
 from audio_service.worker.worker import Worker
 from common.certificates import certificate_files, watch_certificates
 from common.launch import read_launch
@@ -38,6 +39,7 @@ def main(registry: Registry = PIPELINES) -> int:
                 api = serve_http(ApiDeps.of(services), listeners, stop)
                 tasks.create_task(until_stopped(stop, "api", api))
                 tasks.create_task(until_stopped(stop, "retention", keep_within_limit(services, stop)))
+                tasks.create_task(until_stopped(stop, "upload sweep", keep_tidy(services, stop)))
                 tasks.create_task(until_stopped(stop, "loop watch", watch_loop(services.registry, stop)))
                 watched = {pipeline.request_topic(settings): pipeline.group for pipeline in pipelines}
                 backlogs = {

@@ -118,7 +118,7 @@ class Intake:
                 raise UploadMismatch(f"{stat.size} bytes, {asset.upload.size} announced")
             asset = await self.assets.complete(asset_id, stat.etag)
         if asset.state is AssetState.QUEUED:
-            await self._queue(asset)
+            await self.queue(asset)
         return asset
 
     async def find(self, asset_id: str) -> Asset:
@@ -128,8 +128,12 @@ class Intake:
             raise AssetNotFound(asset_id)
         return asset
 
-    async def _queue(self, asset: Asset) -> None:
-        # The request is named after the asset: queued twice, the second is a duplicate.
+    async def queue(self, asset: Asset) -> None:
+        """Queue its processing. The request is named after the asset: queued twice, the second is a duplicate.
+
+        Raises:
+            QueueUnavailable: it is not queued.
+        """
         request = AssetRequest(
             request_id=asset.asset_id,
             asset_id=asset.asset_id,

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from audio_service.assets.model import Asset, AssetState, Made, Output, output_key, quarantine_key
+from audio_service.assets.removal import delete_files
 from audio_service.assets.repository.base import AssetRepository, Claimed, Ended, Held
 from audio_service.assets.views import FILES, status_event
 from audio_service.audio.contents import HEAD_BYTES, Contents, identify, name_of
@@ -116,6 +117,9 @@ async def fail(job: UploadJob, services: Services, error: AppError) -> Outcome:
         try:
             claim = await assets.claim(asset_id, lease_of(services))
         except AssetNotFound:
+            # Removed, maybe while an attempt was storing what it made.
+            if await assets.get(asset_id) is None:
+                await delete_files(services.blobs, asset_id)
             return Outcome([error_status(job.request, error, services)])
         match claim:
             case Held(wait):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from common.blobs import open_blobs
 from common.blobs.base import BlobStore
+from common.blobs.listing import ListedBlobs
 from common.errors import BlobNotFound, StorageUnavailable
 from common.settings import SharedSettings
 from tests.servers.buckets import bucket_keys, make_bucket
@@ -366,6 +368,20 @@ async def test_another_process_follows(settings: SharedSettings, store: BlobStor
         await growing.commit()
         with pytest.raises(StopAsyncIteration):
             await anext(followed)
+
+
+async def test_a_folder_s_blobs_are_listed(store: BlobStore, write: Write) -> None:
+    assert isinstance(store, ListedBlobs)
+    assert not [blob async for blob in store.blobs_in("folder")]
+    for key in ("folder/one", "folder/deep/two", "folder2/three"):
+        await store.put(key, write(b"x"))
+    listed = {blob.key: blob.age async for blob in store.blobs_in("folder")}
+    assert set(listed) == {"folder/one", "folder/deep/two"}
+    assert all(timedelta(0) <= age < timedelta(hours=1) for age in listed.values())
+    await store.delete("folder/one")
+    assert [blob.key async for blob in store.blobs_in("folder")] == ["folder/deep/two"]
+    with pytest.raises(ValueError, match="not a blob key"):
+        [blob async for blob in store.blobs_in("../outside")]
 
 
 @pytest.mark.parametrize("key", ["../outside", ".hidden", ""])

@@ -8,14 +8,19 @@ docs/adr/0003-local-blob-store.md.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
+import stat
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from common.blobs.base import BlobStat, BlobStore
 from common.blobs.keys import check_key
+from common.blobs.listing import Listed
 from common.blobs.local.descriptor import OwnedDescriptor
 from common.blobs.local.growing import CHUNK_BYTES, LocalGrowingBlob, follow, sweep_growing
 from common.blobs.local.write import (
@@ -107,6 +112,25 @@ class LocalBlobStore:
     def follow(self, key: str) -> AsyncIterator[bytes]:
         """See `BlobStore.follow`."""
         return follow(key, self._path(key), self._root)
+
+    async def blobs_in(self, folder: str) -> AsyncIterator[Listed]:
+        """See `ListedBlobs.blobs_in`."""
+        root, directory = self._root, self._path(folder)
+
+        def look() -> list[Listed]:
+            found: list[Listed] = []
+            for path in directory.rglob("*"):
+                with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                    status = path.stat()
+                    if stat.S_ISREG(status.st_mode):
+                        age = timedelta(seconds=max(time.time() - status.st_mtime, 0))
+                        found.append(Listed(path.relative_to(root).as_posix(), age))
+            return found
+
+        with translated(folder):
+            listed = await asyncio.to_thread(look)
+        for blob in listed:
+            yield blob
 
     async def delete(self, key: str) -> None:
         """See `BlobStore.delete`."""

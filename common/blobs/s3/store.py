@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.aws import open_s3 as open_client
 from common.blobs.base import BlobStat, BlobStore
 from common.blobs.keys import check_key
+from common.blobs.listing import Listed
 from common.blobs.presigned import PresignedPut
 from common.blobs.s3.bucket import SETTING, Bucket, MisconfiguredStorage, translated
 from common.blobs.s3.following import follow
@@ -107,6 +109,11 @@ class S3BlobStore:
     def follow(self, key: str) -> AsyncIterator[bytes]:
         """See `BlobStore.follow`."""
         return follow(self._bucket, _checked(key))
+
+    async def blobs_in(self, folder: str) -> AsyncIterator[Listed]:
+        """See `ListedBlobs.blobs_in`."""
+        async for key, age in self._bucket.list(f"{_checked(folder)}/"):
+            yield Listed(key, timedelta(seconds=max(age, 0)))
 
     async def delete(self, key: str) -> None:
         """See `BlobStore.delete`."""
