@@ -30,13 +30,17 @@ QUARANTINE = "quarantine"
 
 
 async def keep_tidy(services: Services, stop: asyncio.Event) -> None:
-    """Sweep every RETENTION_INTERVAL_SECONDS until `stop`; where UPLOADS is off, do nothing.
+    """Sweep every RETENTION_INTERVAL_SECONDS until `stop`; where UPLOADS is off, only wait for it.
 
     What is not done since a backend is unavailable, a later sweep does.
     """
-    while services.assets is not None and not stop.is_set():
+    if services.assets is None:
+        await stop.wait()
+        return
+    intake = Intake(services.settings, services.assets, services.blobs, services.broker)
+    while not stop.is_set():
         try:
-            await sweep(Intake(services.settings, services.assets, services.blobs, services.broker))
+            await sweep(intake)
         except (DatabaseUnavailable, StorageError, QueueUnavailable) as exc:
             log.warning("upload_sweep.backend_away", code=exc.code, detail=exc.detail)
         try:
