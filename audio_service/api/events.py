@@ -18,7 +18,7 @@ from fastapi import Path, Query, Request, Response, WebSocket
 from starlette.requests import HTTPConnection
 from starlette.routing import WebSocketRoute
 from starlette.types import Message, Receive, Scope, Send
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocketState
 
 from audio_service.access.gate import Gate
 from audio_service.api.asset_schemas import CHAT_ID
@@ -31,7 +31,7 @@ from audio_service.assets.following import SHOWN
 from audio_service.assets.hub import Hub, Listener, Update
 from audio_service.settings import AudioSettings
 from common.errors import AppError, Forbidden, InvalidInput, Misconfigured
-from common.http.protocol import CONNECTION
+from common.http.protocol import CONNECTION, KeptSocket
 from common.observability.telemetry import get_logger
 from common.tasks import running_alongside, time_limit
 
@@ -78,14 +78,41 @@ async def chat(websocket: WebSocket) -> None:
         joined = Chat.of(websocket, _chat_id_of(websocket))
         with joined.hub.listen(joined.chat_id) as listener:
             await websocket.accept()
-            await _talk(websocket, joined, listener)
+            updates = [*await joined.present(listener), *listener.drain()]
+        # Nothing is awaited from here on, so nothing is missed.
+        pushes = Pushes(websocket.scope[CONNECTION], joined.base)
+        for update in updates:
+            pushes.add(update)
+        joined.hub.join(joined.chat_id, pushes)
+        pushes.connection.keep(partial(joined.hub.leave, joined.chat_id, pushes))
     except AppError as exc:
         locale = preferred_locale(websocket.headers.get("accept-language", ""), deps.settings.locale)
-        with suppress(RuntimeError):  # it is open, or gone, already
+        if websocket.application_state is WebSocketState.CONNECTING:
             await websocket.send_denial_response(app_error_response(exc, locale))
+        else:
+            log.warning("events.failed", code=exc.code, detail=exc.detail)
+            await websocket.close(_FAILED)
 
 
 sockets = [WebSocketRoute("/ws/chats/{chat_id}", chat)]
+
+
+class Pushes:
+    """The listener of a WebSocket, which has no task: updates are sent as they come."""
+
+    __slots__ = ("_base", "connection")
+
+    def __init__(self, connection: KeptSocket, base: str) -> None:
+        self.connection = connection
+        self._base = base
+
+    def add(self, update: Update) -> None:
+        """Send an update."""
+        self.connection.push(update.text(self._base))
+
+    def end(self) -> None:
+        """Close the connection: the process stops."""
+        self.connection.hang_up(_GOING_AWAY)
 
 
 class Chat:
@@ -153,21 +180,6 @@ class EventStream(Response):
             )
 
 
-async def _talk(websocket: WebSocket, joined: Chat, listener: Listener) -> None:
-    code = _GOING_AWAY
-    try:
-        async with _until_ended(listener, _until_gone(websocket.receive, listener)):
-            updates = await joined.present(listener)
-            while not listener.ended:
-                for update in updates:
-                    await websocket.send_text(update.text(joined.base))
-                updates = await listener.take()
-    except AppError as exc:
-        log.warning("events.failed", code=exc.code, detail=exc.detail)
-        code = _FAILED
-    await _finish(websocket.scope, listener, partial(websocket.close, code))
-
-
 async def _next(listener: Listener) -> list[Update]:
     """Wait for updates; none after PING_SECONDS, or when it has ended."""
     try:
@@ -207,8 +219,7 @@ async def _until_gone(receive: Receive, listener: Listener) -> None:
 async def _finish(scope: Scope, listener: Listener, closing: Callable[[], Awaitable[None]]) -> None:
     """Close properly when the process stops; one that does not read is not waited for."""
     if not (listener.slow or listener.gone):
-        # RuntimeError: the server has closed it in between.
-        with suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
+        with suppress(TimeoutError):
             async with time_limit(_CLOSE_SECONDS):
                 await closing()
                 return

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Protocol
 
 from audio_service.assets.model import Asset
 from audio_service.assets.views import update_text
@@ -34,8 +35,20 @@ class Update:
         return text
 
 
+class Hearer(Protocol):
+    """What is told of updates."""
+
+    def add(self, update: Update) -> None:
+        """Take an update. Does not wait."""
+        ...
+
+    def end(self) -> None:
+        """There will be no more. Idempotent."""
+        ...
+
+
 class Listener:
-    """One connection's waiting updates. `on_end` is called once, when there will be no more.
+    """One connection's waiting updates, for a task that sends them. `on_end` is called once, when there are no more.
 
     Attributes:
         slow: it was cut because it was MAX_WAITING updates behind.
@@ -68,6 +81,10 @@ class Listener:
         while not self._waiting and not self.ended:
             self._changed.clear()
             await self._changed.wait()
+        return self.drain()
+
+    def drain(self) -> list[Update]:
+        """Return what is waiting."""
         taken, self._waiting = self._waiting, []
         return taken
 
@@ -91,7 +108,7 @@ class Hub:
 
     def __init__(self, limit: int | None = None) -> None:
         self._limit = listener_limit() if limit is None else limit
-        self._listeners: dict[str, set[Listener]] = {}
+        self._listeners: dict[str, set[Hearer]] = {}
         self._count = 0
         self._closed = False
 
@@ -115,20 +132,28 @@ class Hub:
         Raises:
             RateLimited: there are too many listeners, or the process is stopping.
         """
-        if self._closed or self._count >= self._limit:
-            raise RateLimited("too many listeners", retry_after_seconds=_RETRY_SECONDS)
         listener = Listener()
-        self._listeners.setdefault(chat_id, set()).add(listener)
-        self._count += 1
+        self.join(chat_id, listener)
         try:
             yield listener
         finally:
             listener.on_end = None
-            self._count -= 1
-            others = self._listeners[chat_id]
-            others.discard(listener)
-            if not others:
-                del self._listeners[chat_id]
+            self.leave(chat_id, listener)
+
+    def join(self, chat_id: str, hearer: Hearer) -> None:
+        """Tell `hearer` of a chat's updates until it leaves. Raises RateLimited, as `listen`."""
+        if self._closed or self._count >= self._limit:
+            raise RateLimited("too many listeners", retry_after_seconds=_RETRY_SECONDS)
+        self._listeners.setdefault(chat_id, set()).add(hearer)
+        self._count += 1
+
+    def leave(self, chat_id: str, hearer: Hearer) -> None:
+        """Tell it no more. Once for each that joined."""
+        self._count -= 1
+        others = self._listeners[chat_id]
+        others.discard(hearer)
+        if not others:
+            del self._listeners[chat_id]
 
     def publish(self, asset: Asset) -> None:
         """Give an asset's state to the listeners of its chat."""

@@ -7,6 +7,7 @@ discard bodies of any length. uvicorn waits for ever for a request's end, and fo
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -17,7 +18,7 @@ from common.http.connections import HEAD_SECONDS, Connections
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 64 * 1024
 CONNECTION = "butakero.connection"
-"""The scope's key of its connection, a `LentConnection`."""
+"""The scope's key of its connection: a `LentConnection`, a `KeptSocket`."""
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\n"
     b"content-type: application/json\r\ncontent-length: 106\r\n\r\n"
@@ -26,13 +27,29 @@ _FULL = (
 
 
 class LentConnection(Protocol):
-    """A connection that an application keeps open to tell of changes."""
+    """An HTTP connection that an application keeps open to tell of changes."""
 
     def lend(self) -> None:
         """Count it no more among the connections: the application bounds how many it keeps."""
         ...
 
     def close(self) -> None:
+        """Close it without waiting for its other end."""
+        ...
+
+
+class KeptSocket(Protocol):
+    """A WebSocket that stays open after the application that accepted it has returned."""
+
+    def keep(self, on_gone: Callable[[], None]) -> None:
+        """Keep it open, and call `on_gone` once it is lost."""
+        ...
+
+    def push(self, text: str) -> None:
+        """Send a text at once; one whose other end does not read is closed."""
+        ...
+
+    def hang_up(self, code: int) -> None:
         """Close it without waiting for its other end."""
         ...
 

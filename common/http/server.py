@@ -107,6 +107,6 @@ async def serve(  # noqa: PLR0913, PLR0917 - the options of a server, each with 
 
 
 def _websocket_protocol() -> type[asyncio.Protocol]:
-    from common.http.websocket import AbortingWebSocketProtocol  # noqa: PLC0415 - loads the library
+    from common.http.websocket import KeptWebSocketProtocol  # noqa: PLC0415 - loads the library
 
-    return AbortingWebSocketProtocol
+    return KeptWebSocketProtocol

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,6 +38,10 @@ from tests.unit.audio_service.api.library import open_deps
 from tests.waiting import until
 
 LEASE = timedelta(minutes=10)
+HANDSHAKE = (
+    "GET /ws/chats/c1 HTTP/1.1\r\nHost: HOST\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 PATIENT = httpx.Timeout(None)
 NOW = datetime(2026, 5, 16, 23, 6, 17, tzinfo=UTC)
 MADE = Made((Output("audio", "audio/mp4", 9),), tuple(range(100)), 12_340)
@@ -53,7 +58,12 @@ class Replica:
     @asynccontextmanager
     async def socket(self, chat: str = "c1", query: str = "", **options: Any) -> AsyncGenerator[ClientConnection]:  # noqa: ANN401 - what the client takes
         async with connect(
-            f"ws://{self.host}/ws/chats/{chat}{query}", proxy=None, open_timeout=None, ping_interval=None, **options
+            f"ws://{self.host}/ws/chats/{chat}{query}",
+            proxy=None,
+            open_timeout=None,
+            ping_interval=None,
+            close_timeout=None,
+            **options,
         ) as opened:
             yield opened
 
@@ -195,6 +205,9 @@ async def test_pages_of_other_origins_are_refused(tmp_path: Path, origin: str, a
             async with one.socket(additional_headers=headers) as socket:
                 await socket.send("is ignored")
                 await (await socket.ping())
+                await socket.send("is ignored")
+            # Closed by both sides: the server reads on.
+            assert socket.close_code == 1000
             return
         with pytest.raises(InvalidStatus) as refused:
             async with one.socket(additional_headers=headers):
@@ -294,6 +307,36 @@ async def test_a_reader_that_is_too_slow_is_cut_and_the_others_are_not(tmp_path:
             assert (stuck.lent, stuck.closed, len(hub)) == (True, True, 1)
             assert (len(await reader.take()), reader.ended) == (1, False)
         assert len(hub) == 0
+
+
+async def test_a_socket_that_is_not_read_is_closed(tmp_path: Path) -> None:
+    async with replica(tmp_path) as one:
+        loop, address = asyncio.get_running_loop(), one.host.split(":")
+        with socket.socket() as silent:
+            silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            silent.setblocking(False)  # noqa: FBT003 - the socket's own
+            await loop.sock_connect(silent, (address[0], int(address[1])))
+            await loop.sock_sendall(silent, HANDSHAKE.replace("HOST", one.host).encode())
+            assert (await loop.sock_recv(silent, 12)) == b"HTTP/1.1 101"
+
+            claimed = await claim(one, await upload(one, "nota.m4a"))
+            assert one.deps.assets is not None
+            words = "x" * 200_000
+            failed = await one.deps.assets.mark_failed(
+                claimed.asset.asset_id, claimed.fence, error_code="file_corrupt", message=words
+            )
+            for _ in range(100):
+                await one.tell(failed)
+            last = await upload(one, "otra.m4a", chat="c2")
+            async with one.socket(chat="c2") as reader:
+                await claim(one, last)
+                await seen(messages_of(reader), last.asset_id, "processing")
+
+            received = 0
+            with suppress(ConnectionError):
+                while part := await loop.sock_recv(silent, 1 << 20):
+                    received += len(part)
+            assert received < 100 * len(words)
 
 
 async def test_listeners_are_bounded_and_none_is_admitted_at_the_end() -> None:
