@@ -29,6 +29,7 @@ from common.errors import (
     LeaseLost,
     ProcessingCrashed,
 )
+from common.leases import RENEWED_AT, grown_lease
 from common.messages.base import CORRELATION_ID, parse, salvage
 from common.observability.telemetry import correlation, get_logger
 from common.observability.tracing import span
@@ -46,7 +47,8 @@ WATCH_SECONDS = 1.0
 """From its beginning until a running attempt first looks whether its request was withdrawn."""
 _WATCH_GROWTH = 1.5
 _LONGEST_WATCH_SECONDS = 15.0
-"""Songs are skipped soon or hardly ever, and each look is a read of the database."""
+_LONGEST_PAID_WATCH_SECONDS = 60.0
+"""Songs are skipped soon or hardly ever, and each look is a read of the database, which may be paid for."""
 
 
 class DeliveryHandler:
@@ -61,6 +63,7 @@ class DeliveryHandler:
         self._metrics = services.metrics
         self._announcer = Announcer(services, pipeline)
         self._lease = timedelta(seconds=settings.lease_seconds)
+        self._paid = settings.database_backend == "dynamodb"
         self._retry = RetryPolicy(
             max_attempts=settings.service_max_attempts,
             budget_seconds=settings.service_timeout * 60,
@@ -193,10 +196,10 @@ class DeliveryHandler:
 
     async def _watch_withdrawal(self, request_id: str) -> None:
         """Beside the pipeline: raise Withdrawn once the request is marked as answered and waits for nothing."""
-        pause = WATCH_SECONDS
+        pause, longest = WATCH_SECONDS, _LONGEST_PAID_WATCH_SECONDS if self._paid else _LONGEST_WATCH_SECONDS
         while True:
             await asyncio.sleep(pause)
-            pause = min(pause * _WATCH_GROWTH, _LONGEST_WATCH_SECONDS)
+            pause = min(pause * _WATCH_GROWTH, longest)
             try:
                 if await self._requests.is_answered(request_id):
                     # It may have been withdrawn just before it claimed the record, which others may have joined since.
@@ -236,13 +239,16 @@ class DeliveryHandler:
         self._metrics.dead_letters.labels(self._pipeline.name, error.code).inc()
 
     async def _keep_leases(self, job: Job[Any], lease_name: str) -> None:
+        began, lease = time.monotonic(), self._lease
         while True:
-            await asyncio.sleep(self._lease.total_seconds() / 3)
+            await asyncio.sleep(lease.total_seconds() * RENEWED_AT)
+            if self._paid:
+                lease = timedelta(seconds=grown_lease(self._lease.total_seconds(), time.monotonic() - began))
             try:
-                if await self._requests.acquire(lease_name, job.owner, self._lease) is not None:
+                if await self._requests.acquire(lease_name, job.owner, lease) is not None:
                     raise LeaseLost(lease_name)
                 if job.fence is not None:
-                    await self._records.renew(job.record_id, job.fence, self._lease)
+                    await self._records.renew(job.record_id, job.fence, lease)
             except DatabaseUnavailable as exc:
                 # The lease may yet be renewed in time; if not, the next renewal raises LeaseLost.
                 log.warning("worker.heartbeat_missed", detail=exc.detail)

@@ -20,8 +20,8 @@ from common.tasks import time_limit
 log = get_logger(__name__)
 
 INTERVAL_SECONDS = 0.5
-_PAID_INTERVALS = (2.0, 15.0)
-"""Where reports are paid for: the shortest and the longest; a third of the time so far in between."""
+_PAID_INTERVALS = (2.0, 20.0)
+"""Where reports are paid for: the shortest and the longest; half of the time so far in between."""
 
 
 class ProgressFeed(ABC):
@@ -88,4 +88,4 @@ def interval_after(seconds: float, *, paid: bool) -> float:
     if not paid:
         return INTERVAL_SECONDS
     shortest, longest = _PAID_INTERVALS
-    return min(max(shortest, seconds / 3), longest)
+    return min(max(shortest, seconds / 2), longest)

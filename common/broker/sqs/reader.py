@@ -22,6 +22,7 @@ from common.broker.sqs.envelope import Envelope, Received, decode, encode
 from common.broker.sqs.names import queue_name_of
 from common.broker.sqs.publisher import Publisher, failed_entries
 from common.errors import BrokerError, BrokerUnavailable
+from common.leases import RENEWED_AT, grown_lease
 from common.messages.base import GUILD_ID
 from common.observability.telemetry import get_logger
 from common.tasks import time_limit
@@ -33,7 +34,7 @@ MAX_VISIBILITY_SECONDS = 12 * 3600
 MAX_DELAY_SECONDS = 900
 """SQS' ceiling for a message that is sent with a delay."""
 
-_RENEW_AT = 1 / 3  # of the lease
+_TICK = 1 / 2  # of the time until the first renewal
 _SETTLE_LINGER_SECONDS = 0.01
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 15.0
@@ -51,18 +52,26 @@ class Reading:
 
     @property
     def visibility_seconds(self) -> int:
-        """The lease in SQS' whole seconds, and one more for the answer's way."""
-        return math.ceil(self.lease_seconds) + 1
+        """What the first lease of a message is for SQS."""
+        return _visibility_of(self.lease_seconds)
 
 
 @dataclass(eq=False, slots=True)
 class Held:
-    """A message in hand. `lost`: its lease expired, so settling it has no effect any more."""
+    """A message in hand. `renew_at`, `deadline`: of its lease, by `time.monotonic`.
+
+    `lost`: its lease expired, so settling it has no effect any more.
+    """
 
     received: Received
     received_at: float
-    deadline: float
+    renew_at: float = 0.0
+    deadline: float = 0.0
     lost: bool = False
+
+    def leased(self, since: float, seconds: float) -> None:
+        """Note a lease."""
+        self.renew_at, self.deadline = since + seconds * RENEWED_AT, since + seconds
 
     @property
     def message(self) -> Message:
@@ -258,7 +267,8 @@ class QueueReader:
         for raw in found:
             inbox = max(self._inboxes, key=lambda each: (each.room > 0, each.iterating > 0, each.room), default=None)
             topic = inbox.topic if inbox else ""
-            held = Held(decode(topic, raw), now, now + self._reading.lease_seconds)
+            held = Held(decode(topic, raw), now)
+            held.leased(now, self._reading.lease_seconds)
             if inbox is None or inbox.room < 1 or held.received.envelope.due_at > time.time():
                 surplus.append(held)
                 continue
@@ -286,24 +296,26 @@ class QueueReader:
                 log.warning("broker.release_failed", position=held.message.position, detail=failure.detail)
 
     async def _renew(self) -> None:
-        """Extend the visibility of what is in hand, at a third of the lease."""
+        """Extend the visibility of what is in hand, at a third of its lease."""
+        tick = self._reading.lease_seconds * RENEWED_AT * _TICK
         while True:
-            await asyncio.sleep(self._reading.lease_seconds * _RENEW_AT)
-            if held := self.held():
-                await asyncio.gather(*(self._renew_one(each) for each in held))
+            await asyncio.sleep(tick)
+            now = time.monotonic()
+            await asyncio.gather(*(self._renew_one(held) for held in self.held() if held.renew_at <= now))
 
     async def _renew_one(self, held: Held) -> None:
         began = time.monotonic()
-        if began - held.received_at + self._reading.visibility_seconds < MAX_VISIBILITY_SECONDS:
+        lease = grown_lease(self._reading.lease_seconds, began - held.received_at)
+        if began - held.received_at + _visibility_of(lease) < MAX_VISIBILITY_SECONDS:
             try:
                 async with time_limit(max(0.0, held.deadline - began)):
-                    await self._changes.submit((held, self._reading.visibility_seconds))
+                    await self._changes.submit((held, _visibility_of(lease)))
             except (LeaseExpired, Missing):
                 held.lost = True
             except (BrokerError, TimeoutError) as exc:
                 log.warning("broker.heartbeat_missed", position=held.message.position, detail=str(exc))
             else:
-                held.deadline = began + self._reading.lease_seconds
+                held.leased(began, lease)
         if time.monotonic() > held.deadline:
             held.lost = True
 
@@ -328,6 +340,11 @@ class QueueReader:
             f"visibility in queue {queue_name_of(self.url)}",
             lambda: self._clients.sqs.change_message_visibility_batch(QueueUrl=self.url, Entries=entries),
         )
+
+
+def _visibility_of(lease_seconds: float) -> int:
+    """Return a lease in SQS' whole seconds, and one more for the answer's way."""
+    return math.ceil(lease_seconds) + 1
 
 
 def group_of(envelope: Envelope) -> str:

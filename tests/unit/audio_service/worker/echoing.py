@@ -61,11 +61,13 @@ class Echo:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     yielded: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     renewed: asyncio.Event = field(default_factory=asyncio.Event)
+    leases: list[timedelta] = field(default_factory=list[timedelta])
     late: list[str] = field(default_factory=list[str])
     """Requests that settling finds on the waiting list."""
 
-    async def renew(self, _record_id: str, _fence: int, _lease: timedelta, /) -> None:
+    async def renew(self, _record_id: str, _fence: int, lease: timedelta, /) -> None:
         """See ClaimedRecords."""
+        self.leases.append(lease)
         self.renewed.set()
 
     async def yield_claim(self, record_id: str, fence: int, /) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -121,6 +122,17 @@ async def test_a_claim_is_renewed_while_the_job_runs(tmp_path: Path, echo: Echo)
         await echo.renewed.wait()
         echo.gate.set()
         await until(lambda: echo.finished(services))
+
+
+async def test_renewals_that_are_paid_for_become_fewer(tmp_path: Path, echo: Echo) -> None:
+    async with open_embedded_services(tmp_path, lease_seconds=0.5) as services:
+        paid = replace(services, settings=services.settings.model_copy(update={"database_backend": "dynamodb"}))
+        async with working(paid, echo):
+            await echo.ask(services, "wait")
+            await until(lambda: echo.leases and echo.leases[-1] == timedelta(seconds=2))
+            echo.gate.set()
+            await until(lambda: echo.finished(services))
+    assert echo.leases == sorted(echo.leases)
 
 
 async def test_an_attempt_may_take_what_is_left_of_the_service_timeout(tmp_path: Path, echo: Echo) -> None:

@@ -202,6 +202,28 @@ async def test_aws_that_does_not_answer_is_asked_again_later(topics: dict[str, s
         assert not caught.value.needs_operator
 
 
+async def test_what_is_held_for_long_is_renewed_for_longer(
+    settings: SharedSettings, proxy: AwsProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "RENEWED_AT", 0.01)
+    held_for: list[float] = []
+
+    def grown(first_seconds: float, held_seconds: float) -> float:
+        held_for.append(held_seconds)
+        return first_seconds * 3
+
+    monkeypatch.setattr(reader, "grown_lease", grown)
+    topic = settings.topic_download_requests
+    async with open_broker(settings) as broker, broker.consume(topic, "g") as deliveries:
+        await broker.publish(topic, "k", b"v", {})
+        delivery = await take(deliveries)
+        await until(lambda: proxy.calls["ChangeMessageVisibilityBatch"])
+        await delivery.ack()
+    assert held_for[0] >= LEASE_SECONDS * 0.01
+    assert proxy.sent("ReceiveMessage")[0]["VisibilityTimeout"] == LEASE_SECONDS + 1
+    assert proxy.sent("ChangeMessageVisibilityBatch")[0]["Entries"][0]["VisibilityTimeout"] == LEASE_SECONDS * 3 + 1
+
+
 async def test_a_lease_that_cannot_be_renewed_is_lost(
     proxy: AwsProxy, ministack: Emulator, topics: dict[str, str]
 ) -> None:
