@@ -14,6 +14,7 @@ from audio_service.api import (
     media,
     metrics,
     ogg,
+    own_assets,
     pages,
     requests,
     sources,
@@ -56,7 +57,7 @@ def create_app(deps: ApiDeps) -> FastAPI:
     add_error_handlers(app, settings.locale)
     # The last one added is the outermost.
     if settings.origins:
-        methods = ("GET", "HEAD", "POST", "PUT") if settings.uploads else ("GET", "HEAD")
+        methods = ("GET", "HEAD", "POST", "PUT", "DELETE") if settings.uploads else ("GET", "HEAD")
         app.add_middleware(Cors, origins=settings.origins, locale=settings.locale, methods=methods)
     app.add_middleware(SizeLimits, locale=settings.locale, uploads=uploads.uploads_of(settings))
     app.add_middleware(Instrumentation, metrics=app.state.metrics, locale=settings.locale)
@@ -71,6 +72,8 @@ def create_app(deps: ApiDeps) -> FastAPI:
         # Its URL is the permission.
         app.include_router(uploads.signed, dependencies=requires(gate, None))
         app.include_router(assets.router, dependencies=requires(gate, "assets:read"))
+        app.include_router(own_assets.router, dependencies=requires(gate, "assets:read"))
+        app.include_router(own_assets.owned, dependencies=requires(gate, "uploads:write"))
         app.include_router(tickets.router, dependencies=requires(gate, "assets:read"))
         # These are admitted by a ticket too, which they check themselves.
         app.include_router(events.router, dependencies=requires(gate, None))

@@ -98,3 +98,11 @@ class AssetBody(_Shape):
 
     data: AssetRecord
     success: bool
+
+
+class AssetPageBody(_Shape):
+    """A page of assets. `next_cursor` is present when a further page may exist: send it as `cursor`."""
+
+    data: list[AssetRecord]
+    success: Literal[True]
+    next_cursor: str | None = None

@@ -36,7 +36,7 @@ _TYPES: dict[str, str] = {
 }
 # The files of an asset never change.
 _CACHE = "private, max-age=3600"
-_EXAMPLE: dict[str, Any] = {
+EXAMPLE: dict[str, Any] = {
     "asset_id": ASSET_ID_EXAMPLE,
     "kind": "audio_message",
     "processing_status": "done",
@@ -63,7 +63,7 @@ _EXAMPLE: dict[str, Any] = {
 }
 _BARS = error_examples(InvalidParameter("bars", texts.PARAMETER_TOO_LARGE, 1000), description="`bars` is out of range.")
 _READ: Responses = {
-    200: json_example(AssetBody, {"data": _EXAMPLE, "success": True}, "The asset, whatever its state."),
+    200: json_example(AssetBody, {"data": EXAMPLE, "success": True}, "The asset, whatever its state."),
     400: _BARS,
     404: NO_ASSET,
     **REFUSED,

@@ -17,7 +17,7 @@ from audio_service.access.key_file import change_keys
 from audio_service.access.keys import KeyList, new_key
 from audio_service.access.scopes import Scope
 from audio_service.api.app import create_app
-from audio_service.api.asset_schemas import AssetBody, CompletedBody, PreparedBody
+from audio_service.api.asset_schemas import AssetBody, AssetPageBody, CompletedBody, PreparedBody
 from audio_service.api.uploads import uploads_of
 from audio_service.assets.model import Made, Output, output_key, quarantine_key
 from audio_service.assets.repository import open_assets
@@ -331,6 +331,54 @@ class TestAccess:
             path = f"/chats/assets/{made['asset_id']}"
             refused(await api.client.get(path, headers=writer), 403, "forbidden")
             assert (await api.client.get(path, headers=reader)).status_code == 200
+
+
+class TestRemoval:
+    async def test_lists_are_by_chat_and_of_the_caller(self, api: Api) -> None:
+        first, second = [(await prepared(api))["asset_id"] for _ in range(2)]
+        other = (await prepared(api, chat_id="c2"))["asset_id"]
+        for path, expected in (
+            ("/chats/c1/assets/", {first, second}),
+            ("/chats/c2/assets", {other}),
+            ("/api/v1/uploads/mine", {first, second, other}),
+        ):
+            seen: list[str] = []
+            query = {"limit": "1"}
+            while query:
+                page = AssetPageBody.model_validate((await api.client.get(path, params=query)).json())
+                seen.extend(asset.asset_id for asset in page.data)
+                query = {"limit": "1", "cursor": page.next_cursor} if page.next_cursor else {}
+            assert sorted(seen) == sorted(expected)
+        refused(await api.client.get("/chats/c1/assets/", params={"cursor": "x"}), 400, "invalid_input")
+
+    async def test_one_is_removed_with_its_file(self, api: Api) -> None:
+        asset_id, kept = await sent(api), await sent(api)
+        assert (await api.client.delete(f"/chats/assets/{asset_id}")).status_code == 204
+        refused(await api.client.get(f"/chats/assets/{asset_id}"), 404, "asset_not_found")
+        refused(await api.client.delete(f"/chats/assets/{asset_id}"), 404, "asset_not_found")
+        assert quarantined(api) == [kept]
+
+    async def test_all_of_the_caller_are_removed_and_no_other_s(self, tmp_path: Path) -> None:
+        keys = tmp_path / "keys.json"
+
+        def key() -> dict[str, str]:
+            made = new_key("test", ["uploads:write"], now=datetime.now(UTC), expires_at=None)
+            change_keys(keys, lambda kept: KeyList(keys=(*kept.keys, made.kept)))
+            return {"authorization": f"Bearer {made.text}"}
+
+        ann, bob = key(), key()
+        async with open_api(tmp_path, api_keys_file=keys) as api:
+            theirs: list[str] = []
+            for owner in (ann, ann, bob):
+                made = (await api.client.post(PREPARE, json=NOTE, headers=owner)).json()
+                assert (await put(api, made["upload"])).status_code == 201
+                theirs.append(made["asset_id"])
+            refused(await api.client.delete(f"/chats/assets/{theirs[2]}", headers=ann), 404, "asset_not_found")
+            refused(await api.client.delete("/api/v1/uploads/mine"), 401, "unauthorized")
+            assert (await api.client.delete("/api/v1/uploads/mine", headers=ann)).status_code == 204
+            assert quarantined(api) == [theirs[2]]
+            page = (await api.client.get("/api/v1/uploads/mine", headers=bob)).json()
+            assert [asset["asset_id"] for asset in page["data"]] == [theirs[2]]
 
 
 async def test_without_the_setting_there_are_no_uploads(tmp_path: Path) -> None:
