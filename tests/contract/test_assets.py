@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 import uuid
-from collections.abc import AsyncGenerator
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +20,8 @@ from audio_service.settings import AudioSettings
 from common.errors import AssetNotFound, InvalidInput, LeaseLost, QuotaExceeded
 from common.messages.base import utc_now
 from tests.servers.mongo import Mongo, fresh_database
+from tests.servers.reaper import child_environment
+from tests.servers.system import environment_of
 
 LONG = timedelta(minutes=5)
 NONE = timedelta(0)
@@ -315,3 +320,39 @@ async def test_what_is_being_processed_or_ended_is_not_stalled(assets: AssetRepo
     await assets.mark_done(asset_id, again.fence, MADE, message="x")
     await assets.yield_claim(asset_id, again.fence)
     assert await assets.take_stalled(NONE) is None
+
+
+async def test_of_two_completions_at_once_one_pins_the_etag(assets: AssetRepository) -> None:
+    asset = prepared()
+    await assets.create(asset, WIDE)
+    first, second = await asyncio.gather(*(assets.complete(asset.asset_id, etag) for etag in ("etag-1", "etag-2")))
+    assert first == second == await assets.get(asset.asset_id)
+
+
+async def test_two_processes_racing_for_assets_share_none(assets: AssetRepository, settings: AudioSettings) -> None:
+    asset_ids = [await completed(assets) for _ in range(20)]
+    racers = [await start_racer(asset_ids, settings) for _ in range(2)]
+    try:
+        for racer in racers:
+            assert racer.stdout is not None
+            assert await racer.stdout.readline() == b"ready\n"
+        finished = await asyncio.gather(*(racer.communicate(b"go\n") for racer in racers))
+    finally:
+        for racer in racers:
+            if racer.returncode is None:
+                racer.kill()
+                await racer.wait()
+    left, right = (set(json.loads(out)) for out, _ in finished)
+    assert not left & right
+    assert left | right == set(asset_ids)
+
+
+async def start_racer(asset_ids: Sequence[str], settings: AudioSettings) -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tests.contract.asset_racer", *asset_ids),
+        cwd=Path(__file__).parents[2],
+        env=child_environment(environment_of(settings)),
+        stdin=PIPE,
+        stdout=PIPE,
+    )
