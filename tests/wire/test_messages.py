@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from common.messages.assets import AssetOutput, AssetRequest, AssetStatusEvent
 from common.messages.base import WireModel, parse
 from common.messages.downloads import DownloadRequest, FileData, PlatformMetadata, ProgressEvent, StatusEvent
 from tests.wire.golden_files import golden
@@ -63,6 +64,39 @@ PLAYABLE_PROGRESS = PROGRESS.model_copy(
     }
 )
 
+ASSET_ID = "2f1b4f86-3d3e-4a53-9d5c-9d9b5d7f2c10"
+ASSET_REQUEST = AssetRequest(
+    request_id=ASSET_ID,
+    asset_id=ASSET_ID,
+    kind="audio_message",
+    owner_id="123",
+    timestamp=datetime(2025, 5, 16, 23, 6, 17, 533_000, UTC),
+)
+ASSET_FAILED = AssetStatusEvent(
+    request_id=ASSET_ID,
+    asset_id=ASSET_ID,
+    kind="audio_message",
+    owner_id="123",
+    chat_id="c1",
+    status="failed",
+    success=False,
+    message="Archivo dañado",
+    error_code="file_corrupt",
+)
+ASSET_DONE = ASSET_FAILED.model_copy(
+    update={
+        "status": "done",
+        "success": True,
+        "message": "Listo",
+        "error_code": None,
+        "outputs": [
+            AssetOutput(name="audio", content_type="audio/mp4", size=98_765, url=f"/chats/assets/{ASSET_ID}/audio.m4a")
+        ],
+        "waveform": [0, 15, 40, 90, 30],
+        "duration_ms": 12_340,
+    }
+)
+
 MESSAGES: dict[str, WireModel] = {
     "message_request": REQUEST,
     "message_status_success": SUCCESS,
@@ -70,6 +104,9 @@ MESSAGES: dict[str, WireModel] = {
     "message_progress": PROGRESS,
     "message_progress_unknown": UNKNOWN_PROGRESS,
     "message_progress_playable": PLAYABLE_PROGRESS,
+    "message_asset_request": ASSET_REQUEST,
+    "message_asset_done": ASSET_DONE,
+    "message_asset_failed": ASSET_FAILED,
 }
 
 
