@@ -224,7 +224,7 @@ async def test_the_steps_are_those_of_an_undisturbed_job(
     async with open_settings("undisturbed") as settings, open_job_client(kind, site, settings) as client:
         trace = settings.local_storage_path.parent / "trace"
         request = await client.ask(site.file(add_file(site, "undisturbed")))
-        process = await start_crashing_worker(kind, settings, "never", trace)
+        process = await start_crashing_worker(kind.registry, settings, "never", trace)
         await client.status(request)
         await client.finished()
         process.terminate()
@@ -272,7 +272,7 @@ async def crash_and_recover(
     file = add_file(site, directory.name)
     async with open_job_client(kind, site, settings) as client:
         request = await client.ask(site.file(file))
-        assert await run_until_killed(kind, settings, step, directory / "trace") == -signal.SIGKILL, step
+        assert await run_until_killed(kind.registry, settings, step, directory / "trace") == -signal.SIGKILL, step
         killed = time.monotonic()
         async with open_job_worker(kind, settings):
             status = await client.status(request)
@@ -306,4 +306,4 @@ async def test_a_crash_of_the_consumer_loop_ends_the_process_non_zero(
     tmp_path: Path, site: MediaSite, kind: Kind
 ) -> None:
     settings = settings_for(tmp_path, site.address)
-    assert await run_until_killed(kind, settings, "raise", tmp_path / "trace") == 1
+    assert await run_until_killed(kind.registry, settings, "raise", tmp_path / "trace") == 1

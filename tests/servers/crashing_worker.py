@@ -34,8 +34,10 @@ from common.settings import load_or_exit
 _NOT_STEPS = frozenset(
     {
         "broker.publish:progress",
+        "broker.publish:processing",
         "repository.renew",
         "records.renew",
+        "assets.renew",
         "blobs.read",
         "broker.health",
         "broker.lag",
@@ -85,6 +87,8 @@ class Watched:
 def _which(attribute: str, arguments: tuple[Any, ...]) -> str:
     """Tell apart the calls of one method that are different steps: topics, leases, jobs."""
     match attribute:
+        case "publish" if b'"status":"processing"' in arguments[2]:
+            return ":processing"
         case "publish":
             return f":{arguments[0].rsplit('.', 1)[-1]}"
         case "acquire" | "surrender":
@@ -130,6 +134,7 @@ def main() -> int:
                 blobs=watch(services.blobs, "blobs"),
                 source=watch(services.source, "source"),
                 children=watch(services.children, "children"),
+                assets=None if services.assets is None else watch(services.assets, "assets"),
             )
             worker = Worker(watched, chosen(settings.pipelines, make_registry(watch)))
             tasks.create_task(until_stopped(stop, "worker", worker.run(stop)))

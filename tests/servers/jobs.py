@@ -189,9 +189,9 @@ async def open_job_process(kind: Kind, settings: AudioSettings) -> AsyncGenerato
         await service.terminate()
 
 
-async def run_until_killed(kind: Kind, settings: AudioSettings, step: str, trace: Path) -> int:
+async def run_until_killed(registry: str, settings: AudioSettings, step: str, trace: Path) -> int:
     """Run a worker that kills itself after `step` ("never": until it is terminated); return its exit code."""
-    process = await start_crashing_worker(kind, settings, step, trace)
+    process = await start_crashing_worker(registry, settings, step, trace)
     try:
         async with asyncio.timeout(patience(60)):
             return await process.wait()
@@ -202,10 +202,10 @@ async def run_until_killed(kind: Kind, settings: AudioSettings, step: str, trace
 
 
 async def start_crashing_worker(
-    kind: Kind, settings: AudioSettings, step: str, trace: Path
+    registry: str, settings: AudioSettings, step: str, trace: Path
 ) -> asyncio.subprocess.Process:
-    """Start `tests.servers.crashing_worker` for this kind."""
+    """Start `tests.servers.crashing_worker` with the pipelines of `registry`, `module:function`."""
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.servers.crashing_worker", kind.registry, step, str(trace), cwd=ROOT,
+        sys.executable, "-m", "tests.servers.crashing_worker", registry, step, str(trace), cwd=ROOT,
         env=child_environment(environment_of(settings)),
     )  # fmt: skip
