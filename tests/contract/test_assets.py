@@ -19,6 +19,7 @@ from audio_service.assets.repository.base import AssetRepository, Claimed, Ended
 from audio_service.settings import AudioSettings
 from common.errors import AssetNotFound, InvalidInput, LeaseLost, QuotaExceeded
 from common.messages.base import utc_now
+from tests.servers.emulators import Emulator, library_on
 from tests.servers.mongo import Mongo, fresh_database
 from tests.servers.reaper import child_environment
 from tests.servers.system import environment_of
@@ -29,20 +30,22 @@ WIDE = Quota(open_uploads=100, per_day=100)
 MADE = Made((Output("audio", "audio/mp4", 9),), (0, 50, 100), 1234)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("mongo", id="mongodb")])
-def server(request: pytest.FixtureRequest) -> Mongo | None:
+@pytest.fixture(params=["sqlite", pytest.param("mongo", id="mongodb"), "ministack"])
+def server(request: pytest.FixtureRequest) -> Mongo | Emulator | None:
     """The server that the adapter needs; SQLite needs none."""
     return None if request.param == "sqlite" else request.getfixturevalue(request.param)
 
 
 @pytest.fixture
-async def settings(server: Mongo | None, tmp_path: Path) -> AsyncGenerator[AudioSettings]:
+async def settings(server: Mongo | Emulator | None, tmp_path: Path) -> AsyncGenerator[AudioSettings]:
     match server:
         case None:
             yield AudioSettings(uploads=True, database_backend="sqlite", sqlite_path=tmp_path / "deep" / "library.db")
         case Mongo():
             async with fresh_database(server) as database:
                 yield server.settings(database, uploads=True)
+        case Emulator():
+            yield library_on(server, uploads=True)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 
 from audio_service.assets.repository.base import AssetRepository
 from audio_service.settings import AudioSettings
-from common.settings import unsupported
 
 
 @asynccontextmanager
@@ -16,7 +15,6 @@ async def open_assets(settings: AudioSettings) -> AsyncGenerator[AssetRepository
 
     Raises:
         DatabaseUnavailable: they cannot be opened; the detail names the setting to look at.
-        Misconfigured: this database has no adapter for them.
     """
     if not settings.uploads:
         yield None
@@ -32,5 +30,8 @@ async def open_assets(settings: AudioSettings) -> AsyncGenerator[AssetRepository
 
             async with open_mongodb_assets(settings) as assets:
                 yield assets
-        case _:
-            raise unsupported("DATABASE_BACKEND", f"{settings.database_backend} (UPLOADS)")
+        case "dynamodb":
+            from audio_service.assets.repository.dynamodb.repository import open_dynamodb_assets  # noqa: PLC0415 - its SDK
+
+            async with open_dynamodb_assets(settings) as assets:
+                yield assets

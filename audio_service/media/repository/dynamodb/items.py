@@ -72,22 +72,22 @@ def expiry(until: int) -> int:
 
 def record_key(media_id: str) -> Item:
     """Return a record's key."""
-    return key(f"VIDEO#{_short(media_id)}", "METADATA")
+    return key(f"VIDEO#{short(media_id)}", "METADATA")
 
 
 def request_key(request_id: str) -> Item:
     """Return the key of what is known of a request: `waits` (a set of media ids), `answered_until` (ms)."""
-    return key(f"REQUEST#{_short(request_id)}", "STATE")
+    return key(f"REQUEST#{short(request_id)}", "STATE")
 
 
 def lease_key(name: str) -> Item:
     """Return a named lease's key."""
-    return key(f"LEASE#{_short(name)}", "LEASE")
+    return key(f"LEASE#{short(name)}", "LEASE")
 
 
 def resolution_key(query_key: str) -> Item:
     """Return the key of what a query resolved to."""
-    return key(f"QUERY#{_short(query_key)}", "RESOLUTION")
+    return key(f"QUERY#{short(query_key)}", "RESOLUTION")
 
 
 def shard_of(media_id: str) -> str:
@@ -283,7 +283,7 @@ def _use_key(media_id: str, used_ms: int) -> Item:
 
 def title_partition(text: str) -> str:
     """Return the partition of the songs with exactly this `search_text`."""
-    return f"TITLE#{_short(text)}"
+    return f"TITLE#{short(text)}"
 
 
 def gram_partition(gram: str) -> str:
@@ -307,7 +307,7 @@ def search_entries(record: Item, text: str, fence: int) -> list[Item]:
     return [{**key(partition, sort), **found} for partition in partitions]
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     """Return the text, or its hash if it is too long for a key."""
     encoded = text.encode("utf-8", "replace")
     return text if len(encoded) <= _MAX_KEY else "sha256:" + hashlib.sha256(encoded).hexdigest()

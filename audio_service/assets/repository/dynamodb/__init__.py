@@ -1,0 +1,1 @@
+"""Asset records in the library's table in DynamoDB."""
