@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.async_api import Browser, Locator, Page, Route, WebSocketRoute, expect
@@ -17,10 +18,17 @@ from audio_service.bootstrap import open_services
 from audio_service.pipelines.upload import UPLOADS
 from audio_service.serving import open_listeners, serve_http
 from audio_service.worker.worker import Worker
+from common.aws import open_s3
+from common.settings import SharedSettings
 from tests.servers.browser import violations
+from tests.servers.buckets import bucket_keys, make_bucket, objects
+from tests.servers.emulators import Emulator
 from tests.servers.media_files import make
 from tests.servers.system import settings_for
 from tests.waiting import patience
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.type_defs import CORSRuleTypeDef
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -28,9 +36,10 @@ SECONDS = 60
 
 
 @asynccontextmanager
-async def open_site(root: Path, *, uploads: bool = True) -> AsyncGenerator[str]:
+async def open_site(root: Path, *, uploads: bool = True, **keys: Any) -> AsyncGenerator[str]:  # noqa: ANN401 - settings
     """Run the service in this process, and yield its address."""
-    settings = settings_for(root, uploads=uploads, num_workers=1, lease_seconds=600.0, broker_lease_seconds=600.0)
+    leases = {"lease_seconds": 600.0, "broker_lease_seconds": 600.0}
+    settings = settings_for(root, uploads=uploads, num_workers=1, **leases, **keys)
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
         listeners = stack.enter_context(open_listeners(settings))
@@ -199,3 +208,36 @@ async def test_where_uploads_are_off_the_page_says_how_to_turn_them_on(browser: 
         await page.get_by_role("link", name="Biblioteca").click()
         await expect(page.get_by_role("searchbox")).to_be_visible()
         assert await violations(page) == []
+
+
+async def test_files_go_straight_to_a_bucket_that_lets_the_page_in(
+    browser: Browser, tmp_path: Path, seaweedfs: Emulator
+) -> None:
+    note = await asyncio.to_thread(lambda: make("m4a", tmp_path, seconds=2).read_bytes())
+    keys = bucket_keys(seaweedfs)
+    shared = SharedSettings(**keys)
+    await make_bucket(shared)
+    async with open_site(tmp_path, **keys) as site, open_page(browser) as page:
+        sent: list[str] = []
+        page.on("request", lambda request: sent.append(request.url) if request.method == "PUT" else None)
+        await page.goto(f"{site}/chats/demo")
+        await let_in(shared, "http://elsewhere.test")
+        await drop(page, note)
+        await expect(cards(page, "failed")).to_have_count(1)
+        await let_in(shared, site)
+        await drop(page, note)
+        await expect(cards(page, "done")).to_have_count(1)
+        assert sent
+        assert all(url.startswith(seaweedfs.url) for url in sent)
+    assert not await objects(shared, "quarantine/")
+
+
+async def let_in(settings: SharedSettings, origin: str) -> None:
+    """Let pages of one origin send files to the bucket, as docs/uploads.md says. SeaweedFS lets all in before."""
+    rule: CORSRuleTypeDef = {
+        "AllowedOrigins": [origin],
+        "AllowedMethods": ["PUT"],
+        "AllowedHeaders": ["content-type", "if-none-match"],
+    }
+    async with open_s3(settings) as client:
+        await client.put_bucket_cors(Bucket=settings.s3_bucket_name, CORSConfiguration={"CORSRules": [rule]})
