@@ -151,6 +151,7 @@ async def failed_start(settings: AudioSettings) -> str:
     return str(line["detail"])
 
 
+@pytest.mark.timeout(600)  # a message that is cut off in spite of that costs it once
 async def test_while_aws_is_away_health_says_so_and_then_every_request_is_answered_once(place: Place) -> None:
     """No lease expires and no answer of SQS with a message is cut off: each would cost the time of a lease."""
     begun = place.site.page(place.site.file(place.path, gate="half", hold=1000), title="Begun before")
