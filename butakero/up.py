@@ -214,9 +214,8 @@ async def _stop(shell: Shell, service: Service, signals: Signals) -> int:
 
 
 def _may_turn_uploads_on(shell: Shell) -> bool:
-    """Whether the demo shows audio messages: unless the user decided on UPLOADS, or the database has none yet."""
-    settings = shell.settings
-    return "uploads" not in settings.model_fields_set and settings.database_backend == "sqlite"
+    """Whether the demo shows audio messages: unless the user decided on UPLOADS."""
+    return "uploads" not in shell.settings.model_fields_set
 
 
 def _open_demo(stack: AsyncExitStack, shell: Shell) -> tuple[str, str]:
