@@ -47,7 +47,7 @@ async def test_every_response_has_a_request_id_and_restrictive_headers(api: Api,
 
 # Headers of the exchange, not of the resource.
 PER_EXCHANGE = {"x-request-id", "date"}
-PARAMETERS = {"{video_id}": "song", "{name}": "library.js", "{asset}": "swagger-ui.css"}
+PARAMETERS = {"{video_id}": "song", "{name}": "library.js", "{asset}": "swagger-ui.css", "{chat_id}": "demo"}
 QUERIES = {"/api/v1/media/": "video_id=song", "/api/v1/media": "video_id=song", "/api/v1/media/search": "title=canci"}
 
 

@@ -158,7 +158,7 @@ async def test_children_know_no_secrets_and_no_proxies(monkeypatch: pytest.Monke
         found = await call(pool, "environment")
     own = {"DENO_DIR", "DENO_NO_UPDATE_CHECK", "HOME", "LANG", "LC_CTYPE", "NO_COLOR", "PATH", "PYTHONPATH"}
     own |= {"PYTHONUNBUFFERED", "YTDLP_NO_PLUGINS"}
-    assert set(found["names"]) <= own | {"SSL_CERT_DIR", "SSL_CERT_FILE", "TZ"}
+    assert set(found["names"]) <= own | {"AWS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE", "TZ"}
     assert not await asyncio.to_thread(Path(found["home"]).exists)
 
 
